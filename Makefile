@@ -1,0 +1,52 @@
+# Everything a fresh machine needs: Python 3.11 or newer with venv, and make.
+# PDF reports also want Pango: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+BIN = $(VENV)/bin
+SOURCES = auditor tests scripts sample_models
+
+.PHONY: demo test lint golden wheel clean
+
+demo: $(VENV)/ready
+	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
+	@echo
+	@echo "The report: $(CURDIR)/audit-report/report.html"
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+golden: $(VENV)/ready-dev
+	$(BIN)/python -m pytest tests/golden --golden
+
+wheel: $(VENV)/ready-dev
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf $(VENV) dist audit-report .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+# torch first, by itself: its CPU build serves, and no other package may pull in another one.
+$(VENV)/torch: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "auditor needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	@touch $@
+
+$(VENV)/ready: $(VENV)/torch pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[dev]'
+	@touch $@

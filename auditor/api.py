@@ -1,0 +1,236 @@
+"""Audits from Python: of live objects, of a spec, and of what an earlier audit kept."""
+
+import datetime
+import html
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.checks import find, limits_for, select, validate_limits
+from auditor.core.check import Check, Limits
+from auditor.core.errors import InputError
+from auditor.core.record import AuditRecord, Volatile, record_to_json
+from auditor.core.request import Profile, Request
+from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, Task
+from auditor.core.spec_file import spec_from
+from auditor.core.subject import SubjectFacts
+from auditor.core.text import clean_text
+from auditor.engine.journal import HEAD, Journal
+from auditor.engine.judge import judged
+from auditor.engine.plan import Plan, planned
+from auditor.engine.supervisor import Observed, Progress, observed
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Record(AuditRecord):
+    """An audit's record that can write and show itself."""
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write `record.json`."""
+        Path(path).write_text(record_to_json(self), encoding="utf-8")
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as one self-contained HTML file."""
+        from auditor.report.html import render_html
+
+        Path(path).write_text(render_html(self), encoding="utf-8")
+
+    def to_pdf(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as a PDF file."""
+        from auditor.report.pdf import render_pdf
+
+        Path(path).write_bytes(render_pdf(self))
+
+    def _repr_html_(self) -> str:
+        from auditor.report.html import render_html
+
+        page = html.escape(render_html(self), quote=True)
+        return (
+            f'<iframe srcdoc="{page}" sandbox="allow-same-origin" '
+            'style="width:100%;height:640px;border:1px solid #8884"></iframe>'
+        )
+
+
+def audit(
+    model: "torch.nn.Module",
+    *,
+    val: Any = None,
+    train: Any = None,
+    loss: Any = None,
+    factory: "Callable[[], torch.nn.Module] | None" = None,
+    optimizer: "Mapping[str, Any] | torch.optim.Optimizer | None" = None,
+    batch: Callable[[Any], tuple[Any, Any]] | None = None,
+    task: Task | None = None,
+    name: str | None = None,
+    profile: Profile = "standard",
+    device: str | None = None,
+    seed: int = 0,
+    only: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    limits: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+) -> Record:
+    """Audit a live model in this process, and leave it exactly as it was.
+
+    Args:
+        model: the trained model.
+        val: validation batches: a DataLoader or any re-iterable.
+        train: training batches; what needs them is not applicable without.
+        loss: a name in torch.nn.functional, a function of (outputs, target), or a loss module.
+        factory: builds the model anew, freshly initialised.
+        optimizer: what the model was trained with: `{"name": "SGD", "lr": 0.1, ...}`, or the
+            optimizer itself.
+        batch: from one of the loaders' batches to (inputs, target), where that is not plain.
+        task: what the model does, where loss and batches do not show it.
+        name: the title of the report.
+        profile: `quick`, `standard` or `deep`: how many batches and steps.
+        device: where to run; where the model is now by default.
+        seed: of everything random in the audit.
+        only: the ids of the checks to run; all by default.
+        skip: the ids of checks to leave out.
+        limits: new limits by check and metric, such as
+            `{"dead-units": {"worst_dead_share": {"warn": 0.05}}}`.
+
+    Raises:
+        InputError: something handed in can't be used.
+    """
+    from auditor.engine.environment import environment
+    from auditor.engine.perform import perform
+    from auditor.intake.live import device_of, lent, live_optimizer, live_parts
+    from auditor.intake.subject import assemble
+
+    where = device or device_of(model)
+    values = {
+        "name": name,
+        "task": task,
+        "training": {"optimizer": live_optimizer(optimizer)},
+        "audit": {
+            "profile": profile,
+            "seed": seed,
+            "device": where,
+            "checks": {"only": None if only is None else list(only), "skip": list(skip)},
+            "limits": limits or {},
+        },
+    }
+    spec = spec_from(values, "audit()", Path())
+    checks = chosen(spec)
+    began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    with lent(model):
+        subject = assemble(live_parts(model, factory, loss, train, val, batch, name, where), spec)
+        plan = planned(checks, profile, subject.facts)
+        answers: dict[Request[Any], Any] = {}
+        spent = {}
+        for work in plan.work:
+            start = time.monotonic()
+            answers.update(perform(work, subject))
+            spent[work.name] = time.monotonic() - start
+    seen = Observed(
+        facts=subject.facts,
+        environment=environment(str(subject.device)),
+        plan=plan,
+        answers=answers,
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - began,
+        spent=spent,
+    )
+    return recorded(spec, checks, seen)
+
+
+def audit_spec(
+    spec: AuditSpec, folder: Path, progress: Progress, *, resume: bool = False
+) -> Record:
+    """Audit what a spec names, by a worker process that journals into `folder`.
+
+    Raises:
+        InputError: something that the spec names can't be used; nothing was written then.
+        AuditBrokenError: the subject could not be brought in for another reason.
+    """
+    checks = chosen(spec)
+
+    def plan_for(facts: SubjectFacts) -> Plan:
+        return planned(checks, spec.audit.profile, facts)
+
+    return recorded(spec, checks, observed(spec, folder, plan_for, progress, resume=resume))
+
+
+def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
+    """Judge again what the audit in `folder` saw, without its model.
+
+    Checks, limits and waivers are those of `settings` where given, else those of that audit.
+
+    Raises:
+        InputError: there is no journal in the folder, or a damaged one.
+    """
+    journal = Journal(folder)
+    head = journal.head()
+    spec = spec_from(head.spec, clean_text(journal.path / HEAD), Path())
+    if settings is not None:
+        judging = {name: getattr(settings, name) for name in ("checks", "limits", "waive")}
+        audit = spec.audit.model_copy(update=judging)
+        spec = spec.model_copy(update={"audit": audit})
+    checks = chosen(spec)
+    plan = planned(checks, spec.audit.profile, head.facts)
+    found = {
+        request: kept
+        for work in plan.work
+        for request in work.requests
+        if (kept := journal.read(request)) is not None
+    }
+    seen = Observed(
+        facts=head.facts,
+        environment=head.environment,
+        plan=plan,
+        answers={request: answer for request, (answer, _) in found.items()},
+        started=head.started,
+        seconds=0.0,
+    )
+    return recorded(spec, checks, seen)
+
+
+def chosen(spec: AuditSpec) -> tuple[Check, ...]:
+    """Return the checks that a spec asks for.
+
+    Raises:
+        InputError: it names a check or a limit that does not exist.
+    """
+    validate_limits(spec.audit.limits)
+    for waiver in spec.audit.waive:
+        find(waiver.check)
+    checks = select(spec.audit.checks.only, spec.audit.checks.skip)
+    if not checks:
+        raise InputError("audit.checks.only, audit.checks.skip: they leave no check to run")
+    return checks
+
+
+def recorded(spec: AuditSpec, checks: Sequence[Check], seen: Observed) -> Record:
+    """Return the record of what was seen."""
+
+    def limits(check: Check) -> Limits:
+        return limits_for(check, spec.audit.limits.get(check.id, {}))
+
+    record = judged(
+        checks,
+        limits,
+        seen.answers,
+        seen.plan,
+        spec,
+        seen.facts,
+        seen.environment,
+        Volatile(
+            started=seen.started,
+            seconds=round(seen.seconds, 3),
+            host=platform.node(),
+            process=os.getpid(),
+            spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
+        ),
+    )
+    return Record(**{field.name: getattr(record, field.name) for field in fields(record)})
+
+
+__all__ = ["OptimizerSpec", "Record", "audit", "audit_spec", "judge_folder"]

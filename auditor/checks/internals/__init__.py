@@ -1,0 +1,1 @@
+"""Checks of activations and gradients, and of what they do to the weights."""

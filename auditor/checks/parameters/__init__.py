@@ -1,0 +1,1 @@
+"""Checks of the weights and what is kept beside them."""

@@ -1,0 +1,1 @@
+"""Checks against the simplest thing that could work."""

@@ -1,0 +1,365 @@
+"""The command line. The only place that prints; imports what a command needs when it runs."""
+
+import enum
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from auditor.core.record import AuditRecord
+    from auditor.core.spec import AuditSpec
+
+app = typer.Typer(
+    name="audit",
+    help="Tells what is wrong with a neural network before it ships.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Profile(enum.StrEnum):
+    """How thorough an audit is."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+class FailOn(enum.StrEnum):
+    """The least verdict that ends the program with exit code 1."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    NEVER = "never"
+
+
+Target = Annotated[
+    str | None,
+    typer.Argument(help="A spec (audit.yaml), a folder that holds one, or a checkpoint."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="module:callable that builds the model.")
+]
+CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File of the weights.")]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
+]
+TrainOption = Annotated[
+    str | None, typer.Option("--train", help="module:callable of the training loader.")
+]
+ValOption = Annotated[
+    str | None, typer.Option("--val", help="module:callable of the validation loader.")
+]
+BatchOption = Annotated[
+    str | None, typer.Option("--batch", help="module:callable from a batch to (inputs, target).")
+]
+LossOption = Annotated[
+    str | None, typer.Option("--loss", help="A torch.nn.functional name, or module:callable.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="multiclass, binary, regression ...; inferred.")
+]
+OptimizerOption = Annotated[
+    str | None, typer.Option("--optimizer", help="The class in torch.optim it was trained with.")
+]
+LrOption = Annotated[float | None, typer.Option("--lr", help="The learning rate it had.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="The title of the report.")]
+ProfileOption = Annotated[
+    Profile | None, typer.Option("--profile", help="How many batches and steps to spend.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option("--only", help="Run this check alone; may be repeated.")
+]
+SkipOption = Annotated[
+    list[str] | None, typer.Option("--skip", help="Leave this check out; may be repeated.")
+]
+OutOption = Annotated[
+    str | None, typer.Option("--out", "-o", help="Folder for the reports [audit-report].")
+]
+FormatOption = Annotated[
+    list[str] | None,
+    typer.Option("--format", help="html, pdf, json, markdown or junit; may be repeated."),
+]
+FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="Least verdict for exit code 1.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+
+
+@app.command()
+def run(
+    target: Target = None,
+    model: ModelOption = None,
+    checkpoint: CheckpointOption = None,
+    key: KeyOption = None,
+    train: TrainOption = None,
+    val: ValOption = None,
+    batch: BatchOption = None,
+    loss: LossOption = None,
+    task: TaskOption = None,
+    optimizer: OptimizerOption = None,
+    lr: LrOption = None,
+    name: NameOption = None,
+    profile: ProfileOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    only: OnlyOption = None,
+    skip: SkipOption = None,
+    out: OutOption = None,
+    formats: FormatOption = None,
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
+    ] = None,
+    fail_on: FailOnOption = FailOn.FAIL,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an audit that was interrupted.")
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Audit a checkpoint and write the reports.
+
+    Exit code 0: nothing failed; 1: a verdict at or above --fail-on; 2: the input or the usage is
+    wrong; 3: the audit could not complete.
+    """
+    from auditor.api import audit_spec
+    from auditor.core.errors import AuditBrokenError
+    from auditor.engine.journal import FOLDER
+    from auditor.targets import writable
+
+    spec = _spec(locals())
+    folder = writable(Path(spec.output.dir))
+    try:
+        record = _with_progress(
+            lambda progress: audit_spec(spec, folder, progress, resume=resume), quiet
+        )
+    except KeyboardInterrupt:
+        kept = (folder / FOLDER).is_dir()
+        hint = "--resume goes on from here" if kept else "nothing was written"
+        raise AuditBrokenError(f"interrupted; {hint}") from None
+    _delivered(record, folder, list(spec.output.formats), fail_on, quiet)
+
+
+@app.command()
+def plan(
+    target: Target = None,
+    model: ModelOption = None,
+    checkpoint: CheckpointOption = None,
+    key: KeyOption = None,
+    train: TrainOption = None,
+    val: ValOption = None,
+    batch: BatchOption = None,
+    loss: LossOption = None,
+    task: TaskOption = None,
+    optimizer: OptimizerOption = None,
+    lr: LrOption = None,
+    profile: ProfileOption = None,
+    device: DeviceOption = None,
+    only: OnlyOption = None,
+    skip: SkipOption = None,
+) -> None:
+    """Show the passes that an audit would make, without making them."""
+    from auditor.api import chosen
+    from auditor.engine.plan import planned
+    from auditor.engine.supervisor import brought_in
+    from auditor.plan_table import plan_table
+
+    spec = _spec(locals())
+    checks = chosen(spec)
+    _print(plan_table(planned(checks, spec.audit.profile, brought_in(spec))))
+
+
+@app.command(name="list")
+def list_checks() -> None:
+    """List the checks, by section of the report."""
+    from auditor.checks import catalogue
+    from auditor.core.check import SECTIONS
+
+    for section, title in SECTIONS.items():
+        typer.echo(f"{title} ({section})")
+        for check in catalogue():
+            if check.section == section:
+                typer.echo(f"  {check.id:<28} {check.title}")
+
+
+@app.command()
+def explain(
+    check: Annotated[str, typer.Argument(help="A check's id, as `audit list` has it.")],
+) -> None:
+    """Explain a check: what it does, why, how, its limits, and what to do."""
+    from auditor.checks import select
+
+    (found,) = select([check], [])
+    typer.echo(f"{found.id} ({found.section})\n{'=' * (len(found.id) + len(found.section) + 3)}\n")
+    typer.echo(found.page)
+    if found.limits:
+        typer.echo("\nLimits\n------")
+    for name, limit in found.limits.items():
+        bounds = [
+            f"{verdict} {limit.bad} {value:g}"
+            for verdict, value in (("warn", limit.warn), ("fail", limit.fail))
+            if value is not None
+        ]
+        typer.echo(f"{name}: {', '.join(bounds)}. {limit.source}")
+
+
+@app.command()
+def judge(
+    folder: Annotated[str, typer.Argument(help="The folder of an audit's reports.")],
+    spec: Annotated[
+        str | None, typer.Option("--spec", help="Take checks, limits and waivers from this spec.")
+    ] = None,
+    formats: FormatOption = None,
+    fail_on: FailOnOption = FailOn.FAIL,
+    quiet: QuietOption = False,
+) -> None:
+    """Judge again what an audit saw, without its model, and write the reports anew."""
+    from auditor.api import judge_folder
+    from auditor.core.spec_file import read_spec
+    from auditor.targets import writable
+
+    settings = read_spec(Path(spec)).audit if spec is not None else None
+    record = judge_folder(Path(folder), settings)
+    chosen = _formats(formats) or record.spec["output"]["formats"]
+    _delivered(record, writable(Path(folder)), chosen, fail_on, quiet)
+
+
+@app.command()
+def render(
+    record: Annotated[str, typer.Argument(help="A record.json.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder for the reports [the record's].")
+    ] = None,
+    formats: FormatOption = None,
+) -> None:
+    """Draw the reports of a record again."""
+    from auditor.core.record import read_record
+    from auditor.report.files import write_reports
+    from auditor.targets import writable
+
+    path = Path(record)
+    read = read_record(path)
+    folder = writable(Path(out) if out is not None else path.parent)
+    written = write_reports(read, folder, _formats(formats) or ["html", "pdf", "markdown", "junit"])
+    for file in written.paths:
+        typer.echo(str(file))
+    for problem in written.problems:
+        typer.echo(f"audit: {problem}", err=True)
+
+
+def main() -> None:
+    """Run the command line; what the user handed in wrong ends in one message and exit code 2."""
+    from auditor.core.errors import AuditBrokenError, InputError
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"audit: {error}", err=True)
+        sys.exit(2)
+    except AuditBrokenError as error:
+        typer.echo(f"audit: {error}", err=True)
+        sys.exit(3)
+    except OSError as error:
+        from auditor.core.text import clean_text
+
+        place = f"{clean_text(error.filename)}: " if error.filename else ""
+        typer.echo(f"audit: {place}{error.strerror or type(error).__name__}", err=True)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        typer.echo("audit: interrupted", err=True)
+        sys.exit(3)
+
+
+def _spec(given: dict[str, Any]) -> "AuditSpec":
+    """Return the spec that the target and the flags of a command come to; flags win."""
+    from auditor.targets import spec_of
+
+    return spec_of(
+        given["target"],
+        {
+            ("model", "factory"): given["model"],
+            ("model", "checkpoint"): given["checkpoint"],
+            ("model", "key"): given["key"],
+            ("data", "train"): given["train"],
+            ("data", "val"): given["val"],
+            ("data", "batch"): given["batch"],
+            ("loss",): given["loss"],
+            ("task",): given["task"],
+            ("training", "optimizer", "name"): given["optimizer"],
+            ("training", "optimizer", "lr"): given["lr"],
+            ("name",): given.get("name"),
+            ("audit", "profile"): given["profile"] and str(given["profile"]),
+            ("audit", "seed"): given.get("seed"),
+            ("audit", "device"): given["device"],
+            ("audit", "time_limit"): given.get("time_limit"),
+            ("audit", "checks", "only"): given["only"] or None,
+            ("audit", "checks", "skip"): given["skip"] or None,
+            ("output", "dir"): given.get("out"),
+            ("output", "formats"): given.get("formats") or None,
+        },
+    )
+
+
+def _formats(named: list[str] | None) -> Any:
+    from auditor.core.errors import InputError
+    from auditor.core.spec import FORMATS
+    from auditor.core.text import clean_text
+
+    for name in named or []:
+        if name not in FORMATS:
+            raise InputError(
+                f"--format: unknown format {clean_text(name, 40)!r}; known: {', '.join(FORMATS)}"
+            )
+    return named
+
+
+def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditRecord":
+    from rich.console import Console
+
+    from auditor.progress import Lines, Live, Silent
+
+    if quiet:
+        return work(Silent())
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return work(Lines(console))
+    with Live(console) as live:
+        return work(live)
+
+
+def _delivered(
+    record: "AuditRecord", folder: Path, formats: list[Any], fail_on: FailOn, quiet: bool
+) -> None:
+    """Write the reports, show the table, and end with the exit code of the verdict."""
+    from auditor.core.verdict import Verdict
+    from auditor.report.files import write_reports
+    from auditor.report.terminal import summary_table
+
+    written = write_reports(record, folder, formats)
+    if not quiet:
+        _print(summary_table(record))
+        for path in written.paths:
+            typer.echo(str(path))
+    for problem in written.problems:
+        typer.echo(f"audit: {problem}", err=True)
+    if any(section.verdict is Verdict.INCOMPLETE for section in record.sections):
+        raise typer.Exit(3)
+    counted = {FailOn.FAIL: {Verdict.FAIL}, FailOn.WARN: {Verdict.FAIL, Verdict.WARN}}
+    if record.verdict in counted.get(fail_on, set()):
+        raise typer.Exit(1)
+
+
+def _print(shown: Any) -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 80).print(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The record: the one document that every report is drawn from."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from auditor.core.errors import InputError
+from auditor.core.finding import Finding
+from auditor.core.subject import SubjectFacts
+from auditor.core.text import clean_text
+from auditor.core.values import Number
+from auditor.core.verdict import Verdict
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """One of the five sections of the report."""
+
+    id: str
+    title: str
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Something to do about a cause and, where it was tried on a copy, what it did."""
+
+    text: str
+    tried: bool = False
+    before: Number | None = None
+    after: Number | None = None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A likely root cause: the findings that it explains, by check id, and what to do."""
+
+    id: str
+    title: str
+    confidence: str
+    findings: tuple[str, ...]
+    remedies: tuple[Remedy, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One piece of work: a sweep or an experiment, its passes, and the requests it answers."""
+
+    work: str
+    requests: tuple[str, ...]
+    forwards: int
+    backwards: int
+
+
+@dataclass(frozen=True)
+class Volatile:
+    """Whatever differs from run to run of the same audit on the same machine."""
+
+    started: str
+    seconds: Number
+    host: str
+    process: int
+    spent: dict[str, Number]
+    """Seconds by piece of work."""
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """An audit, whole. Equal spec, seed and device give an equal record but for `volatile`."""
+
+    schema_version: int
+    verdict: Verdict
+    sections: tuple[Section, ...]
+    causes: tuple[Cause, ...]
+    subject: SubjectFacts
+    spec: dict[str, Any]
+    environment: dict[str, str]
+    plan: tuple[PlanLine, ...]
+    warnings: tuple[str, ...]
+    error: str | None
+    volatile: Volatile
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return the findings of all sections, in report order."""
+        return tuple(finding for section in self.sections for finding in section.findings)
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    schema_version: int
+
+
+_VERSION: TypeAdapter[_Versioned] = TypeAdapter(_Versioned)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ADAPTER: TypeAdapter[AuditRecord] = TypeAdapter(AuditRecord)
+
+
+def record_to_json(record: AuditRecord) -> str:
+    """Return the record as JSON text, the same for equal records.
+
+    Lone surrogates, which UTF-8 can't hold, are made visible as \\uXXXX.
+    """
+    plain = _ADAPTER.dump_python(record, mode="json")
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def record_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `record.json`."""
+    return _ADAPTER.json_schema(mode="serialization")
+
+
+def read_record(path: Path) -> AuditRecord:
+    """Return the record in a JSON file.
+
+    Raises:
+        InputError: the file can't be read or is no record of this schema version.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{clean_text(path)}: can't be read: {reason}") from error
+    try:
+        version = _VERSION.validate_json(text).schema_version
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{clean_text(path)}: a record of schema version {version}; "
+                f"this program reads version {SCHEMA_VERSION}"
+            )
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = clean_text(".".join(map(str, first["loc"])) or "the file", 80)
+        raise InputError(
+            f"{clean_text(path)}: not an audit record: {place}: {clean_text(first['msg'])}"
+        ) from error

@@ -1,0 +1,89 @@
+"""What is known of a subject without its live objects."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import PlainSerializer
+
+from auditor.core.request import Capability, Split
+from auditor.core.spec import Task
+from auditor.core.values import Number
+
+Capabilities = Annotated[
+    frozenset[Capability], PlainSerializer(sorted, return_type=list[str], when_used="json")
+]
+"""A set that is written in order, so that equal records are equal text."""
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """The checkpoint's file: where, what kind, which bytes, and what stood beside the weights.
+
+    `extras` holds the plain values found beside the weights ("epoch" -> "20"), as text.
+    """
+
+    path: str
+    format: str
+    sha256: str
+    bytes: int
+    tensors: int
+    removed_prefix: str = ""
+    extras: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    """The distribution of the targets that were looked at.
+
+    Classes: `classes` and `counts` of each class index seen. Numbers: per output column `mean`,
+    `variance` (population), `median` and `mean_absolute_deviation` (about the median), in the
+    units of the target.
+    """
+
+    kind: str
+    values: int
+    classes: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    mean: tuple[Number, ...] = ()
+    variance: tuple[Number, ...] = ()
+    median: tuple[Number, ...] = ()
+    mean_absolute_deviation: tuple[Number, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """One split as far as it was read: `complete` tells whether that was all of it.
+
+    `fingerprint` is a hash over the examples read that does not depend on their order.
+    """
+
+    batches: int
+    examples: int
+    batch_size: int
+    complete: bool
+    input_shapes: tuple[str, ...]
+    target_shape: str
+    targets: TargetFacts
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class SubjectFacts:
+    """What is audited, as the record tells it; `has` says what can be asked of it.
+
+    `outputs` is the width of the model's output: classes, labels or regressed quantities.
+    """
+
+    name: str
+    factory: str
+    checkpoint: CheckpointFacts | None
+    parameters: int
+    trainable: int
+    device: str
+    task: Task | None
+    loss: str
+    outputs: int | None
+    data: dict[Split, SplitFacts]
+    has: Capabilities
+    lacks: dict[Capability, str]
+    warnings: tuple[str, ...] = ()

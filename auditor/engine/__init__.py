@@ -1,0 +1,1 @@
+"""From requests to answers to findings: plan, sweep, journal, judge, supervisor and worker."""

@@ -1,0 +1,136 @@
+"""From answers to findings to the record. Pure, and without torch."""
+
+import datetime
+import fnmatch
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from auditor.core.check import SECTIONS, Check, Limits, Seen
+from auditor.core.finding import Finding, Judgement
+from auditor.core.record import SCHEMA_VERSION, AuditRecord, Section, Volatile
+from auditor.core.request import Failed, Request, Unavailable
+from auditor.core.spec import AuditSpec, WaiverSpec
+from auditor.core.subject import SubjectFacts
+from auditor.core.text import clean_text
+from auditor.core.verdict import Verdict, worst
+from auditor.engine.plan import Plan, requests_of
+
+LimitsFor = Callable[[Check], Limits]
+
+
+def judged(
+    checks: Iterable[Check],
+    limits_for: LimitsFor,
+    answers: Mapping[Request[Any], Any],
+    plan: Plan,
+    spec: AuditSpec,
+    facts: SubjectFacts,
+    environment: dict[str, str],
+    volatile: Volatile,
+    error: str | None = None,
+) -> AuditRecord:
+    """Return the record of an audit from the answers it got."""
+    known = {**answers, **plan.unavailable}
+    found: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
+    for check in checks:
+        found[check.section].append(_finding(check, limits_for(check), known, spec, facts))
+    sections = tuple(
+        Section(
+            section,
+            title,
+            worst(f.verdict for f in found[section] if f.waived is None),
+            tuple(found[section]),
+        )
+        for section, title in SECTIONS.items()
+    )
+    return AuditRecord(
+        schema_version=SCHEMA_VERSION,
+        verdict=Verdict.INCOMPLETE if error else worst(s.verdict for s in sections),
+        sections=sections,
+        causes=(),
+        subject=facts,
+        spec=spec.model_dump(mode="json"),
+        environment=environment,
+        plan=plan.lines(),
+        warnings=_unused_waivers(spec, found),
+        error=error,
+        volatile=volatile,
+    )
+
+
+def _finding(
+    check: Check,
+    limits: Limits,
+    known: Mapping[Request[Any], Any],
+    spec: AuditSpec,
+    facts: SubjectFacts,
+) -> Finding:
+    settled = requests_of(check, spec.audit.profile, facts)
+    lost = Failed("no answer was kept")
+    answers = {declared: known.get(request, lost) for declared, request in settled.items()}
+    judgement = _judgement(check, limits, answers, spec.audit.seed)
+    passed = judgement.verdict in (Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE)
+    return Finding(
+        check=check.id,
+        verdict=judgement.verdict,
+        title=check.title if passed or judgement.verdict is Verdict.ERROR else check.failure_title,
+        summary=judgement.summary,
+        metrics=judgement.metrics,
+        where=judgement.where,
+        advice=judgement.advice,
+        figures=judgement.figures,
+        why=check.heading("Why it matters"),
+        source=check.heading("Source"),
+        waived=_waived(check, judgement, spec.audit.waive),
+    )
+
+
+def _judgement(
+    check: Check, limits: Limits, answers: Mapping[Request[Any], Any], seed: int
+) -> Judgement:
+    needed = [answers[request] for request in check.needs]
+    for answer in needed:
+        if isinstance(answer, Failed):
+            return Judgement(Verdict.ERROR, f"Could not be measured: {clean_text(answer.reason)}.")
+    for answer in needed:
+        if isinstance(answer, Unavailable):
+            return Judgement(Verdict.NOT_APPLICABLE, f"Not looked at: {answer.reason}.")
+    digest = hashlib.sha256(f"{seed}:{check.id}".encode()).digest()
+    try:
+        judgement = check(Seen(answers, int.from_bytes(digest[:8])), limits)
+    except Exception as error:  # noqa: BLE001 - one broken check must not take the others along
+        said = clean_text(f"{type(error).__name__}: {error}")
+        return Judgement(Verdict.ERROR, f"The check itself broke: {said}.")
+    lost = next((a for r in check.wants if isinstance(a := answers[r], Failed)), None)
+    if lost is not None and judgement.verdict not in (Verdict.WARN, Verdict.FAIL):
+        reason = f"Could not be measured in full: {clean_text(lost.reason)}. {judgement.summary}"
+        return replace(judgement, verdict=Verdict.ERROR, summary=reason)
+    return judgement
+
+
+def _waived(check: Check, judgement: Judgement, waivers: list[WaiverSpec]) -> str | None:
+    """Return why a finding is waived: by one waiver for the check that covers every place."""
+    if judgement.verdict not in (Verdict.WARN, Verdict.FAIL):
+        return None
+    for waiver in waivers:
+        places = [place.name for place in judgement.where] or [""]
+        covered = all(fnmatch.fnmatchcase(place, waiver.where) for place in places)
+        if waiver.check == check.id and covered and not _expired(waiver):
+            return waiver.reason
+    return None
+
+
+def _unused_waivers(spec: AuditSpec, found: Mapping[str, list[Finding]]) -> tuple[str, ...]:
+    waived = {f.check for findings in found.values() for f in findings if f.waived is not None}
+    return tuple(
+        f"The waiver for {clean_text(w.check, 60)!r} at {clean_text(w.where, 60)!r} covers nothing "
+        f"in this audit{' any more: it has expired' if _expired(w) else ''}."
+        for w in spec.audit.waive
+        if w.check not in waived
+    )
+
+
+def _expired(waiver: WaiverSpec) -> bool:
+    return waiver.until is not None and waiver.until < datetime.date.today()

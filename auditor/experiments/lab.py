@@ -1,0 +1,87 @@
+"""What experiments share: private copies, endless batches, smaller ones where memory is short."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from auditor.core.request import Split
+from auditor.intake.batches import Batch
+from auditor.intake.preserve import copied
+from auditor.intake.subject import Subject
+
+T = TypeVar("T")
+
+FRACTIONS = (1.0, 0.5, 0.25, 0.125)
+"""Shares of a batch that are tried, one after the other, when memory does not suffice."""
+
+
+def private_copy(subject: Subject) -> nn.Module:
+    """Return the audited model, built anew with its weights or copied; free to be trained."""
+    assert subject.model is not None
+    if subject.factory is None:
+        return copied(subject.model)
+    built = subject.fresh(subject.seed)
+    built.load_state_dict(subject.model.state_dict())
+    for mine, theirs in zip(built.parameters(), subject.model.parameters(), strict=True):
+        mine.requires_grad_(theirs.requires_grad)
+    return built
+
+
+def dropout_off(model: nn.Module, batch_size: int) -> None:
+    """Put a model in evaluation mode, but batch norm on the statistics of its batch."""
+    model.eval()
+    if batch_size > 1:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.train()
+
+
+def cycled(subject: Subject, split: Split, steps: int, fraction: float = 1.0) -> Iterator[Batch]:
+    """Yield `steps` batches of a split, from its start again after its end.
+
+    Batches of one example are left out where there are larger ones: batch norm can't train on
+    them. With a `fraction`, only that share of each batch is kept.
+    """
+    several = subject.facts.data[split].batch_size > 1
+    left = steps
+    while left:
+        used = 0
+        for batch in itertools.islice(subject.batches(split, steps), steps):
+            if several and batch.size == 1:
+                continue
+            used += 1
+            yield batch if fraction == 1.0 else batch.take(max(1, int(batch.size * fraction)))
+            left -= 1
+            if not left:
+                return
+        if not used:
+            return
+
+
+def halving(attempt: Callable[[float], T]) -> tuple[T, str]:
+    """Return what `attempt` gives for the largest fraction of a batch that fits in memory.
+
+    With it comes a note, empty where whole batches fitted.
+    """
+    for fraction in FRACTIONS:
+        try:
+            made = attempt(fraction)
+        except (RuntimeError, MemoryError) as error:
+            if fraction == FRACTIONS[-1] or not _memory_ran_out(error):
+                raise
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            continue
+        note = "" if fraction == 1.0 else f"memory sufficed for {fraction:.0%} of each batch only"
+        return made, note
+    raise AssertionError("unreachable")
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    """Tell whether an error is about memory; the CPU's allocator raises a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "not enough memory" in str(error) or "can't allocate memory" in str(error)

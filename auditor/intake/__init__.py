@@ -1,0 +1,1 @@
+"""Bringing a subject in: checkpoints, models, data and losses."""

@@ -1,0 +1,143 @@
+"""From whatever a loader yields to inputs and a target."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from auditor.core.errors import InputError
+from auditor.core.text import clean_text, kind_of
+from auditor.intake.reference import blame
+
+TARGET_KEYS = ("labels", "label", "target", "targets", "y")
+
+Adapter = Callable[[Any], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The arguments of one forward pass, and the target of the loss."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    target: Any
+
+    @property
+    def size(self) -> int:
+        """Return the number of examples: the first dimension of the first tensor."""
+        tensors = list(tensors_in((self.args, self.kwargs)))
+        return int(tensors[0].shape[0]) if tensors and tensors[0].ndim else 1
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with every tensor on `device`."""
+        return self._with(lambda tensor: tensor.to(device))
+
+    def take(self, examples: int) -> "Batch":
+        """Return the first `examples` examples of the batch."""
+        size = self.size
+        return self._with(
+            lambda tensor: tensor[:examples] if tensor.ndim and tensor.shape[0] == size else tensor
+        )
+
+    def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        return Batch(
+            changed(self.args, change), changed(self.kwargs, change), changed(self.target, change)
+        )
+
+
+def changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return `value` with `change` applied to every tensor in its tuples, lists and mappings."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: changed(inner, change) for key, inner in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(changed(inner, change) for inner in value))
+    if isinstance(value, tuple | list):
+        return type(value)(changed(inner, change) for inner in value)
+    return value
+
+
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """Yield every tensor in nested tuples, lists, mappings and dataclasses, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from tensors_in(inner)
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from tensors_in(inner)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, field.name))
+
+
+def understood(raw: Any, adapter: Adapter | None, split: str) -> Batch:
+    """Return what a loader yielded as inputs and target.
+
+    An adapter decides where there is one. Else a pair is (inputs, target); a mapping or a
+    dataclass holds its target under one of `TARGET_KEYS` and the inputs beside it, given to the
+    model by name where there are several.
+
+    Raises:
+        InputError: the batch can be read in more than one way, or in none.
+    """
+    if adapter is not None:
+        try:
+            pair = adapter(raw)
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"data.batch: the adapter {blame(error)}\nIt was given {described(raw)}."
+            ) from error
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError(
+                f"data.batch: the adapter returned {described(pair)}, expected (inputs, target)"
+            )
+        if next(tensors_in(pair[0]), None) is None:
+            raise InputError(
+                f"data.batch: the adapter returned {described(pair)}: no tensor among the inputs"
+            )
+        return _from_pair(pair[0], pair[1])
+    if dataclasses.is_dataclass(raw) and not isinstance(raw, type):
+        raw = {field.name: getattr(raw, field.name) for field in dataclasses.fields(raw)}
+    if isinstance(raw, Mapping):
+        keys = [key for key in TARGET_KEYS if key in raw]
+        inputs = {key: value for key, value in raw.items() if key not in keys}
+        if len(keys) == 1 and inputs and any(True for _ in tensors_in(inputs)):
+            only = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+            return _from_pair(only, raw[keys[0]])
+    elif isinstance(raw, tuple | list) and len(raw) == 2 and any(True for _ in tensors_in(raw[0])):
+        return _from_pair(raw[0], raw[1])
+    raise InputError(
+        f"data.{split}: can't tell inputs from target in a batch that is {described(raw)}.\n"
+        "Write in the spec:\n"
+        "  data: {batch: data:adapt}\n"
+        "and in data.py:\n"
+        "  def adapt(batch): return inputs, target"
+    )
+
+
+def _from_pair(inputs: Any, target: Any) -> Batch:
+    if isinstance(inputs, Mapping):
+        return Batch((), dict(inputs), target)
+    if isinstance(inputs, tuple | list):
+        return Batch(tuple(inputs), {}, target)
+    return Batch((inputs,), {}, target)
+
+
+def described(value: Any, depth: int = 0) -> str:
+    """Return the structure and shapes of a batch in one line."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}[{', '.join(map(str, value.shape))}]"
+    if depth < 3 and isinstance(value, Mapping):
+        inner = (
+            f"{clean_text(k, 30)}: {described(v, depth + 1)}" for k, v in list(value.items())[:8]
+        )
+        return "{" + ", ".join(inner) + "}"
+    if depth < 3 and isinstance(value, tuple | list):
+        inner = (described(v, depth + 1) for v in value[:8])
+        return f"{type(value).__name__}({', '.join(inner)})"
+    return kind_of(value)

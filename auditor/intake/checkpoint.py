@@ -1,0 +1,257 @@
+"""Opening a checkpoint: weights and plain values only, never code out of the file."""
+
+import difflib
+import hashlib
+import json
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from auditor.core.errors import InputError
+from auditor.core.subject import CheckpointFacts
+from auditor.core.text import clean_text, kind_of, listed
+from auditor.intake.pickle_names import asked_for
+
+WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
+"""Where training scripts put the weights, in the order they are looked for."""
+
+OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states")
+
+DEEPEST_EXTRA = 6
+
+LONGEST_HEADER = 100_000_000
+"""Bytes of the longest header that safetensors allows."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's tensors by name, the optimizer's state, and the plain values beside them."""
+
+    weights: dict[str, torch.Tensor]
+    facts: CheckpointFacts
+    optimizer: dict[str, Any] | None = None
+    extras: dict[str, str] = field(default_factory=dict)
+
+
+def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
+    """Return what stands in the checkpoint file `path`, on the CPU.
+
+    `key` is the dotted key of the state dict in it; found by itself where it is None.
+
+    Raises:
+        InputError: the file is missing, truncated, no checkpoint, or wants to run code.
+    """
+    shown = clean_text(path)
+    if not path.exists():
+        raise InputError(f"{shown}: the checkpoint does not exist")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise InputError(f"{shown}: the checkpoint is {kind}; name the file that holds the weights")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+            sha256 = hashlib.file_digest(_rewound(file), "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{shown}: can't be read: {error.strerror}") from error
+    kind = _kind(path, head)
+    held = _loaded_safetensors(path) if kind == "safetensors" else _loaded_torch(path, kind)
+    weights = _weights(held, key, shown)
+    extras = _plain(held, weights)
+    return Checkpoint(
+        weights=weights,
+        optimizer=_optimizer(held),
+        extras=extras,
+        facts=CheckpointFacts(
+            path=str(path),
+            format=kind,
+            sha256=sha256,
+            bytes=path.stat().st_size,
+            tensors=len(weights),
+            extras=tuple(extras.items()),
+        ),
+    )
+
+
+def _rewound(file: Any) -> Any:
+    file.seek(0)
+    return file
+
+
+def _kind(path: Path, head: bytes) -> str:
+    shown = clean_text(path)
+    if not head:
+        raise InputError(f"{shown}: the checkpoint is empty (0 bytes)")
+    if head[:4] == b"PK\x03\x04":
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{shown}: the checkpoint is truncated: a zip file without its end")
+        _refuse_other_zips(path)
+        return "torch zip"
+    if head[:1] == b"\x80":
+        return "torch legacy"
+    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
+    if head[8:9] == b"{" and length <= LONGEST_HEADER:
+        if length > path.stat().st_size - 8:
+            raise InputError(
+                f"{shown}: the checkpoint is truncated: its safetensors header wants "
+                f"{length:,} bytes, the file has {path.stat().st_size:,}"
+            )
+        return "safetensors"
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(f"{shown}: a Git LFS pointer, not the weights; run `git lfs pull`")
+    raise InputError(
+        f"{shown}: not a checkpoint: expected a file written by torch.save or safetensors, "
+        f"this one starts with {clean_text(head[:16])}"
+    )
+
+
+def _refuse_other_zips(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] or name for name in archive.namelist()]
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{clean_text(path)}: the checkpoint is a damaged zip file") from error
+    if "constants.pkl" in names:
+        raise InputError(
+            f"{clean_text(path)}: a TorchScript archive, which holds code; save plain weights "
+            "instead: torch.save(torch.jit.load(path).state_dict(), other)"
+        )
+    if "data.pkl" not in names:
+        raise InputError(
+            f"{clean_text(path)}: not a checkpoint: a zip file that torch.save did not write; "
+            f"it holds {listed(names, 3) or 'nothing'}"
+        )
+
+
+def _loaded_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            metadata = json.loads(file.read(length)).get("__metadata__") or {}
+        return {**metadata, "state_dict": load_file(path)}
+    except (SafetensorError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{clean_text(path)}: a truncated or damaged safetensors file: {clean_text(error, 120)}"
+        ) from error
+
+
+def _loaded_torch(path: Path, kind: str) -> Any:
+    shown = clean_text(path)
+    try:
+        if kind == "torch zip":
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+            if broken is not None:
+                raise InputError(
+                    f"{shown}: the checkpoint is damaged: the checksum of {clean_text(broken)} "
+                    "does not fit its bytes"
+                )
+        with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        names = asked_for(path)
+        if names:
+            raise InputError(
+                f"{shown}: the checkpoint holds a pickle that asks Python to import "
+                f"{listed(names)}; nothing of it was run.\n"
+                "Save plain weights instead: torch.save(model.state_dict(), path)."
+            ) from error
+        raise InputError(
+            f"{shown}: not a checkpoint, or a damaged one: its pickle can't be read as weights"
+        ) from error
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{shown}: the checkpoint is truncated or damaged: it can't be read as {kind}"
+        ) from error
+
+
+def _weights(held: Any, key: str | None, shown: str) -> dict[str, torch.Tensor]:
+    if key is not None:
+        for part in key.split("."):
+            if not isinstance(held, Mapping) or part not in held:
+                known = [str(k) for k in held] if isinstance(held, Mapping) else []
+                near = difflib.get_close_matches(part, known, n=1)
+                hint = f"it has {listed(known) or 'no keys'} there"
+                if near:
+                    hint = f"did you mean {clean_text(near[0], 60)!r}?"
+                raise InputError(
+                    f"{shown}: model.key: no {clean_text(key, 60)!r} in the checkpoint; {hint}"
+                )
+            held = held[part]
+        if not _is_state_dict(held):
+            raise InputError(f"{shown}: model.key: {clean_text(key, 60)!r} holds no state dict")
+        return dict(held)
+    if not isinstance(held, Mapping):
+        raise InputError(
+            f"{shown}: holds {kind_of(held)}, not a state dict (a dict of named tensors)"
+        )
+    if _is_state_dict(held):
+        return dict(held)
+    for name in WEIGHT_KEYS:
+        inner: Any = held.get(name)
+        if _is_state_dict(inner):
+            return dict(inner)
+    candidates = [str(name) for name, inner in held.items() if _is_state_dict(inner)]
+    if len(candidates) == 1:
+        return dict(held[candidates[0]])
+    if candidates:
+        raise InputError(
+            f"{shown}: several state dicts: {listed(candidates)}; say which with `model: {{key: "
+            f"{clean_text(candidates[0], 40)}}}`"
+        )
+    there = listed([str(k) for k in held])
+    raise InputError(
+        f"{shown}: no state dict (a dict of named tensors) in it; it "
+        f"{f'has {there}' if there else 'is empty'}"
+    )
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) for name in value)
+        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+    )
+
+
+def _optimizer(held: Any) -> dict[str, Any] | None:
+    if not isinstance(held, Mapping):
+        return None
+    for name in OPTIMIZER_KEYS:
+        state = held.get(name)
+        if isinstance(state, list) and len(state) == 1:
+            state = state[0]
+        if isinstance(state, Mapping) and {"state", "param_groups"} <= set(state):
+            return dict(state)
+    return None
+
+
+def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
+    """Return the plain values beside the weights, by dotted key, as safe text."""
+    found: dict[str, str] = {}
+
+    def walk(value: Any, name: str, depth: int) -> None:
+        if len(found) >= 200 or depth > DEEPEST_EXTRA:
+            return
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(inner, f"{name}.{key}" if name else str(key), depth + 1)
+        elif isinstance(value, str | int | float | bool | None):
+            found[clean_text(name, 120)] = clean_text(value, 200)
+
+    if isinstance(held, Mapping) and held.keys() != weights.keys():
+        skipped = {*OPTIMIZER_KEYS, *WEIGHT_KEYS}
+        walk({k: v for k, v in held.items() if k not in skipped}, "", 0)
+    return found

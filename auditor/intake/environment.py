@@ -1,0 +1,77 @@
+"""What a checkpoint and the files beside it tell of the environment it was trained in."""
+
+import re
+from pathlib import Path
+
+from auditor.core.text import clean_text
+from auditor.observations.environment import EnvironmentEvidence, Evidence
+
+FILES = (
+    "requirements.txt",
+    "requirements.lock",
+    "environment.yml",
+    "environment.yaml",
+    "conda.yaml",
+    "python_env.yaml",
+    "environment.json",
+    "uv.lock",
+    "poetry.lock",
+    "pylock.toml",
+    "Pipfile.lock",
+)
+"""Files beside a checkpoint or a spec that pin an environment."""
+
+LARGEST = 4 << 20
+
+_ITEMS = {
+    "python": "python",
+    "torch": "torch",
+    "pytorch": "torch",
+    "numpy": "numpy",
+    "torchvision": "torchvision",
+    "transformers": "transformers",
+    "lightning": "lightning",
+    "pytorch-lightning": "lightning",
+    "cuda": "cuda",
+    "cudnn": "cudnn",
+    "platform": "platform",
+    "hostname": "host",
+}
+
+_PINNED = re.compile(r"^\s*-?\s*([A-Za-z][\w.-]*)\s*={1,3}\s*([0-9][\w.+-]*)", re.MULTILINE)
+_LOCKED = re.compile(r'name = "([\w.-]+)"\s+version = "([^"]+)"')
+_JSON = re.compile(r'"([A-Za-z][\w.-]*)"\s*:\s*(?:\{[^{}]*?"version"\s*:\s*)?"(?:==)?(\d[^"]*)"')
+
+
+def evidence(extras: dict[str, str], folders: list[Path]) -> EnvironmentEvidence:
+    """Return the versions found in a checkpoint's plain values and in known files in `folders`."""
+    found: dict[str, Evidence] = {}
+    for key, value in extras.items():
+        item = _item(key.rpartition(".")[2])
+        if item is not None and value not in ("", "None"):
+            found.setdefault(item, Evidence(item, value, f"checkpoint: {key}"))
+    looked_at = ["the checkpoint"]
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+        for name in FILES:
+            path = folder / name
+            looked_at.append(name)
+            if path.is_file() and path.stat().st_size <= LARGEST:
+                text = path.read_text(encoding="utf-8", errors="replace")
+                for item, version in _versions(text):
+                    found.setdefault(item, Evidence(item, version, name))
+    return EnvironmentEvidence(tuple(found.values()), tuple(dict.fromkeys(looked_at)))
+
+
+def _versions(text: str) -> list[tuple[str, str]]:
+    pairs = _PINNED.findall(text) + _LOCKED.findall(text) + _JSON.findall(text)
+    return [
+        (item, clean_text(version, 60))
+        for name, version in pairs
+        if (item := _item(name)) is not None
+    ]
+
+
+def _item(key: str) -> str | None:
+    """Return the item that a key such as `torch_version` or `pytorch-lightning` tells of."""
+    name = key.lower().replace("_", "-").removesuffix("-version").removesuffix(".version")
+    return _ITEMS.get(name)

@@ -1,0 +1,86 @@
+"""Live objects, as a notebook or a test hands them in, made the parts of a subject."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from auditor.core.errors import InputError
+from auditor.core.request import Split
+from auditor.core.spec import OptimizerSpec
+from auditor.core.text import kind_of
+from auditor.intake import optimizer as optimizers
+from auditor.intake.losses import Loss, callable_loss, named_loss
+from auditor.intake.preserve import copied, preserved
+from auditor.intake.subject import Parts
+
+
+def live_parts(
+    model: nn.Module,
+    factory: Callable[[], nn.Module] | None,
+    loss: Any,
+    train: Any,
+    val: Any,
+    batch: Callable[[Any], tuple[Any, Any]] | None,
+    name: str | None,
+    device: str,
+) -> Parts:
+    """Return the parts of a subject that is at hand; a model that has to move is copied first.
+
+    Raises:
+        InputError: the model is no module, or the loss is nothing that can be called.
+    """
+    where = device_of(model)
+    given: tuple[tuple[Split, Any], ...] = (("train", train), ("val", val))
+    return Parts(
+        name=name or type(model).__name__,
+        shown_factory=getattr(factory, "__qualname__", "") if factory is not None else "",
+        model=model if where == device else copied(model),
+        factory=factory,
+        loss=_loss(loss),
+        loaders=tuple((split, loader) for split, loader in given if loader is not None),
+        adapter=batch,
+    )
+
+
+def _loss(loss: Any) -> Loss | None:
+    if loss is None:
+        return None
+    if isinstance(loss, str):
+        return named_loss(loss)
+    return callable_loss(loss, getattr(loss, "__name__", type(loss).__name__))
+
+
+def live_optimizer(
+    optimizer: Mapping[str, Any] | torch.optim.Optimizer | None,
+) -> OptimizerSpec | dict[str, Any] | None:
+    """Return the declaration of an optimizer given as settings or as itself."""
+    if optimizer is None:
+        return None
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return optimizers.declared_by(optimizer)
+    return dict(optimizer)
+
+
+def device_of(model: nn.Module) -> str:
+    """Return the device that a model's first parameter or buffer is on.
+
+    Raises:
+        InputError: the model is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: {kind_of(model)}, expected a torch.nn.Module")
+    first = next(iter([*model.parameters(), *model.buffers()]), None)
+    return str(first.device) if first is not None else "cpu"
+
+
+@contextmanager
+def lent(model: nn.Module) -> Iterator[None]:
+    """Lend a caller's model out; it comes back as it was, on the device it was on."""
+    if isinstance(model, nn.Module):
+        with preserved(model):
+            yield
+    else:
+        yield

@@ -1,0 +1,204 @@
+"""A split: its loader, read again and again in the same order, and what a look through it told."""
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+from auditor.core.errors import InputError
+from auditor.core.request import Split
+from auditor.core.text import kind_of
+from auditor.intake.batches import Adapter, Batch, described, tensors_in, understood
+from auditor.intake.reference import blame
+from auditor.intake.seeding import RandomState, loader_state_kept, rng_kept
+from auditor.intake.targets import TargetSurvey
+
+ENDLESS = 10_000
+"""Batches after which a loader that does not know its length is taken to have no end."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one split; every pass starts from the same seed and yields the same."""
+
+    split: Split
+    loader: Iterable[Any]
+    adapter: Adapter | None
+    seed: int
+
+    def first(self, most: int) -> Generator[Batch]:
+        """Yield the first `most` batches, on the CPU.
+
+        The loader draws from random generators of its own, so that what happens between two
+        batches changes nothing in them.
+        """
+        random_state = RandomState(self.seed)
+        with loader_state_kept(self.loader):
+            with random_state:
+                iterator = self.started()
+            for _ in range(most):
+                with random_state:
+                    raw = self.following(iterator)
+                if raw is END:
+                    return
+                yield understood(raw, self.adapter, self.split)
+
+    def started(self) -> Iterator[Any]:
+        """Return a new iterator over what the loader yields.
+
+        Raises:
+            InputError: the loader raised.
+        """
+        try:
+            return iter(self.loader)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"data.{self.split}: the loader {blame(error)}") from error
+
+    def following(self, iterator: Iterator[Any]) -> Any:
+        """Return what the loader yields next, `END` at its end.
+
+        Raises:
+            InputError: the loader raised.
+        """
+        try:
+            return next(iterator, END)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"data.{self.split}: the loader {blame(error)}") from error
+
+
+END = object()
+"""What stands for a batch after the last one."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look through a split told; its targets are settled once the task is known."""
+
+    batches: int
+    examples: int
+    batch_size: int
+    complete: bool
+    input_shapes: tuple[str, ...]
+    target_shape: str
+    targets: TargetSurvey
+    fingerprint: str
+
+
+def opened(loader: Any, split: Split, adapter: Adapter | None, seed: int) -> Batches:
+    """Return a loader as batches that can be read again and again.
+
+    Raises:
+        InputError: it can't be iterated, or only once, or it never ends.
+    """
+    key = f"data.{split}"
+    if isinstance(loader, Iterator):
+        raise InputError(
+            f"{key}: {kind_of(loader)} can be read only once; return a DataLoader, a "
+            "list, or an object whose __iter__ starts anew"
+        )
+    if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
+        raise InputError(
+            f"{key}: {kind_of(loader)} yields single examples; return a "
+            "torch.utils.data.DataLoader over it (with batch_size=None where its items are batches)"
+        )
+    try:
+        with rng_kept(), loader_state_kept(loader):
+            iter(loader)
+    except TypeError as error:
+        raise InputError(
+            f"{key}: {kind_of(loader)} can't be iterated; expected a DataLoader or any "
+            "re-iterable of batches"
+        ) from error
+    except Exception as error:
+        raise InputError(f"{key}: the loader {blame(error)}") from error
+    return Batches(split, loader, adapter, seed)
+
+
+def surveyed(batches: Batches, most: int) -> Survey:
+    """Return what the first `most` batches of a split hold.
+
+    Raises:
+        InputError: there is no batch, no end, or a second pass yields nothing.
+    """
+    key = f"data.{batches.split}"
+    length = _length(batches.loader, key)
+    targets = TargetSurvey()
+    examples, largest, count = 0, 0, 0
+    total = 0
+    shapes: tuple[str, ...] = ()
+    target_shape = ""
+    for batch in batches.first(most):
+        if batch.size == 0:
+            raise InputError(f"{key}: batch {count} holds no examples: {described(batch.args)}")
+        if count == 0:
+            shapes = tuple(described(tensor) for tensor in tensors_in((batch.args, batch.kwargs)))
+            target_shape = described(batch.target)
+        targets.add(batch.target, count)
+        total = (total + _fingerprint(batch)) % (1 << 128)
+        examples += batch.size
+        largest = max(largest, batch.size)
+        count += 1
+    if count == 0:
+        raise InputError(f"{key}: the loader is empty: it yields no batch")
+    if next(batches.first(1), None) is None:
+        raise InputError(
+            f"{key}: the loader can be read only once: a second pass yields no batch; return a "
+            "DataLoader, a list, or an object whose __iter__ starts anew"
+        )
+    if length is None:
+        length = _walked(batches, key)
+    return Survey(
+        batches=length,
+        examples=examples,
+        batch_size=largest,
+        complete=count >= length,
+        input_shapes=shapes,
+        target_shape=target_shape,
+        targets=targets,
+        fingerprint=f"{total:032x}",
+    )
+
+
+def _length(loader: Any, key: str) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None
+    except Exception as error:
+        raise InputError(f"{key}: the length of the loader {blame(error)}") from error
+
+
+def _walked(batches: Batches, key: str) -> int:
+    count = 0
+    with RandomState(batches.seed), loader_state_kept(batches.loader):
+        iterator = batches.started()
+        while batches.following(iterator) is not END:
+            count += 1
+            if count > ENDLESS:
+                raise InputError(
+                    f"{key}: the loader does not end: it has no length and yielded more than "
+                    f"{ENDLESS:,} batches; bound it, for instance with itertools.islice in "
+                    "its __iter__"
+                )
+    return count
+
+
+def _fingerprint(batch: Batch) -> int:
+    """Return the sum over the examples of a hash of each, so that their order does not count."""
+    size = batch.size
+    tensors = [
+        tensor.detach().cpu().contiguous()
+        for tensor in tensors_in((batch.args, batch.kwargs, batch.target))
+        if tensor.layout is torch.strided
+    ]
+    rows = [t.reshape(size, -1) for t in tensors if t.ndim and t.shape[0] == size and t.numel()]
+    views = [row.view(torch.uint8).numpy() for row in rows]
+    return sum(
+        int.from_bytes(
+            hashlib.blake2b(b"".join(v[i].tobytes() for v in views), digest_size=16).digest()
+        )
+        for i in range(size)
+    )

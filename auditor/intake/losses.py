@@ -1,0 +1,197 @@
+"""The loss, however the user names it, as one function from outputs and target to a scalar."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from auditor.core.errors import InputError
+from auditor.core.spec import Task
+from auditor.core.text import clean_text
+from auditor.intake.batches import described, tensors_in
+from auditor.intake.reference import blame
+
+CLASS_LOSSES = ("cross_entropy", "nll_loss")
+IGNORED = -100
+"""The label that torch's class losses leave out."""
+
+LABEL_LOSSES = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+NUMBER_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
+KNOWN = (
+    *CLASS_LOSSES,
+    *LABEL_LOSSES,
+    *NUMBER_LOSSES,
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "soft_margin_loss",
+    "kl_div",
+)
+
+_MODULES = {
+    nn.CrossEntropyLoss: "cross_entropy",
+    nn.NLLLoss: "nll_loss",
+    nn.BCELoss: "binary_cross_entropy",
+    nn.BCEWithLogitsLoss: "binary_cross_entropy_with_logits",
+    nn.MSELoss: "mse_loss",
+    nn.L1Loss: "l1_loss",
+    nn.SmoothL1Loss: "smooth_l1_loss",
+    nn.HuberLoss: "huber_loss",
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of one or several terms. `known` is its name in torch.nn.functional, else empty."""
+
+    terms: dict[str, Callable[[Any, Any], Any]]
+    known: str
+    shown: str
+
+    def __call__(self, outputs: Any, target: Any) -> torch.Tensor:
+        """Return the loss of a batch, a scalar: the sum of its terms.
+
+        Raises:
+            InputError: a term can't take these outputs and targets, or gives no scalar.
+        """
+        return torch.stack([self._term(name, outputs, target) for name in self.terms]).sum()
+
+    def _term(self, name: str, outputs: Any, target: Any) -> torch.Tensor:
+        key = f"loss: {clean_text(name, 60)}"
+        if self.known:
+            outputs, target = matched(main_output(outputs), target, self.known)
+        try:
+            value = self.terms[name](outputs, target)
+        except InputError as error:
+            said = str(error).removeprefix("loss: ")
+            raise InputError(f"loss.{clean_text(name, 60)}: {said}") from error
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{key} {blame(error)}\n"
+                f"It was given outputs {described(outputs)} and target {described(target)}."
+            ) from error
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            raise InputError(
+                f"{key} returned {described(value)}, expected a tensor that is a scalar: reduce "
+                "over the batch, for instance with .mean()"
+            )
+        return value.reshape(())
+
+
+def named_loss(name: str, key: str = "loss") -> Loss:
+    """Return a loss of torch.nn.functional by its name; `key` is the spec's key that holds it.
+
+    Raises:
+        InputError: there is no such loss.
+    """
+    if name not in KNOWN:
+        near = difflib.get_close_matches(name, KNOWN, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(KNOWN)}."
+        raise InputError(
+            f"{clean_text(key, 60)}: no loss named {clean_text(name, 60)!r}; {hint} "
+            "Your own is given as `module:callable`."
+        )
+    return Loss({name: getattr(functional, name)}, name, name)
+
+
+def callable_loss(function: Any, shown: str) -> Loss:
+    """Return a loss from a function, a module, or a module's class.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(function, type) and issubclass(function, nn.Module):
+        try:
+            function = function()
+        except Exception as error:
+            raise InputError(
+                f"loss: {clean_text(shown, 60)} can't be built without arguments: it "
+                f"{blame(error)}\nName a function that returns the loss of (outputs, target)."
+            ) from error
+    if not callable(function):
+        raise InputError(f"loss: {described(function)} is not callable")
+    known = _MODULES.get(type(function), "")
+    if known and getattr(function, "reduction", "mean") != "mean":
+        known = ""
+    name = getattr(function, "__name__", "")
+    if name in KNOWN and getattr(functional, name) is function:
+        known = name
+    return Loss({shown: function}, known, known or clean_text(shown, 80))
+
+
+def main_output(outputs: Any) -> Any:
+    """Return the tensor that a standard loss takes from whatever a model returns."""
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
+    if logits is None:
+        logits = getattr(outputs, "logits", None)
+    if isinstance(logits, torch.Tensor):
+        return logits
+    return next((t for t in tensors_in(outputs) if t.is_floating_point()), outputs)
+
+
+def matched(outputs: Any, target: Any, loss: str) -> tuple[Any, Any]:
+    """Return outputs and target in the layout that the named loss of torch wants.
+
+    Class scores in the last dimension, as sequence models give them, go to the second; targets
+    of a float loss get the outputs' type and, where only dimensions of one differ, their shape.
+    """
+    if not isinstance(outputs, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return outputs, target
+    if loss in CLASS_LOSSES and not target.is_floating_point():
+        if target.ndim == outputs.ndim and target.shape[-1] == 1:
+            target = target.squeeze(-1)
+        fits = outputs.ndim >= 2 and outputs.shape[2:] == target.shape[1:]
+        if not fits and outputs.ndim >= 3 and outputs.shape[:-1] == target.shape:
+            outputs = outputs.movedim(-1, 1)
+        return outputs, target.long()
+    if loss in (*LABEL_LOSSES, *NUMBER_LOSSES):
+        squeezed = [n for n in outputs.shape if n != 1] == [n for n in target.shape if n != 1]
+        if outputs.shape != target.shape and squeezed:
+            target = target.reshape(outputs.shape)
+        if outputs.shape != target.shape:
+            raise InputError(
+                f"loss: {loss} wants outputs and targets of one shape, the model's outputs are "
+                f"{described(outputs)} and the targets {described(target)}"
+            )
+        target = target.to(outputs.dtype)
+    return outputs, target
+
+
+def inferred_task(loss: Loss, outputs: Any, target: Any) -> Task:
+    """Return the task that the loss, an output and a target show."""
+    main = main_output(outputs)
+    if not isinstance(main, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return "custom"
+    if loss.known in LABEL_LOSSES:
+        return "binary" if main.ndim == 1 or main.shape[1:].numel() == 1 else "multilabel"
+    if loss.known in NUMBER_LOSSES:
+        return "regression"
+    whole = not target.is_floating_point()
+    if whole and main.ndim == target.ndim + 1:
+        if main.ndim == 2:
+            return "multiclass"
+        return "segmentation" if main.ndim >= 4 else "language_model"
+    if not loss.known and not whole and main.shape == target.shape:
+        return "regression"
+    return "custom"
+
+
+def output_width(task: Task, outputs: Any, target: Any) -> int | None:
+    """Return the number of classes, labels or quantities that a model puts out."""
+    main = main_output(outputs)
+    if not isinstance(main, torch.Tensor) or main.ndim == 0:
+        return None
+    if task == "binary":
+        return 2
+    if task in ("multiclass", "segmentation", "language_model"):
+        scores, _ = matched(main, target, "cross_entropy")
+        return int(scores.shape[1]) if scores.ndim > 1 else None
+    return int(main.shape[1:].numel()) if main.ndim > 1 else 1

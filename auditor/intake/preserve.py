@@ -1,0 +1,157 @@
+"""Lending a model out and getting it back as it was, bit for bit."""
+
+import copy
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from auditor.core.errors import InputError
+from auditor.intake.seeding import rng_kept
+
+_OWN = frozenset({"_parameters", "_buffers", "_modules"})
+_CONTAINERS = (list, set, deque, dict, OrderedDict, defaultdict, Counter)
+
+
+class SubjectChangedError(InputError):
+    """Something changed the audited model in a way that could be seen but not undone."""
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy; results of a pass that a module holds on to come without their graph."""
+    held = [value for module in model.modules() for value in vars(module).values()]
+    graphs = [v for v in held if isinstance(v, torch.Tensor) and not v.is_leaf]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in graphs})
+
+
+@contextmanager
+def preserved(model: nn.Module) -> Iterator[None]:
+    """Run a block on `model`, then put back everything that the block may change.
+
+    Buffers, and tensors in plain attributes, are replaced by copies for the length of the block,
+    so that batch norm and the like write into those. Modes, plain attributes and what stands in
+    plain lists, sets and mappings there, hooks, gradients and what requires them, and the global
+    random generators are put back. Parameters are never copied; that they stayed what they were
+    is checked.
+
+    Raises:
+        SubjectChangedError: a parameter was replaced or written to.
+        InputError: the model has lazy parameters that no batch has given a shape yet.
+    """
+    modules = list(model.modules())
+    lazy = [name for name, tensor in _tensors(model) if is_lazy(tensor)]
+    if lazy:
+        raise InputError(
+            f"model: {lazy[0]!r} is lazy and has no shape yet; run a batch through the model first"
+        )
+    before = _fingerprints(model)
+    gradients = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    with rng_kept():
+        kept = [_Kept(module) for module in modules]
+        copies: dict[int, torch.Tensor] = {}
+        for module in modules:
+            _replace(module._buffers, copies)
+            _replace(vars(module), copies)
+        try:
+            yield
+        finally:
+            for state in kept:
+                state.restore()
+            for parameter, gradient, required in gradients:
+                parameter.grad = gradient
+                parameter.requires_grad_(required)
+    changed = [name for name, value in _fingerprints(model).items() if before.get(name) != value]
+    if changed:
+        raise SubjectChangedError(
+            f"the parameter {changed[0]!r} of the audited model was changed by its own forward "
+            "pass or by a hook"
+        )
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+class _Kept:
+    """One module's own state, apart from the values of its parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._parameters = dict(module._parameters)
+        self._buffers = dict(module._buffers)
+        self._modules = dict(module._modules)
+        self._rest = {k: v for k, v in module.__dict__.items() if k not in _OWN}
+        self._inside = [
+            (value, copy.copy(value)) for value in self._rest.values() if type(value) in _CONTAINERS
+        ]
+
+    def restore(self) -> None:
+        module = self._module
+        for name in [n for n in module.__dict__ if n not in self._rest and n not in _OWN]:
+            del module.__dict__[name]
+        module.__dict__.update(self._rest)
+        for container, content in self._inside:
+            _refill(container, content)
+        _refill(module._parameters, self._parameters)
+        _refill(module._buffers, self._buffers)
+        _refill(module._modules, self._modules)
+
+
+def _replace(tensors: dict[str, Any], copies: dict[int, torch.Tensor]) -> None:
+    """Put copies in the place of tensors, the same copy wherever the same tensor stands."""
+    for name, value in tensors.items():
+        if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+            if id(value) not in copies:
+                trained = value.is_leaf and value.requires_grad
+                copies[id(value)] = value.detach().clone().requires_grad_(trained)
+            tensors[name] = copies[id(value)]
+
+
+def _refill(container: Any, content: Any) -> None:
+    """Make a container hold what it held, in its order."""
+    if _objects(container) == _objects(content):
+        return
+    container.clear()
+    if isinstance(container, list | deque):
+        container.extend(content)
+    else:
+        container.update(content)
+
+
+def _objects(container: Any) -> list[int]:
+    """Return the identities of what a container holds."""
+    values = container.values() if isinstance(container, dict) else ()
+    return [id(held) for held in (*container, *values)]
+
+
+def _fingerprints(model: nn.Module) -> dict[str, tuple[object, ...]]:
+    """Return, by parameter, what changes when it is replaced or written to."""
+    return {
+        name: (
+            id(parameter),
+            parameter.data_ptr() if parameter.layout is torch.strided else 0,
+            parameter._version,
+            *_content(parameter),
+        )
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+    }
+
+
+def _content(parameter: torch.Tensor) -> tuple[int, str]:
+    """Return a hash and the sum of the values; the version counter misses writes by `.data`.
+
+    The hash is an exclusive or of bits, blind to what happens to pairs of equal values alike;
+    the sum sees that.
+    """
+    values = parameter.detach()
+    if values.layout is not torch.strided or values.is_meta or values.numel() == 0:
+        return 0, ""
+    real = torch.view_as_real(values) if values.is_complex() else values
+    if real.dtype.itemsize == 1:
+        real = real.view(torch.uint8)
+    return int(torch.hash_tensor(real).view(torch.int64)), str(real.sum().item())

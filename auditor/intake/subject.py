@@ -1,0 +1,300 @@
+"""The subject: everything live that an audit works on, brought in and checked."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from auditor.core.errors import InputError
+from auditor.core.request import SCALE, Capability, Split
+from auditor.core.spec import AuditSpec, OptimizerSpec, Task
+from auditor.core.spec_file import from_home
+from auditor.core.subject import CheckpointFacts, SplitFacts, SubjectFacts
+from auditor.core.text import clean_text, kind_of, listed
+from auditor.intake import optimizer as optimizers
+from auditor.intake.batches import Adapter, Batch
+from auditor.intake.checkpoint import Checkpoint, open_checkpoint
+from auditor.intake.devices import chosen_device
+from auditor.intake.loaders import Batches, Survey, opened, surveyed
+from auditor.intake.losses import Loss, callable_loss, named_loss
+from auditor.intake.reference import call, resolve
+from auditor.intake.seeding import derived_seed, seeded
+from auditor.intake.trial import tried
+from auditor.intake.weights import fit
+
+SURVEYED = 64
+"""Batches of each split that are looked through at the standard profile; no request asks more."""
+
+ABSENT: dict[Capability, str] = {
+    "model": "no model factory is named, so only the weights can be looked at",
+    "weights": "no checkpoint is named",
+    "train": "no training data is given (`data: train`)",
+    "val": "no validation data is given (`data: val`)",
+    "loss": "no loss is named (`loss`)",
+    "factory": "no factory is given that builds the model afresh (`model: factory`)",
+    "optimizer": "the optimizer is neither declared (`training: optimizer`) nor in the checkpoint",
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The live pieces of a subject, as the spec's references or a caller's objects give them."""
+
+    name: str
+    shown_factory: str = ""
+    model: nn.Module | None = None
+    factory: Callable[[], nn.Module] | None = None
+    checkpoint: Checkpoint | None = None
+    loss: Loss | None = None
+    loaders: tuple[tuple[Split, Any], ...] = ()
+    adapter: Adapter | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The live bundle; the only thing in an audit that holds torch objects.
+
+    `fresh` builds the model anew, with other weights for another seed.
+    """
+
+    model: nn.Module | None
+    factory: Callable[[], nn.Module] | None
+    loss: Loss | None
+    data: dict[Split, Batches]
+    optimizer: OptimizerSpec | None
+    clip_norm: float | None
+    checkpoint: Checkpoint | None
+    device: torch.device
+    seed: int
+    base: Path
+    facts: SubjectFacts
+
+    def fresh(self, seed: int) -> nn.Module:
+        """Return a freshly initialised model on the subject's device.
+
+        Raises:
+            InputError: the factory hands out the audited model itself, or no model.
+        """
+        if self.factory is None:
+            raise ValueError("this subject has no factory")
+        with seeded(seed):
+            built = _module(self.factory(), self.facts.factory)
+        audited = set(self.model.parameters()) if self.model is not None else set()
+        if built is self.model or not audited.isdisjoint(built.parameters()):
+            raise InputError(
+                "model.factory: it hands out the audited model, or parts of it, instead of "
+                "building a new one"
+            )
+        return built.to(self.device)
+
+    def batches(self, split: Split, most: int) -> Generator[Batch]:
+        """Yield the first `most` batches of a split, on the subject's device."""
+        for batch in self.data[split].first(most):
+            yield batch.to(self.device)
+
+
+def load(spec: AuditSpec) -> Subject:
+    """Return the subject that a spec names.
+
+    Raises:
+        InputError: something that it names is missing, broken or does not fit.
+    """
+    base = spec.base
+    model, factory = None, None
+    if spec.model.factory is not None:
+        build = resolve(spec.model.factory, base, "model.factory")
+        with seeded(derived_seed(spec.audit.seed, "factory")):
+            model = _module(call(build, spec.model.args, "model.factory"), spec.model.factory)
+
+        def factory() -> nn.Module:
+            return _module(build(**spec.model.args), str(spec.model.factory))
+
+    checkpoint = None
+    if spec.model.checkpoint is not None:
+        path = base / from_home(spec.model.checkpoint, "model.checkpoint")
+        checkpoint = open_checkpoint(path, spec.model.key)
+    if model is not None and checkpoint is not None:
+        weights, prefix = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path))
+        model.load_state_dict(weights)
+        checkpoint = replace(
+            checkpoint,
+            facts=replace(checkpoint.facts, path=str(spec.model.checkpoint), removed_prefix=prefix),
+        )
+    if model is None and checkpoint is None:
+        raise InputError(
+            "model: nothing to audit: name a factory and a checkpoint, for instance\n"
+            "  model: {factory: model:build, checkpoint: weights.pt}"
+        )
+    adapter = resolve(spec.data.batch, base, "data.batch") if spec.data.batch else None
+    named: tuple[tuple[Split, str | None], ...] = (
+        ("train", spec.data.train),
+        ("val", spec.data.val),
+    )
+    loaders = tuple(
+        (split, call(resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"))
+        for split, reference in named
+        if reference is not None
+    )
+    stem = Path(spec.model.checkpoint).stem if spec.model.checkpoint else "model"
+    return assemble(
+        Parts(
+            name=spec.name or stem,
+            shown_factory=spec.model.factory or "",
+            model=model,
+            factory=factory,
+            checkpoint=checkpoint,
+            loss=_loss(spec.loss, base),
+            loaders=loaders if model is not None else (),
+            adapter=adapter,
+            warnings=_warnings(checkpoint, spec),
+        ),
+        spec,
+    )
+
+
+def assemble(parts: Parts, spec: AuditSpec) -> Subject:
+    """Return the subject made of `parts`, once each has been tried.
+
+    Raises:
+        InputError: a part can't be used: a loader, a batch, the loss, the optimizer, the device.
+    """
+    device = chosen_device(spec.audit.device)
+    model = parts.model.to(device) if parts.model is not None else None
+    data: dict[Split, Batches] = {
+        split: opened(loader, split, parts.adapter, derived_seed(spec.audit.seed, f"data.{split}"))
+        for split, loader in parts.loaders
+    }
+    most = max(1, round(SURVEYED * SCALE[spec.audit.profile]))
+    surveys = {split: surveyed(batches, most) for split, batches in data.items()}
+    task, outputs = spec.task, None
+    if model is not None:
+        for split, batches in data.items():
+            inferred, outputs = tried(
+                model, batches, surveys[split], parts.loss, task, device, spec.audit.seed
+            )
+            task = task or inferred
+    optimizer = spec.training.optimizer
+    if optimizer is not None:
+        optimizer = optimizers.validated(optimizer)
+    elif parts.checkpoint is not None and parts.checkpoint.optimizer is not None:
+        optimizer = optimizers.read_from(parts.checkpoint.optimizer)
+    present: dict[Capability, object] = {
+        "model": model,
+        "weights": parts.checkpoint or model,
+        "train": data.get("train"),
+        "val": data.get("val"),
+        "loss": parts.loss,
+        "factory": parts.factory,
+        "optimizer": optimizer,
+    }
+    facts = SubjectFacts(
+        name=clean_text(parts.name, 120),
+        factory=parts.shown_factory,
+        checkpoint=parts.checkpoint.facts if parts.checkpoint else None,
+        parameters=_count(model, parts.checkpoint, trainable=False),
+        trainable=_count(model, parts.checkpoint, trainable=True),
+        device=str(device),
+        task=task,
+        loss=parts.loss.shown if parts.loss else "",
+        outputs=outputs,
+        data={split: _facts(survey, task) for split, survey in surveys.items()},
+        has=frozenset(name for name, part in present.items() if part is not None),
+        lacks={name: ABSENT[name] for name, part in present.items() if part is None},
+        warnings=(
+            *parts.warnings,
+            *(_cut(split, s, most) for split, s in surveys.items() if not s.complete),
+        ),
+    )
+    return Subject(
+        model=model,
+        factory=parts.factory,
+        loss=parts.loss,
+        data=data,
+        optimizer=optimizer,
+        clip_norm=spec.training.clip_norm,
+        checkpoint=parts.checkpoint,
+        device=device,
+        seed=spec.audit.seed,
+        base=spec.base,
+        facts=facts,
+    )
+
+
+def _module(built: Any, reference: str) -> nn.Module:
+    if not isinstance(built, nn.Module):
+        raise InputError(
+            f"model.factory: {clean_text(reference, 80)!r} returned {kind_of(built)}, "
+            "expected a torch.nn.Module"
+        )
+    lazy = [name.rpartition(".")[0] for name, p in built.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise InputError(
+            f"model.factory: {clean_text(reference, 80)!r} returned a model with lazy layers that "
+            f"have no weights yet ({listed([repr(name) for name in dict.fromkeys(lazy)])}); "
+            "let the factory pass one batch through it first"
+        )
+    return built
+
+
+def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
+    if named is None:
+        return None
+    if isinstance(named, str):
+        if ":" not in named:
+            return named_loss(named)
+        return callable_loss(resolve(named, base, "loss"), named)
+    terms: dict[str, Callable[[Any, Any], Any]] = {}
+    for name, reference in named.items():
+        if ":" in reference:
+            loss = callable_loss(resolve(reference, base, f"loss.{name}"), reference)
+        else:
+            loss = named_loss(reference, f"loss.{name}")
+        terms[name] = loss
+    return Loss(terms, "", " + ".join(clean_text(name, 40) for name in terms))
+
+
+def _facts(survey: Survey, task: Task | None) -> SplitFacts:
+    return SplitFacts(
+        batches=survey.batches,
+        examples=survey.examples,
+        batch_size=survey.batch_size,
+        complete=survey.complete,
+        input_shapes=survey.input_shapes,
+        target_shape=survey.target_shape,
+        targets=survey.targets.facts(task),
+        fingerprint=survey.fingerprint,
+    )
+
+
+def _count(model: nn.Module | None, checkpoint: Checkpoint | None, *, trainable: bool) -> int:
+    if model is not None:
+        return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+    tensors = checkpoint.weights.values() if checkpoint else ()
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _cut(split: Split, survey: Survey, most: int) -> str:
+    return (
+        f"Of data.{split} at most the first {most:,} of {survey.batches:,} batches are looked at; "
+        "if the loader does not shuffle, they may not stand for the rest."
+    )
+
+
+def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]:
+    said = []
+    if checkpoint is None:
+        said.append("No checkpoint is named: the model is audited as its factory hands it out.")
+    elif checkpoint.facts.removed_prefix:
+        prefix = checkpoint.facts.removed_prefix
+        said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
+    if spec.claims:
+        said.append("The claims in the spec are kept, not checked.")
+    return tuple(said)
+
+
+__all__ = ["SURVEYED", "CheckpointFacts", "Parts", "Subject", "assemble", "load"]

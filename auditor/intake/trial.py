@@ -1,0 +1,103 @@
+"""Trying model, loss and data together on one batch, before anything is audited."""
+
+import torch
+from torch import nn
+
+from auditor.core.errors import InputError
+from auditor.core.request import Split
+from auditor.core.spec import Task
+from auditor.core.text import clean_text, counted
+from auditor.intake.batches import described
+from auditor.intake.loaders import Batches, Survey
+from auditor.intake.losses import (
+    CLASS_LOSSES,
+    IGNORED,
+    LABEL_LOSSES,
+    Loss,
+    inferred_task,
+    output_width,
+)
+from auditor.intake.preserve import SubjectChangedError, preserved
+from auditor.intake.reference import blame
+from auditor.intake.seeding import seeded
+
+CLASS_TASKS: tuple[Task, ...] = ("multiclass", "segmentation", "language_model")
+
+
+def tried(
+    model: nn.Module,
+    batches: Batches,
+    survey: Survey,
+    loss: Loss | None,
+    task: Task | None,
+    device: torch.device,
+    seed: int,
+) -> tuple[Task | None, int | None]:
+    """Run one batch through model and loss; return the task that this shows, and the width.
+
+    Raises:
+        InputError: the model or the loss can't take the batch, a label is out of range, or the
+            model writes to its own parameters.
+    """
+    batch = next(iter(batches.first(1))).to(device)
+    try:
+        with preserved(model), seeded(seed), torch.no_grad():
+            model.eval()
+            try:
+                outputs = model(*batch.args, **batch.kwargs)
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
+            except (Exception, SystemExit) as error:
+                given = batch.kwargs or (batch.args if len(batch.args) > 1 else batch.args[0])
+                raise InputError(
+                    f"data.{batches.split}: the model can't take the first batch: "
+                    f"{_layer(model, error)}{blame(error)}\n"
+                    f"It was given {described(given)}."
+                ) from error
+            if loss is None:
+                return None, None
+            task = task or inferred_task(loss, outputs, batch.target)
+            width = output_width(task, outputs, batch.target)
+            _targets_in_range(batches.split, survey, loss, task, width)
+            loss(outputs, batch.target)
+            return task, width
+    except SubjectChangedError as error:
+        raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
+
+
+def _layer(model: nn.Module, error: BaseException) -> str:
+    """Return "in layer 'head' (Linear) it " for the innermost layer that an exception crossed."""
+    names = {id(module): name for name, module in model.named_modules()}
+    said, trace = "", error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        name = names.get(id(owner))
+        if name:
+            said = f"in layer {clean_text(name)!r} ({type(owner).__name__}) it "
+        trace = trace.tb_next
+    return said
+
+
+def _targets_in_range(
+    split: Split, survey: Survey, loss: Loss, task: Task, width: int | None
+) -> None:
+    if loss.known in LABEL_LOSSES:
+        wrong = survey.targets.beyond(0.0, 1.0)
+        if wrong is not None:
+            value, batch = wrong
+            raise InputError(
+                f"data.{split}: target out of range: batch {batch} holds {value:g}; "
+                f"{loss.known} takes targets from 0 to 1"
+            )
+    if loss.known not in CLASS_LOSSES or task not in CLASS_TASKS or width is None:
+        return
+    outside = survey.targets.outside(0, width, ignored=IGNORED)
+    if outside:
+        label, batch = outside[0]
+        others = f" ({counted(len(outside), 'such label')} in all)" if len(outside) > 1 else ""
+        ignored = f" ({IGNORED} marks what the loss leaves out)" if label < 0 else ""
+        raise InputError(
+            f"data.{split}: label out of range: batch {batch} holds the label {label}{others}; "
+            f"the model puts out {counted(width, 'class', 'classes')}, "
+            f"so labels go from 0 to {width - 1}{ignored}"
+        )

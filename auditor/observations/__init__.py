@@ -1,0 +1,1 @@
+"""What can be seen: a request and the observation that answers it, one file per family."""

@@ -1,0 +1,73 @@
+"""Gradient norms of parameters and activations, batch by batch."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from auditor.core.request import Capability, Depth, Mode, Riding
+from auditor.core.values import Array
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """2-norms of the gradient of the batch loss.
+
+    `parameter_norms` is [batches, parameters], for the trainable parameters named in
+    `parameters` in the order of execution, with the tensors' own norms in `weight_norms` and
+    their number of dimensions in `dimensions`; NaN stands where a parameter got no gradient at
+    all. `activation_norms` is [batches, layers], the root mean square over the examples of the
+    norm of the gradient at each layer's output, times the batch size, so that it is the
+    gradient of one example's own loss where the batch loss is a mean; in models of float32 or
+    less, those beyond 1e19 are infinite. `losses` is [batches].
+    """
+
+    parameters: tuple[str, ...]
+    dimensions: tuple[int, ...]
+    weight_norms: Array
+    parameter_norms: Array
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    activation_norms: Array
+    losses: Array
+    split: str
+
+    def merge(self, other: "GradientNorms") -> "GradientNorms":
+        """Return the norms over the batches of both."""
+        layers = tuple(dict.fromkeys((*self.layers, *other.layers)))
+        kinds = dict(zip(other.layers, other.kinds, strict=True)) | dict(
+            zip(self.layers, self.kinds, strict=True)
+        )
+        return GradientNorms(
+            self.parameters,
+            self.dimensions,
+            self.weight_norms,
+            np.concatenate([self.parameter_norms, other.parameter_norms]),
+            layers,
+            tuple(kinds[layer] for layer in layers),
+            np.concatenate([_spread(self, layers), _spread(other, layers)]),
+            np.concatenate([self.losses, other.losses]),
+            self.split,
+        )
+
+
+def _spread(norms: GradientNorms, layers: tuple[str, ...]) -> Array:
+    """Return the activation norms with a column for each of `layers`, NaN where not seen."""
+    column = {layer: place for place, layer in enumerate(norms.layers)}
+    spread = np.full((len(norms.losses), len(layers)), np.nan)
+    for place, layer in enumerate(layers):
+        if layer in column:
+            spread[:, place] = norms.activation_norms[:, column[layer]]
+    return spread
+
+
+@dataclass(frozen=True)
+class GradientNormsOver(Riding[GradientNorms]):
+    """Asks for gradient norms with the model in training mode, as training sees them."""
+
+    split: Literal["train", "val", "train_or_val"] = "train_or_val"
+
+    answer: ClassVar = GradientNorms
+    depth: ClassVar = Depth.BACKWARD
+    mode: ClassVar[Mode] = "train"
+    requires: ClassVar[frozenset[Capability]] = frozenset({"loss"})

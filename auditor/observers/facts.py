@@ -1,0 +1,49 @@
+"""Answers that need no pass through the model: weights, targets and what stands beside them."""
+
+import torch
+
+from auditor.core.request import Split, Unavailable
+from auditor.intake.environment import evidence
+from auditor.intake.subject import Subject
+from auditor.observations.environment import EnvironmentEvidence, EnvironmentEvidenceOf
+from auditor.observations.finite import WeightFlags, WeightFlagsOf
+from auditor.observations.targets import TargetsOf, TargetsSeen
+
+
+def weight_flags(request: WeightFlagsOf, subject: Subject) -> WeightFlags | Unavailable:
+    """Count the values that are not finite in every parameter and buffer."""
+    if subject.model is not None:
+        tensors = dict(subject.model.state_dict())
+    elif subject.checkpoint is not None:
+        tensors = subject.checkpoint.weights
+    else:
+        return Unavailable("there are no weights")
+    counted = {
+        name: (tensor.numel(), torch.isnan(tensor).sum(), torch.isinf(tensor).sum())
+        for name, tensor in tensors.items()
+        if isinstance(tensor, torch.Tensor) and (tensor.is_floating_point() or tensor.is_complex())
+    }
+    return WeightFlags(
+        names=tuple(counted),
+        sizes=tuple(size for size, _, _ in counted.values()),
+        nan=tuple(int(nan) for _, nan, _ in counted.values()),
+        infinite=tuple(int(infinite) for _, _, infinite in counted.values()),
+    )
+
+
+def targets(request: TargetsOf, subject: Subject) -> TargetsSeen | Unavailable:
+    """Return the distribution of the targets that the intake saw."""
+    split: Split = "train" if request.split == "train" else "val"
+    facts = subject.facts.data[split].targets
+    if facts.kind == "unknown":
+        return Unavailable(f"the targets of data.{split} are neither classes nor numbers")
+    return TargetsSeen(facts, split)
+
+
+def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> EnvironmentEvidence:
+    """Return what the checkpoint and the files beside it tell of the training environment."""
+    extras = subject.checkpoint.extras if subject.checkpoint else {}
+    folders = [subject.base]
+    if subject.checkpoint is not None:
+        folders.append((subject.base / subject.checkpoint.facts.path).parent)
+    return evidence(extras, folders)

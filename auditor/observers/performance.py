@@ -1,0 +1,133 @@
+"""Sees how well the model does, example by example."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from auditor.core.request import Unavailable
+from auditor.intake.losses import IGNORED, main_output, matched
+from auditor.intake.subject import Subject
+from auditor.observations.performance import Performance, PerformanceOver
+from auditor.observers.observer import Observer, Step
+
+WIDEST = 64
+"""Outputs of a regression whose targets are kept for scoring other predictors."""
+
+
+class PerformanceObserver(Observer):
+    """Scores each example and keeps what other predictors need to be scored on it."""
+
+    def __init__(self, request: PerformanceOver, subject: Subject) -> None:
+        self._split = request.split
+        self._task = subject.facts.task
+        self._loss = subject.loss.known if subject.loss else ""
+        self._scores: list[torch.Tensor] = []
+        self._entropies: list[torch.Tensor] = []
+        self._losses: list[torch.Tensor] = []
+        self._sizes: list[int] = []
+        self._pairs: list[torch.Tensor] = []
+        self._values: list[torch.Tensor] = []
+        self._unreadable = ""
+
+    def step(self, step: Step) -> None:
+        """Score a batch."""
+        outputs, target = main_output(step.outputs), step.batch.target
+        if not isinstance(outputs, torch.Tensor) or not isinstance(target, torch.Tensor):
+            self._unreadable = "the outputs or the targets are no tensors"
+            return
+        wide = torch.float64 if outputs.dtype == torch.float64 else torch.float32
+        outputs, target = outputs.detach().to(wide), target.detach()
+        classes = self._task in ("multiclass", "segmentation", "language_model", "binary")
+        if classes and outputs.ndim > 1 and outputs.shape[1:].numel() > 1:
+            if target.is_floating_point():
+                self._unreadable = "the targets are probabilities of classes, not classes"
+                return
+            self._score_classes(*matched(outputs, target, "cross_entropy"))
+        elif self._task in ("binary", "multilabel"):
+            self._score_labels(*matched(outputs, target, "binary_cross_entropy"))
+        elif self._task == "regression":
+            self._score_numbers(*matched(outputs, target, "mse_loss"))
+        else:
+            self._unreadable = "the task is custom, so no standard metric applies"
+            return
+        if step.loss is not None:
+            self._losses.append(step.loss.detach())
+        self._sizes.append(len(self._scores[-1]))
+
+    def _score_classes(self, scores: torch.Tensor, target: torch.Tensor) -> None:
+        size = len(target)
+        logs = scores if self._loss == "nll_loss" else functional.log_softmax(scores, dim=1)
+        surprise = -logs.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1).reshape(size, -1)
+        right = (scores.argmax(dim=1) == target).reshape(size, -1)
+        target = target.reshape(size, -1)
+        counted = target != IGNORED
+        rows = counted.any(dim=1)
+        target, counted = target[rows], counted[rows]
+        share = counted.sum(dim=1)
+        self._scores.append((right[rows] & counted).sum(dim=1) / share)
+        self._entropies.append(surprise[rows].masked_fill(~counted, 0.0).sum(dim=1) / share)
+        self._keep(target, counted)
+
+    def _score_labels(self, outputs: torch.Tensor, target: torch.Tensor) -> None:
+        size = len(target)
+        outputs, target = outputs.reshape(size, -1), target.reshape(size, -1)
+        if self._loss == "binary_cross_entropy":
+            predicted = outputs > 0.5
+            # Not torch's own function, which stops all of CUDA at an output of NaN.
+            share = outputs.clamp(0.0, 1.0)
+            yes, no = share.log().clamp(min=-100), torch.log1p(-share).clamp(min=-100)
+            surprise = -(target * yes + (1 - target) * no)
+        else:
+            predicted = outputs > 0
+            surprise = functional.binary_cross_entropy_with_logits(
+                outputs, target, reduction="none"
+            )
+        truth = target > 0.5
+        self._scores.append((predicted == truth).float().mean(dim=1))
+        self._entropies.append(surprise.mean(dim=1))
+        classes = truth.long()
+        if self._task == "multilabel":
+            classes = classes + 2 * torch.arange(classes.shape[1], device=classes.device)
+        self._keep(classes, torch.ones_like(truth))
+
+    def _score_numbers(self, outputs: torch.Tensor, target: torch.Tensor) -> None:
+        difference = (outputs - target).reshape(len(target), -1)
+        error = difference.abs() if self._loss == "l1_loss" else difference.square()
+        self._scores.append(error.mean(dim=1))
+        values = target.reshape(len(target), -1)
+        self._values.append(values if values.shape[1] <= WIDEST else values[:, :0])
+
+    def _keep(self, classes: torch.Tensor, counted: torch.Tensor) -> None:
+        """Keep how often each class stands among the targets of each example."""
+        first = sum(self._sizes)
+        examples = torch.arange(len(classes), device=classes.device).unsqueeze(1) + first
+        pairs = torch.stack([examples.expand_as(classes)[counted], classes[counted]], dim=1)
+        unique, counts = torch.unique(pairs, dim=0, return_counts=True)
+        self._pairs.append(torch.cat([unique, counts.unsqueeze(1)], dim=1))
+
+    def result(self) -> Performance | Unavailable:
+        """Return the scores of all examples."""
+        if self._unreadable or not self._scores:
+            return Unavailable(self._unreadable or "no example was scored")
+        metric: Literal["accuracy", "squared error", "absolute error"] = "accuracy"
+        if self._task == "regression":
+            metric = "absolute error" if self._loss == "l1_loss" else "squared error"
+        pairs = _joined(self._pairs).astype(np.int64).reshape(-1, 3)
+        return Performance(
+            metric=metric,
+            scores=_joined(self._scores),
+            entropies=_joined(self._entropies),
+            losses=_joined([loss.reshape(1) for loss in self._losses]),
+            batch_examples=np.asarray(self._sizes),
+            target_example=pairs[:, 0],
+            target_class=pairs[:, 1],
+            target_count=pairs[:, 2],
+            target_values=_joined(self._values) if self._values else np.zeros((0, 0)),
+            split=self._split,
+        )
+
+
+def _joined(tensors: list[torch.Tensor]) -> Any:
+    return torch.cat(tensors).double().cpu().numpy() if tensors else np.zeros(0)

@@ -1,0 +1,1 @@
+"""The report: every page, file and table drawn from an audit record, and from nothing else."""

@@ -1,0 +1,41 @@
+"""From a figure's plain data to an inline SVG."""
+
+from dataclasses import dataclass
+
+from auditor.core.figure import Bars, Heatmap, Histogram, Lines
+from auditor.report.draw_bars import draw_bars, draw_histogram
+from auditor.report.draw_heatmap import draw_heatmap
+from auditor.report.draw_lines import draw_lines
+from auditor.report.frame import Key
+from auditor.report.svg import drawing_style, finished
+from auditor.report.tables import Plot
+from auditor.report.theme import SCREEN, Theme
+from auditor.report.wording import prose
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn plot: its SVG, the entries of its key, and notes on what it does not show."""
+
+    svg: str
+    key: tuple[Key, ...]
+    notes: tuple[str, ...]
+
+
+def draw(figure: Plot, prefix: str, theme: Theme = SCREEN) -> Drawing:
+    """Draw a plot; all ids in it begin with `prefix`, which is to differ within one page.
+
+    Equal figures with an equal prefix and theme give equal bytes.
+    """
+    with drawing_style():
+        match figure:
+            case Lines():
+                drawing, key, notes = draw_lines(figure)
+            case Bars():
+                drawing, key, notes = draw_bars(figure)
+            case Histogram():
+                drawing, key, notes = draw_histogram(figure)
+            case Heatmap():
+                drawing, key, notes = draw_heatmap(figure)
+        label = prose(f"{figure.title}. {figure.caption}", 600)
+        return Drawing(finished(drawing, prefix, label, theme), key, notes)

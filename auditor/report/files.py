@@ -1,0 +1,91 @@
+"""Writing reports to files, each whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from auditor.core.record import AuditRecord, record_to_json
+from auditor.core.spec import Format
+from auditor.core.text import clean_text
+from auditor.report.html import render_html
+from auditor.report.junit import render_junit
+from auditor.report.markdown import render_markdown
+from auditor.report.pdf import render_pdf
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files that were written, and why others were not."""
+
+    paths: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) -> Written:
+    """Write the reports asked for into `folder`, which is made where there is none.
+
+    The record goes first and the PDF last. A report that can't be made becomes a problem and
+    costs no other one.
+
+    Raises:
+        OSError: a file can't be written; the earlier one of its name stays as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    problems: list[str] = []
+    for name, render in _RENDERERS.items():
+        if name not in formats:
+            continue
+        path = folder / _NAMES[name]
+        try:
+            data = render(record)
+        except Exception as error:  # noqa: BLE001 - whatever breaks one report, the others stand
+            reason = clean_text(error) or type(error).__name__
+            problems.append(f"{path.name} was not written: {reason}")
+            continue
+        write_whole(path, data)
+        paths.append(path)
+    return Written(tuple(paths), tuple(problems))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, sync it, and give it its name."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _text(render: Callable[[AuditRecord], str]) -> Callable[[AuditRecord], bytes]:
+    return lambda record: render(record).encode("utf-8")
+
+
+_NAMES: dict[Format, str] = {
+    "json": "record.json",
+    "html": "report.html",
+    "markdown": "summary.md",
+    "junit": "junit.xml",
+    "pdf": "report.pdf",
+}
+_RENDERERS: dict[Format, Callable[[AuditRecord], bytes]] = {
+    "json": _text(record_to_json),
+    "html": _text(render_html),
+    "markdown": _text(render_markdown),
+    "junit": _text(render_junit),
+    "pdf": render_pdf,
+}

@@ -1,0 +1,254 @@
+"""What the pages of a report show, in which order, from a record alone."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from auditor.core.finding import Finding
+from auditor.core.record import AuditRecord, Cause, Section
+from auditor.core.text import clean_text, counted
+from auditor.core.verdict import Verdict
+from auditor.report.view_audit import AuditView, Row, data_line, view_audit
+from auditor.report.view_finding import FindingView, Ids, view_finding
+from auditor.report.wording import WORDS, Span, date, number, prose, spans
+
+FIRST_FINDINGS = 8
+"""Findings listed under what to fix first; the others are counted."""
+
+_ORDER = {
+    Verdict.FAIL: 0,
+    Verdict.ERROR: 1,
+    Verdict.INCOMPLETE: 1,
+    Verdict.WARN: 2,
+    Verdict.INFO: 4,
+    Verdict.PASS: 5,
+    Verdict.NOT_APPLICABLE: 6,
+}
+_WAIVED = 3
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many findings of a section have one verdict."""
+
+    verdict: Verdict
+    text: str
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """A section, its findings in groups, the worst first in each."""
+
+    id: str
+    title: str
+    verdict: Verdict
+    word: str
+    counts: tuple[Count, ...]
+    open: tuple[FindingView, ...]
+    waived: tuple[FindingView, ...]
+    notes: tuple[FindingView, ...]
+    passed: tuple[FindingView, ...]
+    skipped: tuple[FindingView, ...]
+
+
+@dataclass(frozen=True)
+class RemedyView:
+    """Something to do about a cause, with what it did where it was tried."""
+
+    text: tuple[Span, ...]
+    result: str
+
+
+@dataclass(frozen=True)
+class CauseView:
+    """A likely root cause and the findings that it explains."""
+
+    title: str
+    confidence: str
+    findings: tuple[tuple[str, str], ...]
+    """The name and the id (empty where there is none) of each."""
+    remedies: tuple[RemedyView, ...]
+
+
+@dataclass(frozen=True)
+class PageView:
+    """A whole report."""
+
+    name: str
+    verdict: Verdict
+    word: str
+    headline: str
+    error: str
+    facts: tuple[Row, ...]
+    running: str
+    causes: tuple[CauseView, ...]
+    first: tuple[FindingView, ...]
+    first_left: int
+    sections: tuple[SectionView, ...]
+    unjudged: tuple[FindingView, ...]
+    audit: AuditView
+
+
+def view_page(record: AuditRecord) -> PageView:
+    """Return everything that a report of the record shows."""
+    ids = Ids()
+    sections = tuple(_section(section, ids) for section in record.sections)
+    first = sorted(
+        (
+            finding
+            for section in sections
+            for finding in section.open
+            if finding.verdict in {Verdict.FAIL, Verdict.WARN}
+        ),
+        key=lambda finding: _ORDER[finding.verdict],
+    )
+    unjudged = [
+        finding
+        for section in sections
+        for finding in (*section.open, *section.skipped)
+        if finding.verdict in {Verdict.ERROR, Verdict.INCOMPLETE, Verdict.NOT_APPLICABLE}
+    ]
+    facts = _facts(record)
+    return PageView(
+        name=clean_text(record.subject.name, 120) or "unnamed",
+        verdict=record.verdict,
+        word=WORDS[record.verdict],
+        headline=headline(record),
+        error=prose(record.error) if record.error is not None else "",
+        facts=facts,
+        running=_running(record),
+        causes=tuple(_cause(cause, sections) for cause in record.causes),
+        first=tuple(first[:FIRST_FINDINGS]),
+        first_left=max(len(first) - FIRST_FINDINGS, 0),
+        sections=sections,
+        unjudged=tuple(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
+        audit=view_audit(record),
+    )
+
+
+def headline(record: AuditRecord) -> str:
+    """Return in a sentence or two what came out."""
+    live = [f.verdict for f in record.findings if f.waived is None]
+    failed, warned = live.count(Verdict.FAIL), live.count(Verdict.WARN)
+    broken, passed = live.count(Verdict.ERROR), live.count(Verdict.PASS)
+    judged = failed + warned + passed
+    said = []
+    if failed:
+        said.append(f"{failed} of {counted(judged, 'check')} failed")
+    if warned:
+        one = "gives a warning" if warned == 1 else "give a warning"
+        said.append(f"{warned} {one}" if failed else f"{counted(warned, 'check')} {one}")
+    if broken:
+        said.append(f"{broken if said else counted(broken, 'check')} could not be judged")
+    if said and not failed and passed:
+        said.append(f"the other {passed} passed")
+    if not said:
+        said.append(
+            f"all {counted(passed, 'check')} that could be judged passed"
+            if passed
+            else "nothing could be judged"
+        )
+    waived = len(record.findings) - len(live)
+    if waived:
+        said.append(f"{counted(waived, 'finding')} {'is' if waived == 1 else 'are'} waived")
+    text = ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1] + "."
+    return text[0].upper() + text[1:]
+
+
+def _section(section: Section, ids: Ids) -> SectionView:
+    ordered = sorted(section.findings, key=_place)
+    groups: dict[int, list[FindingView]] = {place: [] for place in range(7)}
+    for finding in ordered:
+        groups[_place(finding)].append(view_finding(finding, ids))
+    return SectionView(
+        id=ids.new("section", section.id),
+        title=prose(section.title, 120),
+        verdict=section.verdict,
+        word=WORDS[section.verdict],
+        counts=_counts(section),
+        open=(*groups[0], *groups[1], *groups[2]),
+        waived=tuple(groups[_WAIVED]),
+        notes=tuple(groups[4]),
+        passed=tuple(groups[5]),
+        skipped=tuple(groups[6]),
+    )
+
+
+def _place(finding: Finding) -> int:
+    place = _ORDER[finding.verdict]
+    return _WAIVED if finding.waived is not None and place < _WAIVED else place
+
+
+_COUNTED = (
+    (Verdict.FAIL, "failed", "failed"),
+    (Verdict.ERROR, "not judged", "not judged"),
+    (Verdict.WARN, "warning", "warnings"),
+    (Verdict.PASS, "passed", "passed"),
+    (Verdict.INFO, "note", "notes"),
+    (Verdict.NOT_APPLICABLE, "not applicable", "not applicable"),
+)
+
+
+def _counts(section: Section) -> tuple[Count, ...]:
+    live = [f.verdict for f in section.findings if _place(f) != _WAIVED]
+    counts = [
+        Count(verdict, f"{live.count(verdict)} {one if live.count(verdict) == 1 else many}")
+        for verdict, one, many in _COUNTED
+        if verdict in live
+    ]
+    waived = len(section.findings) - len(live)
+    return (*counts, *([Count(Verdict.INFO, f"{waived} waived")] if waived else []))
+
+
+def _cause(cause: Cause, sections: tuple[SectionView, ...]) -> CauseView:
+    known = {
+        finding.check: finding
+        for section in sections
+        for group in (section.open, section.waived, section.notes, section.passed, section.skipped)
+        for finding in group
+    }
+    named = [clean_text(check, 80) for check in cause.findings]
+    return CauseView(
+        title=prose(cause.title, 300),
+        confidence=prose(cause.confidence, 120),
+        findings=tuple(
+            (known[check].title, known[check].id) if check in known else (check, "")
+            for check in named
+        ),
+        remedies=tuple(
+            RemedyView(
+                spans(remedy.text),
+                f"tried on a copy: from {number(remedy.before)} to {number(remedy.after)}"
+                if remedy.tried
+                else "",
+            )
+            for remedy in cause.remedies
+        ),
+    )
+
+
+def _facts(record: AuditRecord) -> tuple[Row, ...]:
+    checkpoint = record.subject.checkpoint
+    rows: list[Row] = []
+    if checkpoint:
+        rows += [
+            ("Checkpoint", clean_text(PurePath(checkpoint.path).name or checkpoint.path, 80)),
+            ("SHA-256", short_hash(record)),
+        ]
+    rows += [
+        ("Parameters", f"{record.subject.parameters:,}"),
+        ("Data", data_line(record.subject)),
+        ("Device", clean_text(record.subject.device, 60)),
+        ("Audited", date(record.volatile.started)),
+    ]
+    return tuple(rows)
+
+
+def short_hash(record: AuditRecord) -> str:
+    """Return the first digits of the checkpoint's hash; empty without a checkpoint."""
+    checkpoint = record.subject.checkpoint
+    return clean_text(checkpoint.sha256[:12], 40) if checkpoint else ""
+
+
+def _running(record: AuditRecord) -> str:
+    name, digits = clean_text(record.subject.name, 60), short_hash(record)
+    return f"{name} · {digits}" if digits else name

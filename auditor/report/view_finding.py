@@ -1,0 +1,154 @@
+"""What a page shows of one finding."""
+
+import re
+from dataclasses import dataclass
+
+from auditor.core.figure import Figure, Images, Table
+from auditor.core.finding import Finding, Limit, Metric, Place
+from auditor.core.text import clean_text
+from auditor.core.verdict import Verdict
+from auditor.report.images import ImageView, shown_image
+from auditor.report.scale import Scale, scale_of
+from auditor.report.tables import Plot, TableView, numbers_of, shown_table
+from auditor.report.wording import WORDS, Span, interval, number, prose, rerun, spans
+
+SHOWN_PLACES = 10
+MOST_PLACES = 200
+
+
+@dataclass(frozen=True)
+class MetricView:
+    """One measure: its numbers in words, and its drawing where it has a limit."""
+
+    name: str
+    value: str
+    interval: str
+    limits: str
+    source: str
+    scale: Scale | None
+
+
+@dataclass(frozen=True)
+class PlaceView:
+    """One place in the subject."""
+
+    kind: str
+    name: str
+    note: str
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure: a plot still to be drawn with its numbers, a table, or pictures."""
+
+    id: str
+    title: str
+    caption: tuple[Span, ...]
+    plot: Plot | None = None
+    numbers: TableView | None = None
+    table: TableView | None = None
+    images: tuple[ImageView, ...] = ()
+    columns: int = 4
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding with everything in the order and words of the page."""
+
+    check: str
+    id: str
+    verdict: Verdict
+    word: str
+    title: str
+    summary: tuple[Span, ...]
+    metrics: tuple[MetricView, ...]
+    places: tuple[PlaceView, ...]
+    more_places: tuple[PlaceView, ...]
+    places_left: int
+    why: tuple[Span, ...]
+    advice: tuple[tuple[Span, ...], ...]
+    figures: tuple[FigureView, ...]
+    source: tuple[Span, ...]
+    waived: tuple[Span, ...] | None
+    rerun: str
+
+
+class Ids:
+    """Gives out ids that differ within one page."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        self._counts: dict[str, int] = {}
+
+    def new(self, prefix: str, name: str = "") -> str:
+        """Return an id made of a prefix and the harmless characters of a name."""
+        plain = re.sub(r"[^a-z0-9]+", "-", name[:60].lower()).strip("-")
+        wanted = f"{prefix}-{plain}" if plain else prefix
+        id_ = wanted if plain else ""
+        while not id_ or id_ in self._given:
+            count = self._counts[wanted] = self._counts.get(wanted, 0) + 1
+            id_ = f"{wanted}-n{count}"
+        self._given.add(id_)
+        return id_
+
+
+def view_finding(finding: Finding, ids: Ids) -> FindingView:
+    """Return what a page shows of a finding."""
+    places = tuple(map(_place, finding.where[:MOST_PLACES]))
+    shown = SHOWN_PLACES if len(places) > SHOWN_PLACES + 2 else len(places)
+    waived = None if finding.waived is None else spans(finding.waived)
+    word = WORDS[finding.verdict]
+    return FindingView(
+        check=clean_text(finding.check, 80),
+        id=ids.new("finding", finding.check),
+        verdict=finding.verdict,
+        word=word if waived is None else f"{word}, waived",
+        title=prose(finding.title, 300),
+        summary=spans(finding.summary),
+        metrics=tuple(map(_metric, finding.metrics)),
+        places=places[:shown],
+        more_places=places[shown:],
+        places_left=len(finding.where) - len(places),
+        why=spans(finding.why),
+        advice=tuple(map(spans, finding.advice)),
+        figures=tuple(_figure(figure, ids) for figure in finding.figures),
+        source=spans(finding.source),
+        waived=waived,
+        rerun=rerun(finding.check),
+    )
+
+
+def _metric(metric: Metric) -> MetricView:
+    return MetricView(
+        name=prose(metric.name, 120),
+        value=number(metric.value, metric.unit),
+        interval=interval(metric.low, metric.high, metric.unit),
+        limits=_limits(metric.limit, metric.unit) if metric.limit else "",
+        source=prose(metric.limit.source, 300) if metric.limit else "",
+        scale=scale_of(metric),
+    )
+
+
+def _limits(limit: Limit, unit: str) -> str:
+    levels = (("warns", limit.warn), ("fails", limit.fail))
+    return ", ".join(
+        f"{word} {limit.bad} {number(value, unit)}" for word, value in levels if value is not None
+    )
+
+
+def _place(place: Place) -> PlaceView:
+    return PlaceView(place.kind, clean_text(place.name), prose(place.note, 300))
+
+
+def _figure(figure: Figure, ids: Ids) -> FigureView:
+    id_, title, caption = ids.new("figure"), prose(figure.title, 200), spans(figure.caption)
+    match figure:
+        case Table():
+            return FigureView(id_, title, caption, table=shown_table(figure))
+        case Images():
+            images = tuple(map(shown_image, figure.images[:60]))
+            return FigureView(
+                id_, title, caption, images=images, columns=min(max(figure.columns, 1), 8)
+            )
+        case _:
+            return FigureView(id_, title, caption, plot=figure, numbers=numbers_of(figure))

@@ -1,0 +1,95 @@
+"""What the command line's target and flags come to: a spec."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from auditor.core.errors import InputError
+from auditor.core.spec import AuditSpec
+from auditor.core.spec_file import from_home, read_spec, spec_from
+from auditor.core.text import clean_text
+
+SPEC = "audit.yaml"
+
+Flags = dict[tuple[str, ...], Any]
+
+
+def spec_of(target: str | None, flags: Flags) -> AuditSpec:
+    """Return the spec of a target, with the flags that were given put over it.
+
+    The target is a spec, a folder that holds one, or a checkpoint; without one, it is the spec
+    in this folder unless flags name a model or a checkpoint. Paths in flags are relative to the
+    current folder.
+
+    Raises:
+        InputError: there is no such target, or spec and flags make no valid spec.
+    """
+    given = {path: value for path, value in flags.items() if value is not None}
+    file = _spec_file(target, given)
+    if file is None and target is not None:
+        given.setdefault(("model", "checkpoint"), target)
+    if file is None:
+        values: dict[str, Any] = {}
+        base = Path.cwd()
+    else:
+        spec = read_spec(file)
+        values, base = spec.model_dump(mode="json"), spec.base
+    checkpoint = given.get(("model", "checkpoint"))
+    if checkpoint is not None and file is not None:
+        given["model", "checkpoint"] = str(from_home(checkpoint, "model.checkpoint").absolute())
+    for path, value in given.items():
+        inner = values
+        for name in path[:-1]:
+            if inner.get(name) is None:
+                inner[name] = {}
+            inner = inner[name]
+        inner[path[-1]] = value
+    origin = clean_text(file) if file is not None else "command line"
+    return spec_from(json.loads(json.dumps(values)), origin, base)
+
+
+def _spec_file(target: str | None, given: Flags) -> Path | None:
+    if target is None:
+        if ("model", "factory") in given or ("model", "checkpoint") in given:
+            return None
+        here = Path(SPEC)
+        if not here.is_file():
+            raise InputError(
+                f"nothing to audit: name a spec, a folder that holds {SPEC}, or a checkpoint, or "
+                "give --model and --checkpoint"
+            )
+        return here
+    path = Path(target)
+    if path.is_dir():
+        if not (path / SPEC).is_file():
+            raise InputError(
+                f"{clean_text(path)}: a folder without {SPEC}; name a spec or a checkpoint in it"
+            )
+        return path / SPEC
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    if not path.exists():
+        raise InputError(f"{clean_text(path)}: no such spec, folder or checkpoint")
+    return None
+
+
+def writable(folder: Path) -> Path:
+    """Return a folder that reports can be written to; it is not made yet.
+
+    Raises:
+        InputError: it, or the nearest folder above it that exists, can't be written to.
+    """
+    shown = clean_text(folder)
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise InputError(f"{shown}: can't be the output folder: {clean_text(nearest)} is a file")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return folder
+    except OSError as error:
+        raise InputError(
+            f"{shown}: can't write reports there: {error.strerror}; choose another with --out"
+        ) from error

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from auditor.checks.internals.dead_units import ACTIVITY, judge
+from auditor.core.finding import Limit
+from auditor.core.verdict import Verdict
+from auditor.observations.activity import LayerActivity, UnitActivity
+
+
+def layer(name: str, dead: int, units: int) -> LayerActivity:
+    return LayerActivity(name, "ReLU", np.arange(units) >= dead)
+
+
+def seen(*layers: LayerActivity, examples: int = 500) -> dict:
+    return {ACTIVITY: UnitActivity(layers, examples, "val")}
+
+
+@pytest.mark.parametrize(
+    ("dead", "units", "verdict"),
+    [
+        (0, 100, Verdict.PASS),
+        (5, 100, Verdict.PASS),
+        (12, 100, Verdict.PASS),
+        (20, 100, Verdict.PASS),
+        (25, 100, Verdict.PASS),
+        (26, 100, Verdict.WARN),
+        (40, 100, Verdict.WARN),
+        (41, 100, Verdict.FAIL),
+        (100, 100, Verdict.FAIL),
+        (1, 4, Verdict.PASS),
+        (1, 2, Verdict.PASS),
+        (2, 10, Verdict.PASS),
+        (2, 4, Verdict.WARN),
+        (3, 4, Verdict.WARN),
+        (4, 8, Verdict.FAIL),
+        (4, 4, Verdict.FAIL),
+        (1, 1, Verdict.FAIL),
+    ],
+)
+def test_share_in_one_layer(judged, dead: int, units: int, verdict: Verdict) -> None:
+    full = layer("b", 0, 400)
+    assert judged(judge, seen(layer("a", dead, units), full)).verdict is verdict
+
+
+def test_names_the_worst_layer_first_and_the_numbers(judged) -> None:
+    found = judged(judge, seen(layer("a", 30, 100), layer("b", 80, 100), layer("c", 0, 100)))
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["b", "a"]
+    assert found.where[0].note == "80 of 100 units"
+    assert "110 of 300" in found.summary
+    assert "`b` with 80 of 100" in found.summary
+
+
+def test_a_whole_dead_layer_comes_first_however_small(judged) -> None:
+    found = judged(judge, seen(layer("big", 90, 100), layer("small", 2, 2)))
+    assert found.where[0].name == "small"
+    assert "No unit of `small` fires" in found.summary
+
+
+def test_few_examples_decide_nothing(judged) -> None:
+    found = judged(judge, seen(layer("a", 40, 100), examples=50))
+    assert found.verdict is Verdict.INFO
+    assert "99" in found.summary
+    assert judged(judge, seen(layer("a", 9, 9), examples=50)).verdict is Verdict.FAIL
+    assert judged(judge, seen(layer("a", 9, 9), examples=3)).verdict is Verdict.INFO
+    assert judged(judge, seen(layer("a", 9, 9), examples=0)).verdict is Verdict.INFO
+
+
+def test_no_rectifiers(judged) -> None:
+    found = judged(judge, seen())
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "no rectifying layer" in found.summary
+    assert judged(judge, seen(layer("empty", 0, 0))).verdict is Verdict.NOT_APPLICABLE
+
+
+def test_the_bound_on_what_a_dead_unit_may_do(judged) -> None:
+    found = judged(judge, seen(layer("a", 1, 10), examples=1000))
+    bound = next(m for m in found.metrics if "at most" in m.name)
+    assert bound.value == pytest.approx(0.003, rel=0.01)
+
+
+def test_limits_can_be_given(judged) -> None:
+    strict = dict(judge.limits) | {"worst_dead_share": Limit(warn=0.01, fail=0.02)}
+    assert judged(judge, seen(layer("a", 12, 100)), strict).verdict is Verdict.FAIL
+
+
+def test_names_are_made_safe(judged) -> None:
+    found = judged(judge, seen(layer("a\x1b[31m", 90, 100)))
+    assert "\x1b" not in found.summary + found.where[0].name + str(found.figures)

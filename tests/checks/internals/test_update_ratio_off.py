@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.checks.internals.update_ratio_off import CHECKPOINT, FRESH, judge
+from auditor.core.request import Unavailable
+from auditor.core.verdict import Verdict
+from auditor.observations.updates import UpdateRatios
+
+NAMES = ("a.weight", "a.bias", "b.weight", "c.weight")
+
+
+def updates(
+    ratio: float, start: str = "checkpoint", steps: int = 24, opening: float | None = None
+) -> UpdateRatios:
+    rng = np.random.default_rng(0)
+    ratios = ratio * np.exp(0.2 * rng.normal(size=(steps, 4)))
+    if opening is not None:
+        ratios[:6] = opening
+    ratios[:, 1] = 50.0
+    losses = np.ones(steps)
+    return UpdateRatios(
+        NAMES,
+        (2, 1, 4, 2),
+        ratios,
+        losses,
+        "SGD(lr=0.1)",
+        0.1,
+        start,
+        False,  # type: ignore[arg-type]
+    )
+
+
+def both(fresh: float, checkpoint: float) -> dict:
+    return {FRESH: updates(fresh, "fresh"), CHECKPOINT: updates(checkpoint)}
+
+
+@pytest.mark.parametrize(
+    ("fresh", "checkpoint", "verdict"),
+    [
+        (1e-3, 1e-3, Verdict.PASS),
+        (5e-2, 1e-3, Verdict.PASS),
+        (1e-4, 1e-3, Verdict.PASS),
+        (1e-5, 1e-3, Verdict.WARN),
+        (1e-7, 1e-3, Verdict.FAIL),
+        (1e-3, 1e-9, Verdict.PASS),
+        (0.15, 1e-3, Verdict.WARN),
+        (0.5, 1e-3, Verdict.FAIL),
+        (1e-3, 0.15, Verdict.WARN),
+        (1e-3, 0.5, Verdict.FAIL),
+        (0.0, 0.0, Verdict.FAIL),
+    ],
+)
+def test_both_sides(judged, fresh: float, checkpoint: float, verdict: Verdict) -> None:
+    assert judged(judge, both(fresh, checkpoint)).verdict is verdict
+
+
+def test_adams_opening_counts_from_fresh_weights_alone(judged) -> None:
+    fresh = {FRESH: updates(0.03, "fresh", opening=0.5), CHECKPOINT: updates(1e-3)}
+    found = judged(judge, fresh)
+    assert found.verdict is Verdict.FAIL
+    assert "first steps moved it by 0.5 each" in found.summary
+    restarted = {FRESH: updates(1e-3, "fresh"), CHECKPOINT: updates(0.03, opening=0.5)}
+    assert judged(judge, restarted).verdict is Verdict.PASS
+
+
+def test_advice_names_the_learning_rate_that_would_do(judged) -> None:
+    found = judged(judge, both(1.0, 1e-3))
+    assert "down from `0.1` to about `9.5e-05`" in found.advice[0]
+    found = judged(judge, both(1e-5, 1e-3))
+    assert " up from `0.1` to about `9.5`" in found.advice[0]
+
+
+def test_biases_do_not_count(judged) -> None:
+    assert "a.bias" not in str(judged(judge, both(0.5, 0.5)).where)
+
+
+def test_without_fresh_weights_the_low_side_is_not_judged(judged) -> None:
+    found = judged(judge, {FRESH: Unavailable("no factory"), CHECKPOINT: updates(1e-9)})
+    assert found.verdict is Verdict.PASS
+    assert "too short was not judged, which takes fresh weights: no factory" in found.summary
+    found = judged(judge, {FRESH: Unavailable("no factory"), CHECKPOINT: updates(0.0)})
+    assert found.verdict is Verdict.PASS
+
+
+def test_one_weight_that_does_not_move(judged) -> None:
+    seen = updates(1e-3)
+    seen.ratios[:, 2] = 0
+    found = judged(judge, {FRESH: updates(1e-3, "fresh"), CHECKPOINT: seen})
+    assert found.verdict is Verdict.WARN
+    assert found.where[0].name == "b.weight"
+    assert "1 weight did not move at all: b.weight" in found.summary
+    assert "`b.weight`" in found.advice[0]
+
+
+def test_outliers_farthest_first(judged) -> None:
+    seen = updates(0.5)
+    seen.ratios[:, 3] = 5.0
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    assert found.where[0].name == "c.weight"
+
+
+def test_divergence(judged) -> None:
+    seen = updates(1e-3, "fresh")
+    seen.losses[7:] = np.nan
+    found = judged(judge, {FRESH: seen, CHECKPOINT: updates(1e-3)})
+    assert found.verdict is Verdict.FAIL
+    assert "step 8 of 24" in found.summary
+    assert "`0.01`" in found.advice[0]
+
+
+def test_zero_initialised_weights_are_left_out(judged) -> None:
+    seen = updates(1e-3, "fresh")
+    seen.ratios[:, 2] = np.inf
+    seen.ratios[0, 3] = np.nan
+    assert judged(judge, {FRESH: seen, CHECKPOINT: updates(1e-3)}).verdict is Verdict.PASS
+
+
+def test_a_straddling_interval_warns(judged) -> None:
+    seen = updates(0.35)
+    seen.ratios[6:] *= np.exp(np.linspace(-2.5, 2.5, 18))[:, None]
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    assert found.verdict is Verdict.WARN
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 6])
+def test_few_steps(judged, steps: int) -> None:
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: updates(1e-3, steps=steps)})
+    assert found.verdict is (Verdict.PASS if steps else Verdict.NOT_APPLICABLE)
+
+
+def test_nothing_that_could_be_measured(judged) -> None:
+    seen = replace(updates(1e-3), dimensions=(1, 1, 1, 1))
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    seen = replace(updates(1e-3), ratios=np.full((24, 4), np.inf))
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    assert found.verdict is Verdict.NOT_APPLICABLE

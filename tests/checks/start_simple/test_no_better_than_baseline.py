@@ -1,0 +1,255 @@
+import numpy as np
+import pytest
+
+from auditor.checks.start_simple.no_better_than_baseline import PERFORMANCE, TARGETS, judge
+from auditor.core.subject import TargetFacts
+from auditor.core.verdict import Verdict
+from auditor.observations.performance import Performance
+from auditor.observations.targets import TargetsSeen
+
+
+def classes(
+    truth: np.ndarray, right: np.ndarray, entropies: np.ndarray | None = None
+) -> Performance:
+    count = len(truth)
+    return Performance(
+        "accuracy",
+        np.asarray(right, float),
+        np.zeros(0) if entropies is None else entropies,
+        np.ones(1),
+        np.array([count]),
+        np.arange(count),
+        truth,
+        np.ones(count, int),
+        np.zeros((0, 0)),
+        "val",
+    )
+
+
+def numbers(truth: np.ndarray, predicted: np.ndarray, metric: str = "squared error"):
+    gap = np.abs(truth - predicted)
+    table = truth.reshape(len(truth), -1)
+    gap = gap.reshape(table.shape)
+    return Performance(
+        metric,  # type: ignore[arg-type]
+        (gap**2 if metric == "squared error" else gap).mean(axis=1),
+        np.zeros(0),
+        np.ones(1),
+        np.array([len(truth)]),
+        *(np.zeros(0, int),) * 3,
+        table,
+        "val",
+    )
+
+
+def seen(performance: Performance, facts: TargetFacts, split: str = "train") -> dict:
+    return {PERFORMANCE: performance, TARGETS: TargetsSeen(facts, split)}
+
+
+TWO = TargetFacts("classes", 200, (0, 1), (120, 80))
+STANDARD = TargetFacts(
+    "numbers", 200, mean=(0.0,), variance=(1.0,), median=(0.0,), mean_absolute_deviation=(0.8,)
+)
+
+
+def halves(count: int) -> np.ndarray:
+    return np.arange(count) % 2
+
+
+def test_a_good_model(judged) -> None:
+    truth = halves(200)
+    found = judged(judge, seen(classes(truth, np.arange(200) % 20 > 0), TWO))
+    assert found.verdict is Verdict.PASS
+    assert "accuracy is 0.95, that of always giving class 0 0.5" in found.summary
+    assert "better by 0.45" in found.summary
+    assert found.metrics[0].limit == judge.limits["gain"]
+
+
+def test_a_model_that_gives_the_constant(judged) -> None:
+    truth = halves(200)
+    found = judged(judge, seen(classes(truth, truth == 0), TWO))
+    assert found.verdict is Verdict.FAIL
+    assert found.metrics[0].value == found.metrics[0].low == found.metrics[0].high == 0
+    assert "exactly those of always giving class 0" in found.summary
+
+
+def test_a_model_that_gives_another_constant_can_not_win_by_luck(judged) -> None:
+    truth = np.repeat([0, 1], [40, 160])
+    found = judged(judge, seen(classes(truth, truth == 1), TWO))
+    assert found.metrics[0].low > 0
+    assert found.verdict is Verdict.FAIL
+    assert "class 1" in found.summary
+
+
+def test_a_model_that_is_worse(judged) -> None:
+    found = judged(judge, seen(classes(halves(200), np.arange(200) % 5 == 0), TWO))
+    assert found.verdict is Verdict.FAIL
+    assert "worse by 0.3" in found.summary
+
+
+def test_a_straddling_interval_says_how_many_examples(judged) -> None:
+    right = np.random.default_rng(0).permutation(100) < 56
+    found = judged(judge, seen(classes(halves(100), right), TWO))
+    assert found.verdict is Verdict.WARN
+    assert "examples would settle it" in found.summary
+
+
+def test_the_burden_of_proof_is_the_models(judged) -> None:
+    right = np.random.default_rng(0).permutation(100) < 49
+    found = judged(judge, seen(classes(halves(100), right), TWO))
+    assert found.verdict is Verdict.FAIL
+
+
+def test_rare_classes_pass_by_their_probabilities(judged) -> None:
+    truth = (np.arange(1000) % 20 == 0).astype(int)
+    rare = TargetFacts("classes", 1000, (0, 1), (950, 50))
+    sharp = np.where(truth == 1, -np.log(0.4), -np.log(0.98))
+    found = judged(judge, seen(classes(truth, truth == 0, sharp), rare))
+    assert found.verdict is Verdict.PASS
+    assert "cross-entropy is better by" in found.summary
+
+
+def test_constant_probabilities_never_pass_however_well_chosen(judged) -> None:
+    truth = (np.arange(1000) % 20 == 0).astype(int)
+    wrong = TargetFacts("classes", 1000, (0, 1), (700, 300))
+    chosen = np.where(truth == 1, -np.log(0.05), -np.log(0.95))
+    found = judged(judge, seen(classes(truth, truth == 0, chosen), wrong))
+    assert found.verdict is Verdict.FAIL
+
+
+def test_rare_classes_that_no_model_could_win(judged) -> None:
+    truth = (np.arange(100) < 3).astype(int)
+    rare = TargetFacts("classes", 1000, (0, 1), (950, 50))
+    found = judged(judge, seen(classes(truth, np.ones(100)), rare))
+    assert found.verdict is Verdict.INFO
+    assert "all but 3 of 100" in found.summary
+
+
+@pytest.mark.parametrize("count", [0, 1, 19])
+def test_few_examples(judged, count: int) -> None:
+    found = judged(judge, seen(classes(halves(count), np.ones(count)), TWO))
+    assert found.verdict is Verdict.INFO
+    assert "20 are needed" in found.summary
+
+
+def test_ties_go_to_the_lowest_class(judged) -> None:
+    even = TargetFacts("classes", 200, (3, 7), (100, 100))
+    truth = np.where(halves(200), 7, 3)
+    assert "class 3" in judged(judge, seen(classes(truth, np.ones(200)), even)).summary
+
+
+def test_several_labels(judged) -> None:
+    count, rng = 200, np.random.default_rng(0)
+    truth = rng.random((count, 3)) < [0.8, 0.3, 0.5]
+    example, label = np.divmod(np.arange(count * 3), 3)
+    performance = Performance(
+        "accuracy",
+        np.full(count, 0.95),
+        np.full(count, 0.1),
+        np.ones(1),
+        np.array([count]),
+        example,
+        2 * label + truth.reshape(-1),
+        np.ones(count * 3, int),
+        np.zeros((0, 0)),
+        "val",
+    )
+    facts = TargetFacts("labels", 600, tuple(range(6)), (20, 80, 70, 30, 50, 50))
+    found = judged(judge, seen(performance, facts))
+    assert found.verdict is Verdict.PASS
+    assert "each label's most common value" in found.summary
+    constant = (truth == [True, False, False]).mean()
+    assert found.metrics[2].value == pytest.approx(constant)
+
+
+def test_many_targets_an_example(judged) -> None:
+    count = 50
+    performance = Performance(
+        "accuracy",
+        np.full(count, 0.9),
+        np.zeros(0),
+        np.ones(1),
+        np.array([count]),
+        np.repeat(np.arange(count), 2),
+        np.tile([0, 1], count),
+        np.tile([60, 40], count),
+        np.zeros((0, 0)),
+        "val",
+    )
+    found = judged(judge, seen(performance, TWO))
+    assert found.verdict is Verdict.PASS
+    assert found.metrics[2].value == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("metric", ["squared error", "absolute error"])
+def test_regression(judged, metric: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=200)
+    good = judged(judge, seen(numbers(truth, 0.8 * truth, metric), STANDARD))
+    assert good.verdict is Verdict.PASS
+    useless = judged(judge, seen(numbers(truth, rng.normal(size=200), metric), STANDARD))
+    assert useless.verdict is Verdict.FAIL
+    for constant in (0.0, 0.05, float(truth.mean())):
+        found = judged(judge, seen(numbers(truth, np.full(200, constant), metric), STANDARD))
+        assert found.verdict is Verdict.FAIL
+        assert "exactly those of always giving" in found.summary
+
+
+def test_variance_explained(judged) -> None:
+    truth = np.random.default_rng(0).normal(size=200)
+    found = judged(
+        judge,
+        seen(
+            numbers(
+                truth,
+                truth + 0.5 * np.sign(truth),
+            ),
+            STANDARD,
+        ),
+    )
+    metric = next(m for m in found.metrics if m.name.startswith("variance explained"))
+    assert metric.value == pytest.approx(1 - 0.25 / truth.var())
+
+
+def test_luck_against_a_shifted_mean_warns(judged) -> None:
+    rng = np.random.default_rng(0)
+    truth = 1 + rng.normal(size=200)
+    almost = 1 + 0.1 * rng.normal(size=200)
+    found = judged(judge, seen(numbers(truth, almost), STANDARD))
+    assert found.metrics[0].low > 0
+    assert found.verdict is Verdict.WARN
+    assert "difference between the splits" in found.summary
+
+
+def test_predictions_that_are_not_finite(judged) -> None:
+    truth = np.random.default_rng(0).normal(size=50)
+    predicted = truth.copy()
+    predicted[3] = np.nan
+    found = judged(judge, seen(numbers(truth, predicted), STANDARD))
+    assert found.verdict is Verdict.FAIL
+    assert "1 of 50" in found.summary
+
+
+def test_too_many_outputs_to_keep(judged) -> None:
+    performance = numbers(np.ones(50), np.zeros(50))
+    narrow = Performance(**{**vars(performance), "target_values": np.zeros((50, 0))})
+    assert judged(judge, seen(narrow, STANDARD)).verdict is Verdict.NOT_APPLICABLE
+    unknown = TargetFacts("unknown", 0)
+    found = judged(judge, seen(classes(halves(50), np.ones(50)), unknown))
+    assert found.verdict is Verdict.NOT_APPLICABLE
+
+
+def test_targets_that_do_not_vary(judged) -> None:
+    found = judged(judge, seen(numbers(np.zeros(50), np.zeros(50)), STANDARD))
+    assert found.verdict is Verdict.INFO
+
+
+def test_says_when_the_constant_is_fitted_to_validation_data(judged) -> None:
+    found = judged(judge, seen(classes(halves(50), np.ones(50)), TWO, "val"))
+    assert "fitted to the validation data itself" in found.summary
+
+
+def test_the_seed_alone_decides_the_interval(judged) -> None:
+    performance = classes(halves(200), np.arange(200) % 3 > 0)
+    first = judged(judge, seen(performance, TWO), seed=4)
+    assert first == judged(judge, seen(performance, TWO), seed=4)

@@ -1,0 +1,54 @@
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from auditor import audit
+from auditor.api import Record
+from auditor.checks import catalogue
+from auditor.core.record import record_to_json
+from tests.awkward import BY_NAME
+
+NAMES = ("mlp", "shared-relu", "lstm", "train-only", "spectral-norm", "remembers", "segmentation")
+
+
+def audited(name: str, **options: Any) -> Record:
+    case = BY_NAME[name]
+    return audit(
+        case.model(), train=case.batches(), val=case.batches(), loss=case.loss, task=case.task,
+        factory=case.build, optimizer={"name": "SGD", "lr": 0.1, "momentum": 0.9},
+        **{"profile": "quick", **options},
+    )  # fmt: skip
+
+
+def blanked(record: Record) -> str:
+    volatile = dataclasses.replace(
+        record.volatile, started="", seconds=0.0, host="", process=0, spent={}
+    )
+    return record_to_json(dataclasses.replace(record, volatile=volatile))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_audit_twice_gives_the_same_record(name: str) -> None:
+    first = audited(name)
+    torch.rand(3)
+    assert blanked(first) == blanked(audited(name))
+
+
+def test_another_seed_gives_another_record() -> None:
+    assert blanked(audited("mlp")) != blanked(audited("mlp", seed=1))
+
+
+@pytest.mark.parametrize("name", ["mlp", "train-only"])
+@pytest.mark.parametrize("check", [check.id for check in catalogue()])
+def test_a_check_alone_finds_what_it_finds_among_others(name: str, check: str) -> None:
+    whole = {finding.check: finding for finding in audited(name).findings}
+    (alone,) = audited(name, only=[check]).findings
+    assert repr(alone) == repr(whole[check])
+
+
+@pytest.mark.parametrize("check", ["vanishing-gradients", "dead-units"])
+def test_leaving_a_check_out_changes_no_other(check: str) -> None:
+    whole = [finding for finding in audited("train-only").findings if finding.check != check]
+    assert repr(audited("train-only", skip=[check]).findings) == repr(tuple(whole))

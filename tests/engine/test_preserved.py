@@ -1,0 +1,365 @@
+"""Nothing of the subject changes, whatever is asked, whatever the model does, whatever breaks."""
+
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+
+from auditor import audit
+from auditor.checks import catalogue
+from auditor.core.errors import InputError
+from auditor.core.request import Failed, Sweep
+from auditor.core.verdict import Verdict
+from auditor.engine import perform as performing
+from auditor.engine.perform import perform
+from auditor.engine.plan import planned
+from auditor.engine.sweep import run_sweep
+from auditor.intake.preserve import SubjectChangedError, copied, preserved
+from auditor.intake.subject import Subject
+from auditor.observations.activity import UnitActivityOver
+from auditor.observations.gradients import GradientNormsOver
+from auditor.observers.observer import Observer, Place, Step
+from tests.awkward import BY_NAME, TABLE, Awkward, mlp, subject_of, vectors
+
+
+def random_state() -> bytes:
+    numpy = np.random.get_state()
+    parts = (
+        random.getstate(),
+        numpy[1].tobytes(),
+        numpy[2:],
+        torch.get_rng_state().numpy().tobytes(),
+    )
+    return pickle.dumps(parts)
+
+
+def content(value: Any) -> Any:
+    """Return what a plain attribute holds, by identity and, for tensors, by value."""
+    if isinstance(value, torch.Tensor):
+        return id(value), value._version, value.detach().clone().reshape(-1).tolist()
+    if isinstance(value, dict):
+        return id(value), [(key, id(inner)) for key, inner in value.items()]
+    if isinstance(value, list):
+        return id(value), [id(inner) for inner in value]
+    if isinstance(value, set):
+        return id(value), frozenset(value)
+    return value if isinstance(value, int | float | str | bool | None) else id(value)
+
+
+def photograph(model: nn.Module) -> dict[str, Any]:
+    """Return everything about a model that could be changed."""
+    seen: dict[str, Any] = {"modules": [(n, id(m)) for n, m in model.named_modules()]}
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            seen[f"{name}:{key}"] = content(value)
+        for key, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None:
+                seen[f"{name}.{key}"] = (
+                    id(tensor),
+                    tensor._version,
+                    tensor.data_ptr(),
+                    tensor.requires_grad,
+                    tensor.stride(),
+                    id(tensor.grad),
+                    None if tensor.grad is None else tensor.grad.tolist(),
+                    tensor.detach().clone().reshape(-1).tolist(),
+                    len(tensor._backward_hooks or ()),
+                )
+    return seen
+
+
+def lived_in(case: Awkward) -> nn.Module:
+    """Return the model as a user has it: trained a little, gradients left, modes mixed."""
+    model = case.model()
+    inputs, _ = case.batches()[0]
+    if case.trains:
+        outputs = model(**inputs) if isinstance(inputs, dict) else model(inputs)
+        leaves = [t for t in model.parameters() if t.requires_grad]
+        total = sum(t.abs().sum() for t in leaves)
+        torch.autograd.backward(total)
+        del outputs
+    for index, module in enumerate(model.modules()):
+        module.training = index % 2 == 0
+    return model
+
+
+def all_done(subject: Subject) -> dict[Any, Any]:
+    plan = planned(catalogue(), "quick", subject.facts)
+    answers: dict[Any, Any] = {}
+    for work in plan.work:
+        answers.update(perform(work, subject))
+    return answers
+
+
+@pytest.fixture
+def unchanged() -> Iterator[Callable[[nn.Module], None]]:
+    """Photograph the models that the test names; compare when it is over."""
+    kept: list[tuple[nn.Module, dict[str, Any]]] = []
+    state = random_state()
+    yield lambda model: kept.append((model, photograph(model)))
+    assert random_state() == state
+    for model, before in kept:
+        after = photograph(model)
+        assert after.keys() == before.keys()
+        for key, value in before.items():
+            assert repr(after[key]) == repr(value), key
+
+
+Unchanged = Callable[[nn.Module], None]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_after_success(case: Awkward, unchanged: Unchanged) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = lived_in(case)
+    subject = case.subject(model, profile="quick", factory=False)
+    unchanged(model)
+    answers = all_done(subject)
+    assert not [answer for answer in answers.values() if isinstance(answer, Failed)]
+
+
+class Raising(Observer):
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def leaving(self, place: Place, output: Any) -> None:
+        if self.at == "leaving":
+            raise ValueError("no")
+
+    def gradient(self, place: Place, gradient: torch.Tensor) -> None:
+        if self.at == "gradient":
+            raise ValueError("no")
+
+    def step(self, step: Step) -> None:
+        if self.at == "step" and step.index == 1:
+            raise ValueError("no")
+
+    def result(self) -> Any:
+        if self.at == "result":
+            raise ValueError("no")
+        return "seen"
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+@pytest.mark.parametrize("at", ["leaving", "gradient", "step", "result"])
+def test_after_an_observer_raises(case: Awkward, at: str, unchanged: Unchanged) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = lived_in(case)
+    subject = case.subject(model, profile="quick", factory=False)
+    unchanged(model)
+    bad, good = GradientNormsOver(3, "train"), GradientNormsOver(4, "train")
+    sweep = {bad: Raising(at), good: Raising("never")}
+    answers = dict(run_sweep(subject, Sweep("train", "train"), sweep))
+    assert answers[good] == "seen"
+    broken = case.trains or at != "gradient"
+    assert isinstance(answers[bad], Failed) == broken
+    if broken:
+        assert "Raising raised" in answers[bad].reason
+
+
+class RaisingModel(nn.Module):
+    """Raises in the middle of its second batch."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.tail = inner, Raise()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.tail(self.inner(*args, **kwargs))
+
+
+class Raise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 10**9
+
+    def forward(self, value: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("second batch")
+        return value
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_after_the_model_raises(case: Awkward, unchanged: Unchanged) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = RaisingModel(lived_in(case))
+    subject = case.subject(model, profile="quick", factory=False)
+    model.tail.left = 1
+    unchanged(model)
+    answers = all_done(subject)
+    failed = [answer for answer in answers.values() if isinstance(answer, Failed)]
+    assert failed
+    assert all("second batch" in answer.reason for answer in failed)
+
+
+def test_after_the_loss_raises(unchanged: Unchanged) -> None:
+    calls = []
+
+    def loss(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 3:
+            raise RuntimeError("no loss")
+        return nn.functional.cross_entropy(outputs, target)
+
+    with torch.random.fork_rng(devices=[]):
+        model = mlp()
+    unchanged(model)
+    answers = all_done(subject_of(model, vectors(), loss, profile="quick"))
+    failed = [answer for answer in answers.values() if isinstance(answer, Failed)]
+    assert failed
+    assert all("no loss" in answer.reason for answer in failed)
+
+
+def test_after_a_sweep_is_dropped_half_way(unchanged: Unchanged) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = BY_NAME["remembers"].model()
+    unchanged(model)
+    subject = BY_NAME["remembers"].subject(model)
+    early, late = UnitActivityOver(1, "val"), UnitActivityOver(4, "val")
+    observers = {request: Raising("never") for request in (early, late)}
+    answers = run_sweep(subject, Sweep("val", "eval"), observers)
+    assert next(answers) == (early, "seen")
+    answers.close()
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_after_an_audit(case: Awkward, unchanged: Unchanged) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = lived_in(case)
+    unchanged(model)
+    batches = case.batches()
+    record = audit(
+        model, train=batches, val=batches, loss=case.loss, task=case.task, profile="quick",
+        optimizer={"name": "SGD", "lr": 0.01}, factory=case.build,
+    )  # fmt: skip
+    assert Verdict.ERROR not in [finding.verdict for finding in record.findings]
+
+
+class Clamping(nn.Linear):
+    """Writes to its own weight as it runs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.weight.data.mul_(-1)
+        return super().forward(x)
+
+
+def test_a_model_that_writes_to_its_parameters_is_refused() -> None:
+    with pytest.raises(InputError, match=r"parameter.*weight"):
+        audit(Clamping(8, 3), val=vectors(), loss="cross_entropy")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda p: p.data.mul_(-1),
+        lambda p: p.data.fill_(2.0),
+        lambda p: p.data.add_(1e-3),
+        lambda p: p.data.copy_(p.data * 0.5),
+        lambda p: setattr(p, "data", p.data.clone()),
+    ],
+    ids=["sign", "constant", "shift", "copy", "storage"],
+)
+def test_writes_behind_the_version_counter_are_seen(write: Callable[[Any], None]) -> None:
+    model = nn.Linear(4, 4)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    with pytest.raises(SubjectChangedError, match="weight"), preserved(model):
+        write(model.weight)
+
+
+def test_a_parameter_put_in_the_place_of_another_is_put_back() -> None:
+    model = nn.Linear(4, 4)
+    weight = model.weight
+    with preserved(model):
+        model.weight = nn.Parameter(torch.zeros(4, 4))
+        model.extra = nn.Linear(2, 2)
+        model.register_buffer("late", torch.zeros(1))
+    assert model.weight is weight
+    assert not hasattr(model, "extra")
+    assert not hasattr(model, "late")
+
+
+def test_a_lazy_model_is_refused_with_a_reason() -> None:
+    with pytest.raises(InputError, match="lazy"):
+        audit(nn.Sequential(nn.LazyLinear(3)), val=vectors(), loss="cross_entropy")
+
+
+@pytest.mark.parametrize("name", ["old-weight-norm", "remembers", "old-spectral-norm"])
+def test_models_that_hold_on_to_a_graph_can_be_copied(name: str) -> None:
+    case = BY_NAME[name]
+    model = case.model()
+    x = case.batches()[0][0]
+    outputs = model(x)
+    twin = copied(model)
+    assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
+    model.eval()
+    twin.eval()
+    torch.testing.assert_close(twin(x), model(x))
+    assert outputs.requires_grad
+
+
+def loaders() -> dict[str, Any]:
+    x = torch.cat([x for x, _ in vectors()])
+    y = torch.cat([y for _, y in vectors()])
+    data = TensorDataset(x, y)
+    seeded = [torch.Generator().manual_seed(n) for n in range(3)]
+    return {
+        "plain": DataLoader(data, 5, shuffle=True),
+        "generator": DataLoader(data, 5, shuffle=True, generator=seeded[0]),
+        "sampler": DataLoader(data, 5, sampler=RandomSampler(data, generator=seeded[1])),
+        "batch-sampler": DataLoader(
+            data, batch_sampler=BatchSampler(RandomSampler(data, generator=seeded[2]), 5, False)
+        ),
+    }
+
+
+def generator_of(loader: Any) -> torch.Generator | None:
+    owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    return next((g for g in found if g is not None), None)
+
+
+@pytest.mark.parametrize("kind", ["plain", "generator", "sampler", "batch-sampler"])
+def test_the_loaders_generator_is_as_it_was(kind: str, unchanged: Unchanged) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = mlp()
+    unchanged(model)
+    loader = loaders()[kind]
+    generator = generator_of(loader)
+    before = generator.get_state() if generator is not None else None
+    first = audit(model, train=loader, val=loader, loss="cross_entropy", profile="quick")
+    second = audit(model, train=loader, val=loader, loss="cross_entropy", profile="quick")
+    if generator is not None:
+        assert torch.equal(generator.get_state(), before)
+    assert first.sections == second.sections
+
+
+def test_a_factory_that_hands_out_the_audited_model_does_not_get_it_trained(
+    unchanged: Unchanged,
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = mlp()
+    unchanged(model)
+    record = audit(
+        model, train=vectors(), val=vectors(), loss="cross_entropy", factory=lambda: model,
+        optimizer={"name": "SGD", "lr": 0.1}, profile="quick",
+    )  # fmt: skip
+    errors = [f for f in record.findings if f.verdict is Verdict.ERROR]
+    assert any("audited model" in finding.summary for finding in errors)
+
+
+def test_every_kind_of_request_is_covered_here() -> None:
+    subject = BY_NAME["mlp"].subject()
+    asked = {
+        type(r).__name__
+        for w in planned(catalogue(), "quick", subject.facts).work
+        for r in w.requests
+    }
+    assert asked == set(performing.REQUESTS)

@@ -1,0 +1,81 @@
+"""Writing: whole files or none, and a PDF that may be missing."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from auditor.core.record import AuditRecord, read_record
+from auditor.core.spec import FORMATS
+from auditor.report import files
+from auditor.report.files import write_reports, write_whole
+from auditor.report.pdf import PdfUnavailable
+
+
+@pytest.fixture
+def small(record) -> AuditRecord:
+    return replace(record, sections=record.sections[1:2], causes=())
+
+
+def no_pdf(record):
+    raise PdfUnavailable("no PDF: install libpango")
+
+
+def test_writes_what_was_asked_for(small, tmp_path):
+    written = write_reports(small, tmp_path / "new" / "folder", FORMATS)
+    assert [path.name for path in written.paths] == [
+        "record.json",
+        "report.html",
+        "summary.md",
+        "junit.xml",
+        "report.pdf",
+    ]
+    assert written.problems == ()
+    folder = tmp_path / "new" / "folder"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in written.paths)
+    assert read_record(folder / "record.json") == small
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert write_reports(small, tmp_path / "one", ("json",)).paths == (
+        tmp_path / "one" / "record.json",
+    )
+
+
+def test_a_missing_pdf_is_a_problem_not_an_error(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(files._RENDERERS, "pdf", no_pdf)
+    written = write_reports(small, tmp_path, ("pdf", "html", "json"))
+    assert [path.name for path in written.paths] == ["record.json", "report.html"]
+    assert written.problems == ("report.pdf was not written: no PDF: install libpango",)
+
+
+def test_a_report_that_breaks_costs_no_other(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(files._RENDERERS, "html", lambda record: 1 / 0)
+    written = write_reports(small, tmp_path, ("html", "json", "markdown"))
+    assert [path.name for path in written.paths] == ["record.json", "summary.md"]
+    assert "report.html" in written.problems[0]
+
+
+def test_hostile_text_reaches_every_page(record, tmp_path):
+    written = write_reports(record, tmp_path, ("html", "markdown", "junit"))
+    assert len(written.paths) == 3
+
+
+def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_record_is_json_with_words_for_what_is_not_finite(record, tmp_path):
+    inside = replace(record, sections=record.sections[2:3])
+    write_reports(inside, tmp_path, ("json",))
+    text = (tmp_path / "record.json").read_text()
+    assert json.loads(text)["sections"][0]["findings"][1]["metrics"][0]["value"] == "Infinity"

@@ -1,0 +1,181 @@
+"""The page: whole, safe, the same every time, and in the order promised."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from report_parsing import Page
+from report_records import HOSTILE, SCRIPT, rich_record
+
+from auditor.core.finding import Finding
+from auditor.core.verdict import Verdict
+from auditor.report.html import render_html
+from auditor.report.theme import PRINT, ROLES
+from auditor.report.view import headline, view_page
+
+
+@pytest.fixture(scope="module")
+def parsed(page):
+    return Page(page)
+
+
+def test_equal_records_give_equal_bytes(page):
+    assert render_html(rich_record()).encode("utf-8") == page.encode("utf-8")
+
+
+def test_tags_are_balanced(parsed):
+    assert parsed.unbalanced == []
+    assert parsed.open == []
+
+
+def test_nothing_is_asked_of_anyone(parsed, page):
+    assert not parsed.tags.keys() & {
+        "script",
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "input",
+        "a:href",
+        "video",
+    }
+    addresses = [*parsed.values("src"), *parsed.values("href"), *parsed.values("xlink:href")]
+    assert addresses
+    assert all(a.startswith(("#", "data:image/png;base64,")) for a in addresses)
+    assert not re.search(r"@import|url\((?!#)", page)
+
+
+def test_no_handlers_and_no_scripts(parsed):
+    assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
+    assert not [value for _, _, value in parsed.attributes if "javascript:" in value.lower()]
+
+
+def test_policy_forbids_everything_but_its_own(parsed):
+    policy = next(v for v in parsed.values("content") if "default-src" in v)
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "img-src data:" in policy
+    assert "base-uri 'none'" in policy
+
+
+def test_ids_are_unique_and_links_lead_somewhere(parsed):
+    ids = parsed.values("id")
+    assert len(ids) == len(set(ids))
+    references = [v[1:] for v in parsed.values("href") if v.startswith("#")]
+    for value in (*parsed.values("clip-path"), *parsed.values("style")):
+        references += re.findall(r"url\(#([^)]+)\)", value)
+    assert set(references) <= set(ids)
+
+
+@pytest.mark.parametrize("name", [n for n in HOSTILE if len(n) < 100 and n.isprintable()])
+def test_hostile_text_is_shown_as_text(parsed, name):
+    assert name.split("`")[0] in parsed.text
+
+
+def test_controls_are_made_visible(page, parsed):
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
+    for shown in (r"\x1b[31mred", r"abc\u202edef", r"nul\x00byte", r"lone\ud800surrogate"):
+        assert shown in parsed.text
+    assert SCRIPT not in page
+    assert "(1,000,000 characters, sha256 " in parsed.text
+    assert len(page) < 1_000_000
+
+
+def test_template_text_in_names_is_not_run(parsed):
+    assert "Title {{7*7}}" in parsed.text
+    assert "Title 49" not in parsed.text
+
+
+def test_order_of_the_page(page):
+    parts = [
+        'class="hero',
+        'id="causes"',
+        'id="first"',
+        'id="sections"',
+        'id="unjudged"',
+        'id="section-start-simple"',
+        'id="section-loss"',
+        'id="section-internals"',
+        'id="section-parameters"',
+        'id="section-tracking"',
+        'id="audit"',
+    ]
+    places = [page.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_view_puts_the_worst_first_and_folds_the_rest(record):
+    view = view_page(record)
+    assert [f.verdict for f in view.first[:3]] == ["fail", "fail", "warn"]
+    inside = view.sections[2]
+    assert [f.check for f in inside.open] == ["dead-units", "exploding-activations"]
+    assert [f.check for f in inside.waived] == ["redundant-units"]
+    assert "Pruned on purpose" in "".join(s.text for s in inside.waived[0].waived)
+    assert {f.check for f in view.unjudged} == {"label-smoothing", "gradient-check"}
+    assert not [f for f in view.first if f.waived is not None]
+
+
+def test_every_verdict_has_words(parsed):
+    for word in (
+        "Passed",
+        "Warning",
+        "Failed",
+        "For information",
+        "Not applicable",
+        "Could not be judged",
+        "Incomplete",
+        "warning, waived",
+    ):
+        assert word in parsed.text
+
+
+def test_incomplete_and_stopped_audits_say_so(record):
+    broken = replace(record, verdict=Verdict.INCOMPLETE, error=f"The disk is full. {SCRIPT}")
+    text = Page(render_html(broken)).text
+    assert "The audit did not run to its end." in text
+    assert "The disk is full." in text
+    assert "Incomplete" in text[: text.index("Likely causes")]
+
+
+def test_an_empty_record_has_a_page(record):
+    empty = replace(
+        record,
+        sections=(),
+        causes=(),
+        plan=(),
+        warnings=(),
+        environment={},
+        spec={},
+        subject=replace(record.subject, checkpoint=None, data={}),
+    )
+    assert "Nothing could be judged." in Page(render_html(empty)).text
+
+
+def test_code_in_advice_is_code(page):
+    assert "set <code>lr=0.01</code> and train again." in page
+
+
+def test_how_to_run_one_check_again(page):
+    assert "audit run SPEC --only dead-units" in page
+
+
+def test_paper_and_screen_have_the_same_colours(page):
+    for role in ROLES:
+        assert f"--{role}: {PRINT[role]};" in page
+
+
+def test_headlines(record):
+    def with_verdicts(*verdicts):
+        findings = tuple(Finding(f"c{i}", v, "t", "s") for i, v in enumerate(verdicts))
+        return headline(replace(record, sections=(replace(record.sections[0], findings=findings),)))
+
+    passed, failed, warned, broken = Verdict.PASS, Verdict.FAIL, Verdict.WARN, Verdict.ERROR
+    assert with_verdicts(passed, passed) == "All 2 checks that could be judged passed."
+    assert with_verdicts(failed, passed) == "1 of 2 checks failed."
+    assert with_verdicts(failed, warned, broken) == (
+        "1 of 2 checks failed, 1 gives a warning and 1 could not be judged."
+    )
+    assert with_verdicts(broken, passed) == ("1 check could not be judged and the other 1 passed.")
+    assert with_verdicts() == "Nothing could be judged."

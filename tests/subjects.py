@@ -1,0 +1,103 @@
+"""Real, healthy subjects for system tests, live and free to be broken."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from auditor import audit
+from auditor.api import Record
+from auditor.core.finding import Finding
+from auditor.core.spec_file import read_spec
+from auditor.intake.subject import load
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_models"
+REAL = ROOT.parent / "shared" / "real"
+
+
+@dataclass(frozen=True)
+class Live:
+    """What `audit` wants, ready to be changed with `dataclasses.replace`."""
+
+    model: nn.Module
+    factory: Callable[[], nn.Module] | None
+    train: Any
+    val: Any
+    loss: Any
+    optimizer: Mapping[str, Any] | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def audited(self, *checks: str) -> Record:
+        return audit(
+            self.model,
+            factory=self.factory,
+            train=self.train,
+            val=self.val,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            only=checks or None,
+            **self.options,
+        )
+
+    def finding(self, check: str) -> Finding:
+        (found,) = self.audited(check).findings
+        return found
+
+
+def sample(name: str) -> Live:
+    """Return a shipped sample model with its trained weights."""
+    spec = read_spec(SAMPLES / name / "audit.yaml")
+    subject = load(spec)
+    assert subject.model is not None
+    assert subject.loss is not None
+    optimizer = spec.training.optimizer
+    return Live(
+        model=subject.model,
+        factory=subject.factory,
+        train=subject.data["train"].loader,
+        val=subject.data["val"].loader,
+        loss=spec.loss,
+        optimizer={"name": optimizer.name, **optimizer.arguments()} if optimizer else None,
+    )
+
+
+def trained(
+    factory: Callable[[], nn.Module],
+    train: Any,
+    val: Any,
+    loss: str,
+    *,
+    epochs: int = 10,
+    lr: float = 3e-3,
+    seed: int = 0,
+) -> Live:
+    """Train a fresh model with Adam and return it as a subject."""
+    torch.manual_seed(seed)
+    model = factory()
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    measure = getattr(functional, loss)
+    for _ in range(epochs):
+        for inputs, target in train:
+            optimizer.zero_grad()
+            measure(model(inputs), target).backward()
+            optimizer.step()
+    return Live(model, factory, train, val, loss, {"name": "Adam", "lr": lr})
+
+
+def broken(live: Live, damage: Callable[[nn.Module], None]) -> Live:
+    """Return the subject with its trained weights damaged."""
+    model = copy.deepcopy(live.model)
+    with torch.no_grad():
+        damage(model)
+    return replace(live, model=model)
+
+
+def mapped(batches: Any, change: Callable[[Any, Any], tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Return the batches of a loader with inputs and targets changed."""
+    return [change(inputs, target) for inputs, target in batches]

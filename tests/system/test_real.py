@@ -1,0 +1,59 @@
+"""Public checkpoints that others trained, audited where they lie beside the project."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.subjects import REAL
+
+HERE = Path(__file__).parent / "real"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not REAL.is_dir(), reason="the public checkpoints are not here"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "accuracy", "task_width"),
+    [("resnet20", 0.812, 10), ("lenet_cifar", 0.582, 10), ("titanic", 0.846, 2)],
+)
+def test_a_public_checkpoint(name: str, accuracy: float, task_width: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("audit"), "run", HERE / name, "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    record = json.loads((tmp_path / "record.json").read_text())
+    findings = {f["check"]: f for s in record["sections"] for f in s["findings"]}
+    baseline = findings["no-better-than-baseline"]
+    (measured,) = (m for m in baseline["metrics"] if m["name"] == "accuracy of the model")
+    assert round(measured["value"], 3) == accuracy
+    assert record["subject"]["outputs"] == task_width
+    assert {c: f["verdict"] for c, f in findings.items() if f["verdict"] in ("warn", "fail")} == {
+        "environment-unrecorded": "warn"
+    }
+    assert findings["update-ratio-off"]["verdict"] == "not_applicable"
+    assert "training data" in findings["update-ratio-off"]["summary"]
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_prefix_of_data_parallel_is_taken_off_and_told(tmp_path: Path) -> None:
+    subprocess.run(
+        [
+            Path(sys.executable).with_name("audit"),
+            *("run", HERE / "resnet20", "--out", tmp_path, "--profile", "quick"),
+            *("--only", "environment-unrecorded", "--format", "json"),
+        ],
+        capture_output=True,
+        check=True,
+        timeout=280,
+    )
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["subject"]["checkpoint"]["removed_prefix"] == "module."
+    assert any("module." in warning for warning in record["subject"]["warnings"])

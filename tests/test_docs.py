@@ -1,0 +1,105 @@
+"""Every command in the documents runs, and what they say of the program is so."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auditor.checks import catalogue
+from tests.subjects import ROOT, SAMPLES
+
+BIN = Path(sys.executable).parent
+
+
+def commands(document: str) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    lines = (line.partition("  #")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line]
+
+
+AUDITS = [line for line in commands("README.md") if line.startswith("audit ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder: their own model, data, checkpoint and the spec out of the README."""
+    home = tmp_path_factory.mktemp("mine") / "subject"
+    shutil.copytree(SAMPLES / "digits_cnn", home)
+    (home / "digits.pt").rename(home / "weights.pt")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first, *_ = re.findall(r"```yaml\n(version.*?)```", text, flags=re.DOTALL)
+    (home / "audit.yaml").write_text(first, encoding="utf-8")
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", AUDITS)
+def test_a_command_of_the_readme_runs(line: str, folder: Path) -> None:
+    program, *arguments = shlex.split(line)
+    done = subprocess.run(
+        [BIN / program, *arguments], cwd=folder, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(folder: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    setting = (
+        "import torch\nfrom model import build\nimport data\n"
+        "model = build()\n"
+        "model.load_state_dict(torch.load('weights.pt', weights_only=True)['state_dict'])\n"
+        "train_loader, val_loader = data.train_loader(), data.val_loader()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", setting + code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert "pass dead-units" in done.stdout
+
+
+def test_make_knows_the_targets_of_the_documents() -> None:
+    lines = commands("README.md") + commands("CONTRIBUTING.md")
+    targets = [line.split()[1] for line in lines if line.startswith("make ")]
+    assert {"demo", "test", "lint", "golden"} <= set(targets)
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_lists_every_check() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {check.id for check in catalogue()} <= set(re.findall(r"`([a-z-]+)` \|", text))
+
+
+def test_the_yaml_of_the_readme_is_a_spec() -> None:
+    import yaml
+
+    from auditor.core.spec_file import spec_from
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL):
+        assert spec_from(yaml.safe_load(block), "README.md", ROOT)
+
+
+def test_the_script_of_contributing_runs(tmp_path: Path) -> None:
+    (line,) = (line for line in commands("CONTRIBUTING.md") if line.startswith("python scripts/"))
+    _, script, *arguments = shlex.split(line)
+    done = subprocess.run(
+        [sys.executable, ROOT / script, *arguments, "--root", tmp_path],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "auditor/checks/internals/lopsided_weights.py").is_file()
