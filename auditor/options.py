@@ -1,0 +1,75 @@
+"""The options that commands share."""
+
+import enum
+from typing import Annotated
+
+import typer
+
+
+class Profile(enum.StrEnum):
+    """How thorough an audit is."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+class FailOn(enum.StrEnum):
+    """The least verdict that ends the program with exit code 1."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    NEVER = "never"
+
+
+Target = Annotated[
+    str | None,
+    typer.Argument(help="A spec (audit.yaml), a folder that holds one, or a checkpoint."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="module:callable that builds the model.")
+]
+CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File of the weights.")]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
+]
+TrainOption = Annotated[
+    str | None, typer.Option("--train", help="module:callable of the training loader.")
+]
+ValOption = Annotated[
+    str | None, typer.Option("--val", help="module:callable of the validation loader.")
+]
+BatchOption = Annotated[
+    str | None, typer.Option("--batch", help="module:callable from a batch to (inputs, target).")
+]
+LossOption = Annotated[
+    str | None, typer.Option("--loss", help="A torch.nn.functional name, or module:callable.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="multiclass, binary, regression ...; inferred.")
+]
+OptimizerOption = Annotated[
+    str | None, typer.Option("--optimizer", help="The class in torch.optim it was trained with.")
+]
+LrOption = Annotated[float | None, typer.Option("--lr", help="The learning rate it had.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="The title of the report.")]
+ProfileOption = Annotated[
+    Profile | None, typer.Option("--profile", help="How many batches and steps to spend.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 ...")]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option("--only", help="Run this check alone; may be repeated.")
+]
+SkipOption = Annotated[
+    list[str] | None, typer.Option("--skip", help="Leave this check out; may be repeated.")
+]
+OutOption = Annotated[
+    str | None, typer.Option("--out", "-o", help="Folder for the reports [audit-report].")
+]
+FormatOption = Annotated[
+    list[str] | None,
+    typer.Option("--format", help="html, pdf, json, markdown or junit; may be repeated."),
+]
+FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="Least verdict for exit code 1.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
