@@ -182,13 +182,18 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
         for request in work.requests
         if (kept := journal.read(request)) is not None
     }
+    spent = {
+        work.name: max((found[r][1] for r in work.requests if r in found), default=0.0)
+        for work in plan.work
+    }
     seen = Observed(
         facts=head.facts,
         environment=head.environment,
         plan=plan,
         answers={request: answer for request, (answer, _) in found.items()},
         started=head.started,
-        seconds=0.0,
+        seconds=sum(spent.values()),
+        spent=spent,
     )
     return recorded(spec, checks, seen)
 

@@ -35,7 +35,6 @@ from auditor.options import (
 
 if TYPE_CHECKING:
     from auditor.core.record import AuditRecord
-    from auditor.core.spec import AuditSpec
 
 app = typer.Typer(
     name="audit",
@@ -85,14 +84,16 @@ def run(
     from auditor.api import audit_spec
     from auditor.core.errors import AuditBrokenError
     from auditor.engine.journal import FOLDER
-    from auditor.targets import writable
+    from auditor.targets import flags_named, spec_of, writable
 
-    spec = _spec(locals())
+    flags = _flags(locals())
+    spec = spec_of(target, flags)
     folder = writable(Path(spec.output.dir))
     try:
-        record = _with_progress(
-            lambda progress: audit_spec(spec, folder, progress, resume=resume), quiet
-        )
+        with flags_named(flags):
+            record = _with_progress(
+                lambda progress: audit_spec(spec, folder, progress, resume=resume), quiet
+            )
     except KeyboardInterrupt:
         kept = (folder / FOLDER).is_dir()
         hint = "--resume goes on from here" if kept else "nothing was written"
@@ -123,10 +124,14 @@ def plan(
     from auditor.engine.plan import planned
     from auditor.engine.supervisor import brought_in
     from auditor.plan_table import plan_table
+    from auditor.targets import flags_named, spec_of
 
-    spec = _spec(locals())
-    checks = chosen(spec)
-    _print(plan_table(planned(checks, spec.audit.profile, brought_in(spec))))
+    flags = _flags(locals())
+    spec = spec_of(target, flags)
+    with flags_named(flags):
+        checks = chosen(spec)
+        subject = brought_in(spec)
+    _print(plan_table(planned(checks, spec.audit.profile, subject)))
 
 
 @app.command(name="list")
@@ -231,34 +236,29 @@ def main() -> None:
         sys.exit(3)
 
 
-def _spec(given: dict[str, Any]) -> "AuditSpec":
-    """Return the spec that the target and the flags of a command come to; flags win."""
-    from auditor.targets import spec_of
-
-    return spec_of(
-        given["target"],
-        {
-            ("model", "factory"): given["model"],
-            ("model", "checkpoint"): given["checkpoint"],
-            ("model", "key"): given["key"],
-            ("data", "train"): given["train"],
-            ("data", "val"): given["val"],
-            ("data", "batch"): given["batch"],
-            ("loss",): given["loss"],
-            ("task",): given["task"],
-            ("training", "optimizer", "name"): given["optimizer"],
-            ("training", "optimizer", "lr"): given["lr"],
-            ("name",): given.get("name"),
-            ("audit", "profile"): given["profile"] and str(given["profile"]),
-            ("audit", "seed"): given.get("seed"),
-            ("audit", "device"): given["device"],
-            ("audit", "time_limit"): given.get("time_limit"),
-            ("audit", "checks", "only"): given["only"] or None,
-            ("audit", "checks", "skip"): given["skip"] or None,
-            ("output", "dir"): given.get("out"),
-            ("output", "formats"): given.get("formats") or None,
-        },
-    )
+def _flags(given: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Return the flags of a command, each under the key of the spec that it sets."""
+    return {
+        ("model", "factory"): given["model"],
+        ("model", "checkpoint"): given["checkpoint"],
+        ("model", "key"): given["key"],
+        ("data", "train"): given["train"],
+        ("data", "val"): given["val"],
+        ("data", "batch"): given["batch"],
+        ("loss",): given["loss"],
+        ("task",): given["task"],
+        ("training", "optimizer", "name"): given["optimizer"],
+        ("training", "optimizer", "lr"): given["lr"],
+        ("name",): given.get("name"),
+        ("audit", "profile"): given["profile"] and str(given["profile"]),
+        ("audit", "seed"): given.get("seed"),
+        ("audit", "device"): given["device"],
+        ("audit", "time_limit"): given.get("time_limit"),
+        ("audit", "checks", "only"): given["only"] or None,
+        ("audit", "checks", "skip"): given["skip"] or None,
+        ("output", "dir"): given.get("out"),
+        ("output", "formats"): _formats(given.get("formats")) or None,
+    }
 
 
 def _formats(named: list[str] | None) -> Any:

@@ -1,7 +1,9 @@
 """What the command line's target and flags come to: a spec."""
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,29 @@ from auditor.core.text import clean_text
 SPEC = "audit.yaml"
 
 Flags = dict[tuple[str, ...], Any]
+
+FLAGS: dict[tuple[str, ...], str] = {
+    ("model", "factory"): "--model",
+    ("model", "checkpoint"): "--checkpoint",
+    ("model", "key"): "--key",
+    ("data", "train"): "--train",
+    ("data", "val"): "--val",
+    ("data", "batch"): "--batch",
+    ("loss",): "--loss",
+    ("task",): "--task",
+    ("training", "optimizer", "name"): "--optimizer",
+    ("training", "optimizer", "lr"): "--lr",
+    ("name",): "--name",
+    ("audit", "profile"): "--profile",
+    ("audit", "seed"): "--seed",
+    ("audit", "device"): "--device",
+    ("audit", "time_limit"): "--time-limit",
+    ("audit", "checks", "only"): "--only",
+    ("audit", "checks", "skip"): "--skip",
+    ("output", "dir"): "--out",
+    ("output", "formats"): "--format",
+}
+"""The flag of each key of the spec that has one."""
 
 
 def spec_of(target: str | None, flags: Flags) -> AuditSpec:
@@ -37,7 +62,7 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
         values, base = spec.model_dump(mode="json"), spec.base
     checkpoint = given.get(("model", "checkpoint"))
     if checkpoint is not None and file is not None:
-        given["model", "checkpoint"] = str(from_home(checkpoint, "model.checkpoint").absolute())
+        given["model", "checkpoint"] = str(from_home(checkpoint, "--checkpoint").absolute())
     for path, value in given.items():
         inner = values
         for name in path[:-1]:
@@ -46,7 +71,33 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
             inner = inner[name]
         inner[path[-1]] = value
     origin = clean_text(file) if file is not None else "command line"
-    return spec_from(json.loads(json.dumps(values)), origin, base)
+    with flags_named(given, origin):
+        return spec_from(json.loads(json.dumps(values)), origin, base)
+
+
+@contextlib.contextmanager
+def flags_named(flags: Flags, origin: str = "") -> Iterator[None]:
+    """Let errors about what a flag set name the flag, not the key of the spec behind it."""
+    given = {path: value for path, value in flags.items() if value is not None}
+    try:
+        yield
+    except InputError as error:
+        lines = [_with_flag(line, origin, given) for line in str(error).splitlines()]
+        raise InputError("\n".join(lines)) from error
+
+
+def _with_flag(line: str, origin: str, given: Flags) -> str:
+    """Return a line of an error about a spec, its key named as the flag that set it."""
+    place, _, said = line.removeprefix(f"{origin}: ").partition(": ")
+    for path, flag in FLAGS.items():
+        key = ".".join(path)
+        if path in given and (place == key or place.startswith(f"{key}.")):
+            return f"{flag}: {said}"
+        if place == key and said == "is missing":
+            beside = [FLAGS[other] for other in given if other[:-1] == path[:-1]]
+            if beside:
+                return f"{beside[0]}: needs {flag} as well ({key} {said})"
+    return line
 
 
 def _spec_file(target: str | None, given: Flags) -> Path | None:

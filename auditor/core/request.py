@@ -8,7 +8,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 Split = Literal["train", "val"]
 Mode = Literal["eval", "train"]
-Capability = Literal["model", "weights", "train", "val", "loss", "factory", "optimizer"]
+Capability = Literal[
+    "model", "weights", "train", "val", "loss", "factory", "optimizer", "batch_norm"
+]
 Profile = Literal["quick", "standard", "deep"]
 
 SCALE: dict[Profile, float] = {"quick": 0.25, "standard": 1.0, "deep": 4.0}

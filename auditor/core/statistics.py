@@ -126,17 +126,28 @@ def paired_bootstrap(
     drawn by their counts, which is the same; from `LARGE` examples on Student's interval, the
     limit of all this, is returned.
     """
+    return paired_bootstraps(a, b, rng, (confidence,), resamples)[0]
+
+
+def paired_bootstraps(
+    a: ArrayLike,
+    b: ArrayLike,
+    rng: np.random.Generator,
+    levels: Sequence[float],
+    resamples: int = 2000,
+) -> list[Interval]:
+    """Return the interval of `paired_bootstrap` at several levels of confidence, drawn once."""
     differences = np.asarray(a, float).ravel() - np.asarray(b, float).ravel()
     count = differences.size
     if count < 2 or not np.isfinite(differences).all():
-        return UNKNOWN
+        return [UNKNOWN for _ in levels]
     distinct, counts = np.unique(differences, return_counts=True)
     if len(distinct) == 1:
-        return float(distinct[0]), float(distinct[0])
+        return [(float(distinct[0]), float(distinct[0])) for _ in levels]
     if len(distinct) <= DISTINCT:
         means = rng.multinomial(count, counts / count, size=resamples) @ distinct / count
     elif count >= LARGE:
-        return mean_interval(differences, confidence)
+        return [mean_interval(differences, level) for level in levels]
     else:
         means = np.empty(resamples)
         step = max(1, CHUNK // count)
@@ -146,9 +157,10 @@ def paired_bootstrap(
             means[start : start + rows] = differences[drawn].mean(axis=1)
     from scipy.special import ndtr, stdtrit
 
-    reach = math.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 + confidence) / 2)
+    tails = np.asarray([(1 + level) / 2 for level in levels])
+    reach = math.sqrt(count / (count - 1)) * stdtrit(count - 1, tails)
     low, high = np.quantile(means, [ndtr(-reach), ndtr(reach)])
-    return float(low), float(high)
+    return [(float(least), float(most)) for least, most in zip(low, high, strict=True)]
 
 
 def examples_to_settle(

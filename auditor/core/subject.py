@@ -52,12 +52,13 @@ class TargetFacts:
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """One split as far as it was read: `complete` tells whether that was all of it.
+    """One split as far as it was read: `batches_read` of its `batches`.
 
     `fingerprint` is a hash over the examples read that does not depend on their order.
     """
 
     batches: int
+    batches_read: int
     examples: int
     batch_size: int
     complete: bool

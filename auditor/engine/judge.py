@@ -111,15 +111,17 @@ def _judgement(
 
 
 def _waived(check: Check, judgement: Judgement, waivers: list[WaiverSpec]) -> str | None:
-    """Return why a finding is waived: by one waiver for the check that covers every place."""
+    """Return why a finding is waived: by waivers for the check that cover all its places."""
     if judgement.verdict not in (Verdict.WARN, Verdict.FAIL):
         return None
-    for waiver in waivers:
-        places = [place.name for place in judgement.where] or [""]
-        covered = all(fnmatch.fnmatchcase(place, waiver.where) for place in places)
-        if waiver.check == check.id and covered and not _expired(waiver):
-            return waiver.reason
-    return None
+    open_ones = [w for w in waivers if w.check == check.id and not _expired(w)]
+    used: set[str] = set()
+    for place in {place.name for place in judgement.where} or {""}:
+        covering = [w for w in open_ones if fnmatch.fnmatchcase(place, w.where)]
+        if not covering:
+            return None
+        used.add(covering[0].reason)
+    return "; ".join(dict.fromkeys(w.reason for w in open_ones if w.reason in used))
 
 
 def _unused_waivers(spec: AuditSpec, found: Mapping[str, list[Finding]]) -> tuple[str, ...]:

@@ -36,19 +36,22 @@ def run_sweep(
     assert model is not None
     watching = {request: _Guarded(observer) for request, observer in observers.items()}
     batches = subject.batches(sweep.split, max(request.batches for request in observers))
-    single_out = sweep.mode == "train" and subject.facts.data[sweep.split].batch_size > 1
+    training = sweep.mode == "train"
+    several = subject.facts.data[sweep.split].batch_size > 1
     try:
         with (
             preserved(model),
             seeded(derived_seed(subject.seed, f"sweep {sweep}")),
             contextlib.closing(iter(batches)) as source,
         ):
-            model.train(sweep.mode == "train")
+            model.train(training)
+            if not several:
+                _keep_statistics(model)
             tap = Tap(model)
             for index, batch in enumerate(source):
                 for request in [r for r in watching if r.batches <= index]:
                     yield request, watching.pop(request).answer()
-                if single_out and batch.size == 1:
+                if training and several and batch.size == 1:
                     continue
                 _pass(subject, tap, watching, batch, index)
                 advance()
@@ -61,6 +64,13 @@ def run_sweep(
         yield from ((request, Failed(f"the model {blame(error)}")) for request in watching)
     else:
         yield from ((request, observer.answer()) for request, observer in watching.items())
+
+
+def _keep_statistics(model: nn.Module) -> None:
+    """Have batch norm use its running statistics: a single example has none of its own."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.eval()
 
 
 def _pass(

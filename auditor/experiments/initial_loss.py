@@ -40,7 +40,7 @@ def fresh_losses(request: FreshLossesOver, subject: Subject) -> FreshLosses:
             trained.append(subject.loss(outputs, here.target))
     mean, spread = _inputs(batches)
     return FreshLosses(
-        loss=subject.loss.known,
+        loss=subject.loss.known if subject.loss.plain else "",
         outputs=subject.facts.outputs,
         losses=np.asarray(losses),
         output_deviation=np.asarray(deviations),

@@ -26,9 +26,25 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """Return the number of examples: the first dimension of the first tensor."""
-        tensors = list(tensors_in((self.args, self.kwargs)))
-        return int(tensors[0].shape[0]) if tensors and tensors[0].ndim else 1
+        """Return the number of examples.
+
+        It is the first dimension of the first input; of inputs that come time first, the second,
+        where that is the first dimension of the target.
+        """
+        first = next(tensors_in((self.args, self.kwargs)), None)
+        if first is None or not first.ndim:
+            return 1
+        target = next(tensors_in(self.target), None)
+        if target is not None and target.ndim and first.ndim > 1:
+            examples = target.shape[0]
+            if examples != first.shape[0] and examples == first.shape[1]:
+                return int(examples)
+        return int(first.shape[0])
+
+    def axis(self, tensor: torch.Tensor) -> int | None:
+        """Return the dimension of one of the batch's tensors that counts its examples."""
+        axes = (axis for axis in range(min(2, tensor.ndim)) if tensor.shape[axis] == self.size)
+        return next(axes, None)
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with every tensor on `device`."""
@@ -36,10 +52,12 @@ class Batch:
 
     def take(self, examples: int) -> "Batch":
         """Return the first `examples` examples of the batch."""
-        size = self.size
-        return self._with(
-            lambda tensor: tensor[:examples] if tensor.ndim and tensor.shape[0] == size else tensor
-        )
+
+        def cut(tensor: torch.Tensor) -> torch.Tensor:
+            axis = self.axis(tensor)
+            return tensor if axis is None else tensor.narrow(axis, 0, min(examples, self.size))
+
+        return self._with(cut)
 
     def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         return Batch(

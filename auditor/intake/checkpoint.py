@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch.torch_version import TorchVersion
 
 from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
@@ -154,7 +155,11 @@ def _loaded_torch(path: Path, kind: str) -> Any:
                     f"{shown}: the checkpoint is damaged: the checksum of {clean_text(broken)} "
                     "does not fit its bytes"
                 )
-        with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants():
+        with (
+            warnings.catch_warnings(),
+            torch.sparse.check_sparse_tensor_invariants(),
+            torch.serialization.safe_globals([TorchVersion]),
+        ):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

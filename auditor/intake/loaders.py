@@ -1,6 +1,7 @@
 """A split: its loader, read again and again in the same order, and what a look through it told."""
 
 import hashlib
+import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,9 @@ class Batches:
             raise InputError(f"data.{self.split}: the loader {blame(error)}") from error
 
 
+PATIENCE = 20.0
+"""Seconds for which the end of a loader that does not know its length is looked for."""
+
 END = object()
 """What stands for a batch after the last one."""
 
@@ -78,6 +82,7 @@ class Survey:
     """What a look through a split told; its targets are settled once the task is known."""
 
     batches: int
+    batches_read: int
     examples: int
     batch_size: int
     complete: bool
@@ -148,13 +153,13 @@ def surveyed(batches: Batches, most: int) -> Survey:
             f"{key}: the loader can be read only once: a second pass yields no batch; return a "
             "DataLoader, a list, or an object whose __iter__ starts anew"
         )
-    if length is None:
-        length = _walked(batches, key)
+    walked = length if length is not None else _walked(batches, key)
     return Survey(
-        batches=length,
+        batches=walked if walked is not None else count,
+        batches_read=count,
         examples=examples,
         batch_size=largest,
-        complete=count >= length,
+        complete=walked is not None and count >= walked,
         input_shapes=shapes,
         target_shape=target_shape,
         targets=targets,
@@ -171,12 +176,15 @@ def _length(loader: Any, key: str) -> int | None:
         raise InputError(f"{key}: the length of the loader {blame(error)}") from error
 
 
-def _walked(batches: Batches, key: str) -> int:
-    count = 0
+def _walked(batches: Batches, key: str) -> int | None:
+    """Return the number of batches, None where their end does not come within `PATIENCE`."""
+    count, began = 0, time.monotonic()
     with RandomState(batches.seed), loader_state_kept(batches.loader):
         iterator = batches.started()
         while batches.following(iterator) is not END:
             count += 1
+            if time.monotonic() - began > PATIENCE:
+                return None
             if count > ENDLESS:
                 raise InputError(
                     f"{key}: the loader does not end: it has no length and yielded more than "
@@ -190,12 +198,13 @@ def _fingerprint(batch: Batch) -> int:
     """Return the sum over the examples of a hash of each, so that their order does not count."""
     size = batch.size
     tensors = [
-        tensor.detach().cpu().contiguous()
+        tensor.detach().cpu().movedim(axis, 0).reshape(size, -1).contiguous()
         for tensor in tensors_in((batch.args, batch.kwargs, batch.target))
         if tensor.layout is torch.strided
+        and tensor.numel()
+        and (axis := batch.axis(tensor)) is not None
     ]
-    rows = [t.reshape(size, -1) for t in tensors if t.ndim and t.shape[0] == size and t.numel()]
-    views = [row.view(torch.uint8).numpy() for row in rows]
+    views = [rows.view(torch.uint8).numpy() for rows in tensors]
     return sum(
         int.from_bytes(
             hashlib.blake2b(b"".join(v[i].tobytes() for v in views), digest_size=16).digest()

@@ -16,9 +16,6 @@ from auditor.intake.batches import described, tensors_in
 from auditor.intake.reference import blame
 
 CLASS_LOSSES = ("cross_entropy", "nll_loss")
-IGNORED = -100
-"""The label that torch's class losses leave out."""
-
 LABEL_LOSSES = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 NUMBER_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
 KNOWN = (
@@ -44,13 +41,24 @@ _MODULES = {
 }
 
 
+_PLAIN: dict[str, Any] = {"weight": None, "pos_weight": None, "label_smoothing": 0.0}
+"""Settings of a loss module, and their values where they change nothing."""
+
+
 @dataclass(frozen=True)
 class Loss:
-    """A loss of one or several terms. `known` is its name in torch.nn.functional, else empty."""
+    """A loss of one or several terms.
+
+    `known` is its name in torch.nn.functional, else empty; it is `plain` where nothing but the
+    name is needed to compute it: no class weights, no smoothing. Labels that are `ignored` do not
+    count.
+    """
 
     terms: dict[str, Callable[[Any, Any], Any]]
     known: str
     shown: str
+    plain: bool = True
+    ignored: int = -100
 
     def __call__(self, outputs: Any, target: Any) -> torch.Tensor:
         """Return the loss of a batch, a scalar: the sum of its terms.
@@ -122,7 +130,17 @@ def callable_loss(function: Any, shown: str) -> Loss:
     name = getattr(function, "__name__", "")
     if name in KNOWN and getattr(functional, name) is function:
         known = name
-    return Loss({shown: function}, known, known or clean_text(shown, 80))
+    plain = bool(known) and not any(
+        getattr(function, setting, None) not in (None, usual) for setting, usual in _PLAIN.items()
+    )
+    ignored = getattr(function, "ignore_index", -100)
+    return Loss(
+        {shown: function},
+        known,
+        known or clean_text(shown, 80),
+        plain,
+        ignored if isinstance(ignored, int) else -100,
+    )
 
 
 def main_output(outputs: Any) -> Any:

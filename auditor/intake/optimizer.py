@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,13 +55,12 @@ def build(spec: OptimizerSpec, parameters: Iterable[torch.Tensor]) -> torch.opti
 def read_from(state: dict[str, Any]) -> OptimizerSpec | None:
     """Return the optimizer that a saved state tells of, None where it can't be told.
 
-    PyTorch does not save the class; the settings that it does save give it away. Where a schedule
-    has brought the learning rate to 0, the one that it began with counts.
+    PyTorch does not save the class; the settings that it does save give it away.
     """
-    group = state["param_groups"][0] if state["param_groups"] else {}
-    lr = group.get("lr") or group.get("initial_lr")
-    if not isinstance(lr, float) or lr <= 0:
+    lr = _one_rate(state["param_groups"])
+    if lr is None:
         return None
+    group = state["param_groups"][0]
     keep: tuple[str, ...]
     if "nesterov" in group and "dampening" in group:
         name, keep = "SGD", ("momentum", "dampening", "weight_decay", "nesterov")
@@ -81,6 +81,9 @@ def declared_by(optimizer: torch.optim.Optimizer) -> OptimizerSpec | None:
     kind = type(optimizer)
     if getattr(torch.optim, kind.__name__, None) is not kind:
         return None
+    lr = _one_rate(optimizer.param_groups)
+    if lr is None:
+        return None
     group = optimizer.param_groups[0]
     settings = {
         name: list(group[name]) if isinstance(group[name], tuple) else group[name]
@@ -89,4 +92,14 @@ def declared_by(optimizer: torch.optim.Optimizer) -> OptimizerSpec | None:
         and name != "lr"
         and group[name] != parameter.default
     }
-    return OptimizerSpec(name=kind.__name__, lr=float(group["lr"]), **settings)
+    return OptimizerSpec(name=kind.__name__, lr=lr, **settings)
+
+
+def _one_rate(groups: list[dict[str, Any]]) -> float | None:
+    """Return the learning rate that training began with; None where groups differ, or it is 0.
+
+    A schedule leaves its last rate in "lr", often close to 0, and the first in "initial_lr".
+    """
+    rates = {float(group.get("initial_lr", group.get("lr", 0.0))) for group in groups}
+    rate = rates.pop() if len(rates) == 1 else 0.0
+    return rate if 0 < rate < math.inf else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -32,11 +33,10 @@ def copied(model: nn.Module) -> nn.Module:
 def preserved(model: nn.Module) -> Iterator[None]:
     """Run a block on `model`, then put back everything that the block may change.
 
-    Buffers, and tensors in plain attributes, are replaced by copies for the length of the block,
-    so that batch norm and the like write into those. Modes, plain attributes and what stands in
-    plain lists, sets and mappings there, hooks, gradients and what requires them, and the global
-    random generators are put back. Parameters are never copied; that they stayed what they were
-    is checked.
+    Buffers, and tensors, arrays, lists, sets and mappings in plain attributes, are replaced by
+    copies for the length of the block, so that batch norm and the like write into those. Modes,
+    plain attributes, hooks, gradients and what requires them, and the global random generators
+    are put back. Parameters are never copied; that they stayed what they were is checked.
 
     Raises:
         SubjectChangedError: a parameter was replaced or written to.
@@ -52,10 +52,13 @@ def preserved(model: nn.Module) -> Iterator[None]:
     gradients = [(p, p.grad, p.requires_grad) for p in model.parameters()]
     with rng_kept():
         kept = [_Kept(module) for module in modules]
-        copies: dict[int, torch.Tensor] = {}
+        copies: dict[int, Any] = {}
         for module in modules:
-            _replace(module._buffers, copies)
-            _replace(vars(module), copies)
+            for name, value in module._buffers.items():
+                module._buffers[name] = _structure(value, copies)
+            for name, value in vars(module).items():
+                if name not in _OWN and "_hooks" not in name:
+                    vars(module)[name] = _structure(value, copies)
         try:
             yield
         finally:
@@ -102,14 +105,29 @@ class _Kept:
         _refill(module._modules, self._modules)
 
 
-def _replace(tensors: dict[str, Any], copies: dict[int, torch.Tensor]) -> None:
-    """Put copies in the place of tensors, the same copy wherever the same tensor stands."""
-    for name, value in tensors.items():
-        if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
-            if id(value) not in copies:
-                trained = value.is_leaf and value.requires_grad
-                copies[id(value)] = value.detach().clone().requires_grad_(trained)
-            tensors[name] = copies[id(value)]
+def _structure(value: Any, copies: dict[int, Any]) -> Any:
+    """Return a copy of tensors, arrays and what holds them; anything else is shared.
+
+    Equal objects have equal copies, so that ties and cycles stay what they are.
+    """
+    if id(value) in copies:
+        return copies[id(value)]
+    if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+        trained = value.is_leaf and value.requires_grad
+        copies[id(value)] = value.detach().clone().requires_grad_(trained)
+    elif isinstance(value, np.ndarray):
+        copies[id(value)] = value.copy()
+    elif type(value) in _CONTAINERS:
+        made = copies[id(value)] = copy.copy(value)
+        if isinstance(made, dict):
+            for key, inner in value.items():
+                made[key] = _structure(inner, copies)
+        elif not isinstance(made, set):
+            for place, inner in enumerate(value):
+                made[place] = _structure(inner, copies)
+    elif type(value) is tuple:
+        copies[id(value)] = tuple(_structure(inner, copies) for inner in value)
+    return copies.get(id(value), value)
 
 
 def _refill(container: Any, content: Any) -> None:

@@ -74,14 +74,26 @@ class RandomState:
 
 @contextmanager
 def loader_state_kept(loader: Any) -> Iterator[None]:
-    """Put a loader's own generators back afterwards, so that each pass starts alike."""
+    """Put a loader's own generators back afterwards, so that each pass starts alike.
+
+    Workers that a pass would leave behind are ended, those of the caller's own pass kept.
+    """
     batches = getattr(loader, "batch_sampler", None)
     inner = (getattr(loader, "sampler", None), getattr(batches, "sampler", None))
     owners = (loader, batches, *inner, getattr(loader, "dataset", None))
     found = [getattr(owner, "generator", None) for owner in owners]
     states = {g: g.get_state() for g in found if isinstance(g, torch.Generator)}
+    workers = getattr(loader, "_iterator", None)
+    if workers is not None:
+        loader._iterator = None
     try:
         yield
     finally:
         for generator, state in states.items():
             generator.set_state(state)
+        left = getattr(loader, "_iterator", None)
+        if left is not None:
+            left._shutdown_workers()
+            loader._iterator = None
+        if workers is not None:
+            loader._iterator = workers

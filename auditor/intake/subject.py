@@ -13,7 +13,7 @@ from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split
 from auditor.core.spec import AuditSpec, OptimizerSpec, Task
 from auditor.core.spec_file import from_home
-from auditor.core.subject import CheckpointFacts, SplitFacts, SubjectFacts
+from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.intake import optimizer as optimizers
 from auditor.intake.batches import Adapter, Batch
@@ -36,8 +36,13 @@ ABSENT: dict[Capability, str] = {
     "val": "no validation data is given (`data: val`)",
     "loss": "no loss is named (`loss`)",
     "factory": "no factory is given that builds the model afresh (`model: factory`)",
-    "optimizer": "the optimizer is neither declared (`training: optimizer`) nor in the checkpoint",
+    "optimizer": "no optimizer of one learning rate is declared (`training: optimizer`) or in the "
+    "checkpoint",
+    "batch_norm": "the model has no batch normalisation that keeps running statistics",
 }
+
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         "loss": parts.loss,
         "factory": parts.factory,
         "optimizer": optimizer,
+        "batch_norm": True if _keeps_statistics(model) else None,
     }
     facts = SubjectFacts(
         name=clean_text(parts.name, 120),
@@ -202,7 +208,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         task=task,
         loss=parts.loss.shown if parts.loss else "",
         outputs=outputs,
-        data={split: _facts(survey, task) for split, survey in surveys.items()},
+        data={split: _facts(survey, task, parts.loss) for split, survey in surveys.items()},
         has=frozenset(name for name, part in present.items() if part is not None),
         lacks={name: ABSENT[name] for name, part in present.items() if part is None},
         warnings=(
@@ -258,15 +264,21 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
     return Loss(terms, "", " + ".join(clean_text(name, 40) for name in terms))
 
 
-def _facts(survey: Survey, task: Task | None) -> SplitFacts:
+def _keeps_statistics(model: nn.Module | None) -> bool:
+    norms = (m for m in model.modules() if isinstance(m, BATCH_NORM)) if model else ()
+    return any(norm.running_mean is not None for norm in norms)
+
+
+def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
     return SplitFacts(
         batches=survey.batches,
+        batches_read=survey.batches_read,
         examples=survey.examples,
         batch_size=survey.batch_size,
         complete=survey.complete,
         input_shapes=survey.input_shapes,
         target_shape=survey.target_shape,
-        targets=survey.targets.facts(task),
+        targets=survey.targets.facts(task, loss.ignored if loss else -100),
         fingerprint=survey.fingerprint,
     )
 
@@ -295,6 +307,3 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
     if spec.claims:
         said.append("The claims in the spec are kept, not checked.")
     return tuple(said)
-
-
-__all__ = ["SURVEYED", "CheckpointFacts", "Parts", "Subject", "assemble", "load"]

@@ -76,10 +76,10 @@ class TargetSurvey:
             return self._highest
         return None
 
-    def facts(self, task: Task | None) -> TargetFacts:
-        """Return the distribution, told as the task reads it."""
+    def facts(self, task: Task | None, ignored: int) -> TargetFacts:
+        """Return the distribution, told as the task reads it, without labels that are ignored."""
         if task in ("multiclass", "segmentation", "language_model", "binary") and self._counts:
-            classes = sorted(c for c in self._counts if c >= 0)
+            classes = sorted(c for c in self._counts if c >= 0 and c != ignored)
             return TargetFacts(
                 kind="classes",
                 values=self.values,

@@ -11,7 +11,6 @@ from auditor.intake.batches import described
 from auditor.intake.loaders import Batches, Survey
 from auditor.intake.losses import (
     CLASS_LOSSES,
-    IGNORED,
     LABEL_LOSSES,
     Loss,
     inferred_task,
@@ -91,11 +90,11 @@ def _targets_in_range(
             )
     if loss.known not in CLASS_LOSSES or task not in CLASS_TASKS or width is None:
         return
-    outside = survey.targets.outside(0, width, ignored=IGNORED)
+    outside = survey.targets.outside(0, width, ignored=loss.ignored)
     if outside:
         label, batch = outside[0]
         others = f" ({counted(len(outside), 'such label')} in all)" if len(outside) > 1 else ""
-        ignored = f" ({IGNORED} marks what the loss leaves out)" if label < 0 else ""
+        ignored = f" ({loss.ignored} marks what the loss leaves out)" if label < 0 else ""
         raise InputError(
             f"data.{split}: label out of range: batch {batch} holds the label {label}{others}; "
             f"the model puts out {counted(width, 'class', 'classes')}, "

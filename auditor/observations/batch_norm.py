@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from auditor.core.request import Depth, Riding
+from auditor.core.request import Capability, Depth, Riding
 from auditor.core.values import Array, Number
 
 
@@ -69,3 +69,4 @@ class BatchNormStatisticsOver(Riding[BatchNormStatistics]):
 
     answer: ClassVar = BatchNormStatistics
     depth: ClassVar = Depth.FORWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"batch_norm"})

@@ -19,7 +19,8 @@ class GradientNorms:
     all. `activation_norms` is [batches, layers], the root mean square over the examples of the
     norm of the gradient at each layer's output, times the batch size, so that it is the
     gradient of one example's own loss where the batch loss is a mean; in models of float32 or
-    less, those beyond 1e19 are infinite. `losses` is [batches].
+    less, those beyond 1e19 are infinite. `losses` is [batches]. `used` tells of each parameter
+    whether a module of torch.nn that holds it ran; it is empty where that is not known.
     """
 
     parameters: tuple[str, ...]
@@ -31,6 +32,7 @@ class GradientNorms:
     activation_norms: Array
     losses: Array
     split: str
+    used: tuple[bool, ...] = ()
 
     def merge(self, other: "GradientNorms") -> "GradientNorms":
         """Return the norms over the batches of both."""
@@ -48,6 +50,7 @@ class GradientNorms:
             np.concatenate([_spread(self, layers), _spread(other, layers)]),
             np.concatenate([self.losses, other.losses]),
             self.split,
+            tuple(a or b for a, b in zip(self.used, other.used, strict=False)),
         )
 
 

@@ -43,7 +43,7 @@ def constant_scores(seen: Performance, facts: TargetFacts) -> tuple[str, Array |
             return "The targets have too many outputs to score a constant on them.", None
         error = np.square(values - centre) if squared else np.abs(values - centre)
         name = "mean" if squared else "median"
-        shown = f" ({round(centre[0], 6):.3g})" if centre.size == 1 else ""
+        shown = f" ({round(centre[0], 6) + 0.0:.3g})" if centre.size == 1 else ""
         return f"giving the training targets' {name}{shown}", error.mean(axis=1)
     if not facts.classes or not len(seen.target_class):
         return "Which classes the training targets hold is not known.", None
@@ -102,6 +102,21 @@ def best_constant_score(seen: Performance) -> float:
     return float(best.sum())
 
 
+def class_weights(seen: Performance) -> Array | None:
+    """Return each example's n / (C n_class), which makes a mean of scores one over the C classes.
+
+    None unless each example has exactly one target, and these are of two classes or more.
+    """
+    alone = np.array_equal(np.sort(seen.target_example), np.arange(seen.examples))
+    if seen.metric != "accuracy" or not alone or (np.asarray(seen.target_count) != 1).any():
+        return None
+    truth = np.asarray(seen.target_class)[np.argsort(seen.target_example)]
+    classes, column, counts = np.unique(truth, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        return None
+    return np.asarray(len(truth) / (len(classes) * counts[column]))
+
+
 def only_answer(seen: Performance) -> str:
     """Return, in words, the one fixed answer that gives exactly these scores; empty if none."""
     scores = np.asarray(seen.scores, float)
@@ -113,7 +128,7 @@ def only_answer(seen: Performance) -> str:
         tolerance = 1e-4 * float(values.std())
         for guess in (values[0, 0] - gaps[0], values[0, 0] + gaps[0]):
             if np.abs(np.abs(values[:, 0] - guess) - gaps).max() <= tolerance:
-                return f"{guess:.3g}"
+                return f"{0.0 if abs(guess) <= tolerance else guess:.3g}"
         return ""
     if _labelled(seen) and np.asarray(seen.target_class).max(initial=0) > 1:
         return ""

@@ -42,8 +42,7 @@ def targets(request: TargetsOf, subject: Subject) -> TargetsSeen | Unavailable:
 
 def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> EnvironmentEvidence:
     """Return what the checkpoint and the files beside it tell of the training environment."""
-    extras = subject.checkpoint.extras if subject.checkpoint else {}
-    folders = [subject.base]
-    if subject.checkpoint is not None:
-        folders.append((subject.base / subject.checkpoint.facts.path).parent)
-    return evidence(extras, folders)
+    if subject.checkpoint is None:
+        return EnvironmentEvidence((), ())
+    beside = (subject.base / subject.checkpoint.facts.path).parent
+    return evidence(subject.checkpoint.extras, [subject.base, beside])

@@ -25,6 +25,7 @@ class GradientNormsObserver(Observer):
             if parameter.requires_grad
         }
         self._order: dict[int, int] = {}
+        self._used: set[int] = set()
         self._places: dict[str, Place] = {}
         self._met: set[str] = set()
         self._norms: dict[str, torch.Tensor] = {}
@@ -41,6 +42,8 @@ class GradientNormsObserver(Observer):
         # With what lies below: not every module that holds a parameter is itself called.
         for parameter in place.module.parameters():
             self._order.setdefault(id(parameter), place.index)
+        if place.leaf and type(place.module).__module__.startswith("torch.nn."):
+            self._used |= {id(parameter) for parameter in place.module.parameters()}
 
     def gradient(self, place: Place, gradient: torch.Tensor) -> None:
         """Add up the norms of the gradients at the outputs of a leaf, at right angles."""
@@ -89,6 +92,7 @@ class GradientNormsObserver(Observer):
             activation_norms=self._activation_norms([place.name for place in places]),
             losses=torch.stack(self._losses).cpu().double().numpy(),
             split=self._split,
+            used=tuple(id(parameter) in self._used for parameter in parameters),
         )
 
     def _activation_norms(self, layers: list[str]) -> np.ndarray[Any, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from auditor.core.request import Unavailable
-from auditor.intake.losses import IGNORED, main_output, matched
+from auditor.intake.losses import main_output, matched
 from auditor.intake.subject import Subject
 from auditor.observations.performance import Performance, PerformanceOver
 from auditor.observers.observer import Observer, Step
@@ -23,6 +23,7 @@ class PerformanceObserver(Observer):
         self._split = request.split
         self._task = subject.facts.task
         self._loss = subject.loss.known if subject.loss else ""
+        self._ignored = subject.loss.ignored if subject.loss else -100
         self._scores: list[torch.Tensor] = []
         self._entropies: list[torch.Tensor] = []
         self._losses: list[torch.Tensor] = []
@@ -59,21 +60,22 @@ class PerformanceObserver(Observer):
     def _score_classes(self, scores: torch.Tensor, target: torch.Tensor) -> None:
         size = len(target)
         logs = scores if self._loss == "nll_loss" else functional.log_softmax(scores, dim=1)
-        surprise = -logs.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1).reshape(size, -1)
+        safe = target.masked_fill(target == self._ignored, 0)
+        surprise = -logs.gather(1, safe.unsqueeze(1)).squeeze(1).reshape(size, -1)
         right = (scores.argmax(dim=1) == target).reshape(size, -1)
         target = target.reshape(size, -1)
-        counted = target != IGNORED
+        counted = target != self._ignored
         rows = counted.any(dim=1)
         target, counted = target[rows], counted[rows]
         share = counted.sum(dim=1)
-        self._scores.append((right[rows] & counted).sum(dim=1) / share)
+        self._scores.append(_unless_nan((right[rows] & counted).sum(dim=1) / share, scores[rows]))
         self._entropies.append(surprise[rows].masked_fill(~counted, 0.0).sum(dim=1) / share)
         self._keep(target, counted)
 
     def _score_labels(self, outputs: torch.Tensor, target: torch.Tensor) -> None:
         size = len(target)
         outputs, target = outputs.reshape(size, -1), target.reshape(size, -1)
-        if self._loss == "binary_cross_entropy":
+        if self._loss == "binary_cross_entropy" or (not self._loss and _shares(outputs)):
             predicted = outputs > 0.5
             # Not torch's own function, which stops all of CUDA at an output of NaN.
             share = outputs.clamp(0.0, 1.0)
@@ -85,7 +87,7 @@ class PerformanceObserver(Observer):
                 outputs, target, reduction="none"
             )
         truth = target > 0.5
-        self._scores.append((predicted == truth).float().mean(dim=1))
+        self._scores.append(_unless_nan((predicted == truth).float().mean(dim=1), outputs))
         self._entropies.append(surprise.mean(dim=1))
         classes = truth.long()
         if self._task == "multilabel":
@@ -127,6 +129,18 @@ class PerformanceObserver(Observer):
             target_values=_joined(self._values) if self._values else np.zeros((0, 0)),
             split=self._split,
         )
+
+
+def _unless_nan(scores: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Return the scores, NaN where an example's outputs hold one: it has no largest output."""
+    lost = outputs.reshape(len(outputs), -1).isnan().any(dim=1)
+    return scores.masked_fill(lost, torch.nan)
+
+
+def _shares(outputs: torch.Tensor) -> bool:
+    """Tell whether outputs are probabilities already, which a loss of the user's own may take."""
+    low, high = torch.aminmax(outputs)
+    return bool((low >= 0) & (high <= 1))
 
 
 def _joined(tensors: list[torch.Tensor]) -> Any:

@@ -87,13 +87,14 @@ class Tap:
         self._observers: Sequence[Observer] = ()
         self._frames: list[_Frame] = []
         self._axis = -1
+        self._units: int | None = None
         self._gradients = False
 
     @contextmanager
     def open(self, observers: Sequence[Observer], *, gradients: bool) -> Iterator[None]:
         """Show what runs inside the block to `observers`; gradients too where asked."""
         self._observers, self._gradients = observers, gradients
-        self._frames, self._axis = [], -1
+        self._frames, self._axis, self._units = [], -1, None
         handles = []
         try:
             for module in self._names:
@@ -133,9 +134,9 @@ class Tap:
         if module in self._of_weights or output is None:
             return
         if isinstance(module, _CHANNELS_FIRST):
-            self._axis = 1
+            self._produced(1, output)
         elif isinstance(module, _CHANNELS_LAST):
-            self._axis = -1
+            self._produced(-1, output)
         name = self._names[module]
         weightless = next(module.parameters(), None) is None
         if self._frames:
@@ -147,23 +148,43 @@ class Tap:
             if not weightless:
                 parent.producer = self._names[module]
                 parent.calls.clear()
-        self._shown(self._place(name, type(module).__name__, module, not frame.inner), output)
+        place = self._place(name, type(module).__name__, module, not frame.inner, output)
+        self._shown(place, output)
+
+    def _produced(self, axis: int, output: Any) -> None:
+        """Note how many units a layer put out, and in which dimension."""
+        tensor = next(tensors_in(output), None)
+        self._axis = axis
+        self._units = tensor.shape[axis] if tensor is not None and tensor.ndim > 1 else None
+
+    def _unit_axis(self, output: Any) -> int:
+        """Return the dimension that counts the units, found again after a transposition."""
+        tensor = next(tensors_in(output), None)
+        if tensor is None or tensor.ndim < 2 or self._units is None:
+            return self._axis
+        if tensor.shape[self._axis] == self._units:
+            return self._axis
+        others = [dim for dim in range(1, tensor.ndim) if tensor.shape[dim] == self._units]
+        return others[0] if len(others) == 1 else self._axis
 
     def _called(self, function: Any, output: Any) -> None:
         """Take note of a function's call; what it put out is shown where it rectifies."""
         if not self._frames or self._frames[-1].module in self._of_weights:
             return
-        self._axis = _UNIT_AXES.get(function, self._axis)
+        if function in _UNIT_AXES:
+            self._produced(_UNIT_AXES[function], output)
         kind = _RECTIFYING_FUNCTIONS.get(function)
         frame = self._frames[-1]
         if kind is None or isinstance(frame.module, RECTIFIERS):
             return
         owner = self._names[frame.module]
         name = f"{kind}()" if owner == MODEL else f"{owner}.{kind}()"
-        place = self._place(_call_name(name, frame, frame.producer), f"{kind}()", None, True)
-        self._shown(place, output)
+        called = _call_name(name, frame, frame.producer)
+        self._shown(self._place(called, f"{kind}()", None, True, output), output)
 
-    def _place(self, name: str, kind: str, module: nn.Module | None, leaf: bool) -> Place:
+    def _place(
+        self, name: str, kind: str, module: nn.Module | None, leaf: bool, output: Any
+    ) -> Place:
         if name not in self._places:
             self._places[name] = Place(
                 index=len(self._places),
@@ -171,7 +192,7 @@ class Tap:
                 kind=kind,
                 module=module,
                 leaf=leaf,
-                unit_axis=self._axis,
+                unit_axis=self._unit_axis(output),
                 rectifies=module is None or isinstance(module, RECTIFIERS),
             )
         return self._places[name]

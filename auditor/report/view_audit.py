@@ -57,10 +57,19 @@ def data_line(subject: SubjectFacts) -> str:
     """Return in a line which data was looked at."""
     parts = [
         f"{split}: {counted(facts.examples, 'example')}"
-        + ("" if facts.complete else f" (the first {counted(facts.batches, 'batch', 'batches')})")
+        + ("" if facts.complete else f" ({_batches(facts)})")
         for split, facts in subject.data.items()
     ]
     return "; ".join(parts) or "none"
+
+
+def _batches(facts: SplitFacts) -> str:
+    """Return how many batches were read, of how many where that is known to be more."""
+    if facts.complete:
+        return counted(facts.batches, "batch", "batches")
+    if facts.batches > facts.batches_read:
+        return f"first {facts.batches_read:,} of {counted(facts.batches, 'batch', 'batches')}"
+    return f"first {counted(facts.batches_read, 'batch', 'batches')}"
 
 
 def _subject(subject: SubjectFacts) -> tuple[Row, ...]:
@@ -114,7 +123,7 @@ def _targets(targets: TargetFacts) -> str:
 
 _SPLIT_ROWS: Mapping[str, Callable[[SplitFacts], str]] = {
     "Examples read": lambda s: f"{s.examples:,}{' (all)' if s.complete else ' (not all)'}",
-    "Batches": lambda s: f"{s.batches:,} of {s.batch_size:,}",
+    "Batches": lambda s: f"{_batches(s)} of {counted(s.batch_size, 'example')}",
     "Inputs": lambda s: prose("; ".join(s.input_shapes), 200),
     "Targets": lambda s: f"{clean_text(s.target_shape, 80)}; {_targets(s.targets)}",
     "Fingerprint": lambda s: clean_text(s.fingerprint, 80),

@@ -17,9 +17,9 @@ from auditor.observations.initial_loss import FreshLossesOver
 from auditor.observations.updates import UpdateRatiosFrom
 
 SPLIT = SplitFacts(
-    40, 400, 10, True, ("float32[10, 4]",), "int64[10]", TargetFacts("classes", 400), "0"
+    40, 40, 400, 10, True, ("float32[10, 4]",), "int64[10]", TargetFacts("classes", 400), "0"
 )
-ALL = frozenset({"model", "weights", "train", "val", "loss", "factory", "optimizer"})
+ALL = frozenset({"model", "weights", "train", "val", "loss", "factory", "optimizer", "batch_norm"})
 
 
 def facts(lacks: Mapping[str, str] | None = None, batches: int = 40) -> SubjectFacts:

@@ -403,7 +403,7 @@ def subject(name: str = "digits-cnn") -> SubjectFacts:
     """Return facts of a subject with both splits."""
     targets = TargetFacts("classes", 1024, tuple(range(10)), (100, 104) * 5)
     split = SplitFacts(
-        16, 1024, 64, False, ("[64, 1, 28, 28] float32",), "[64] int64", targets, "9f3c" * 16
+        200, 16, 1024, 64, False, ("[64, 1, 28, 28] float32",), "[64] int64", targets, "9f3c" * 16
     )
     return SubjectFacts(
         name,

@@ -12,6 +12,7 @@ from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
 from auditor.report.theme import PRINT, ROLES
 from auditor.report.view import headline, view_page
+from auditor.report.view_audit import data_line, view_audit
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,26 @@ def test_incomplete_and_stopped_audits_say_so(record):
     assert "The audit did not run to its end." in text
     assert "The disk is full." in text
     assert "Incomplete" in text[: text.index("Likely causes")]
+
+
+@pytest.mark.parametrize(
+    ("batches", "read", "said"),
+    [
+        (200, 64, "train: 1,024 examples (first 64 of 200 batches)"),
+        (64, 64, "train: 1,024 examples (first 64 batches)"),
+        (1, 1, "train: 1,024 examples (first 1 batch)"),
+        (16, 16, "train: 1,024 examples"),
+    ],
+)
+def test_how_much_of_the_data_was_read(record, batches, read, said):
+    train = record.subject.data["train"]
+    split = replace(train, batches=batches, batches_read=read, complete=batches == 16)
+    subject = replace(record.subject, data={"train": split})
+    assert data_line(subject) == said
+    rows = dict(view_audit(replace(record, subject=subject)).data.rows)
+    assert (
+        rows["Batches"] == (said.partition("(")[2].rstrip(")") or "16 batches") + " of 64 examples"
+    )
 
 
 def test_an_empty_record_has_a_page(record):

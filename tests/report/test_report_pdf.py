@@ -3,6 +3,7 @@
 import builtins
 import io
 import logging
+import re
 import sys
 
 import pypdf
@@ -78,6 +79,31 @@ def test_nothing_runs_past_the_edge(reader):
 
     for page in reader.pages:
         page.extract_text(visitor_text=visit)
+
+
+def lines(page) -> list[str]:
+    return [line.strip() for line in page.extract_text().splitlines() if line.strip()]
+
+
+def test_pages_are_filled(reader, record):
+    assert len(reader.pages) <= 20
+    where = {
+        title: number
+        for number, page in enumerate(reader.pages)
+        for title in titles(reader.outline)
+        if title in lines(page)
+    }
+    assert where["Sections"] <= 1
+    starts = [where[section.title] for section in record.sections]
+    assert len(set(starts)) < len(starts)
+
+
+def test_no_page_ends_in_a_heading_or_between_a_measure_and_its_limits(reader):
+    headings = set(titles(reader.outline))
+    for page in reader.pages:
+        shown = [line for line in lines(page) if not re.fullmatch(r"\d+ of \d+", line)]
+        assert shown[-1] not in headings
+        assert not any(line.startswith(("warns ", "fails ")) for line in shown[:3])
 
 
 @pytest.mark.slow

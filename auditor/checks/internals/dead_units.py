@@ -15,7 +15,7 @@ How it is measured
 ------------------
 The model runs in evaluation mode, and a unit counts as alive once it gives anything but zero. A
 unit that never fired over n examples may still fire for up to about 3/n of all examples (95 %),
-so at least 100 examples are asked for. The share of dead units is a count of all of a layer's
+so where there is one at least 100 examples are asked for. The share is a count of all of a layer's
 units, not a sample of them; but one dead unit of three is no sign of anything, so a layer warns
 only from 2 dead units on and fails only from 4. A layer with no unit alive fails whatever its
 size, from 20 examples on.
@@ -80,14 +80,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if not layers:
         return Judgement(
             Verdict.NOT_APPLICABLE,
-            "The model has no rectifying layer (ReLU and its kin), so no unit can die.",
+            "No rectifying layer (ReLU and its kin) was seen in the model, so no unit could die.",
         )
     units = sum(layer.fired.size for layer in layers)
     dead = sum(layer.dead for layer in layers)
     silent = [clean_text(layer.layer) for layer in layers if layer.dead == layer.fired.size]
     bound = rule_of_three(activity.examples)
-    enough = activity.examples >= (FEWEST_FOR_A_LAYER if silent else FEWEST)
-    if not enough:
+    fewest = FEWEST_FOR_A_LAYER if silent else FEWEST if dead else 1
+    if activity.examples < fewest:
         return Judgement(
             Verdict.INFO,
             f"{dead:,} of {counted(units, 'rectified unit')} never fired, but over "
@@ -99,6 +99,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     top = ranked[0]
     overall = _judged(dead, units, limits["dead_share"])
     verdict = Verdict.FAIL if silent else worst((overall, _verdict(top, limits)))
+    beyond = [layer for layer in ranked if _beyond(layer, limits)]
     if dead:
         summary = (
             f"{dead:,} of {counted(units, 'rectified unit')} ({100 * dead / units:.3g} %) gave "
@@ -129,7 +130,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         ),
         where=tuple(
             Place("layer", clean_text(layer.layer), f"{layer.dead:,} of {layer.fired.size:,} units")
-            for layer in ranked
+            for layer in (ranked if overall is not Verdict.PASS and not beyond else beyond)
             if layer.dead
         ),
         advice=_advice(layers, top) if verdict in (Verdict.WARN, Verdict.FAIL) else (),
@@ -139,6 +140,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 def _verdict(layer: LayerActivity, limits: Limits) -> Verdict:
     return _judged(layer.dead, layer.fired.size, limits["worst_dead_share"])
+
+
+def _beyond(layer: LayerActivity, limits: Limits) -> bool:
+    return layer.dead == layer.fired.size or _verdict(layer, limits) is not Verdict.PASS
 
 
 def _judged(dead: int, units: int, limit: Limit) -> Verdict:
@@ -173,9 +178,6 @@ def _figure(layers: list[LayerActivity], limits: Limits) -> Bars:
         label="share of units that never fired",
         labels=tuple(clean_text(layer.layer) for layer in layers),
         values=tuple(layer.dead / layer.fired.size for layer in layers),
-        marked=tuple(
-            layer.dead == layer.fired.size or _verdict(layer, limits) is not Verdict.PASS
-            for layer in layers
-        ),
+        marked=tuple(_beyond(layer, limits) for layer in layers),
         guides=limits["worst_dead_share"].guides(),
     )

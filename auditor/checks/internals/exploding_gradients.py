@@ -94,7 +94,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     typical = column_quantiles(flow, (0.5,))[0]
     depth = np.flatnonzero(np.isfinite(typical) & (typical > 0))
     slope, *bounds = theil_sen(depth.astype(float), np.log10(typical[depth]))
-    rising, leap = slope < 0, _leap(whole, np.asarray(norms.losses, float))
+    rising, (leap, batch) = slope < 0, _leap(whole, np.asarray(norms.losses, float))
     verdict_growth = verdict_leap = Verdict.PASS
     if rising and np.isfinite(growth):
         verdict_growth = limits["growth"].verdict(growth, low, high)
@@ -117,13 +117,13 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
     if leap is not None and verdict_leap is not Verdict.PASS:
         parts.append(
-            f"Batch {int(np.argmax(whole))} has a gradient {whole.max() / usual:.2g} times the "
-            f"median batch's, {leap:.2g} times more than its loss explains."
+            f"Batch {batch} has a gradient {whole[batch] / usual:.2g} times the median batch's, "
+            f"{leap:.2g} times more than its loss explains."
         )
     elif leap is not None:
         parts.append(
-            f"No batch's gradient exceeds the median batch's by more than {whole.max() / usual:.2g}"
-            " times."
+            f"The largest gradient of a batch is {whole.max() / usual:.2g} times the median "
+            "batch's."
         )
     verdict = worst((verdict_growth, verdict_leap))
     plot = by_depth(flow, norms.layers, "gradient", limits["growth"].guides())
@@ -191,16 +191,18 @@ def _not_finite(norms: GradientNorms, table: Array, flow: Array) -> Judgement:
     )
 
 
-def _leap(whole: Array, losses: Array) -> float | None:
-    """Return by how much the largest gradient exceeds the median's more than its loss does."""
-    known = (whole > 0) & np.isfinite(losses)
-    if known.sum() < FEWEST_BATCHES:
-        return None
-    usual = float(np.median(np.abs(losses[known])))
-    if usual == 0:
-        return None
+def _leap(whole: Array, losses: Array) -> tuple[float | None, int]:
+    """Return by how much a batch's gradient exceeds the median's more than its loss does, at most.
+
+    With it comes the number of that batch.
+    """
+    known = np.flatnonzero((whole > 0) & np.isfinite(losses))
+    usual = float(np.median(np.abs(losses[known]))) if len(known) else 0.0
+    if len(known) < FEWEST_BATCHES or usual == 0:
+        return None, 0
     harder = np.maximum(np.abs(losses[known]) / usual, 1)
-    return float((whole[known] / np.median(whole[known]) / harder).max())
+    leaps = whole[known] / np.median(whole[known]) / harder
+    return float(leaps.max()), int(known[leaps.argmax()])
 
 
 def _steepest(layers: tuple[str, ...], depth: Array, typical: Array) -> str:

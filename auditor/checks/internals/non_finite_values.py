@@ -26,10 +26,9 @@ the inputs held it already.
 
 What to do
 ----------
-Start from the first place named. Look there for a division, a logarithm, a root or an exponential,
-add an epsilon or clamp its input, and run that batch under
-`torch.autograd.set_detect_anomaly(True)`. Weights that are not finite can't be mended: go back to
-an earlier checkpoint.
+Weights that are not finite can't be mended: go back to an earlier checkpoint. Else start from the
+first place named. Look there for a division, a logarithm, a root or an exponential, add an epsilon
+or clamp its input, and run that batch under `torch.autograd.set_detect_anomaly(True)`.
 
 Source
 ------
@@ -62,7 +61,7 @@ GRADIENTS = GradientNormsOver()
 NONE = Limit(fail=0, source="IEEE 754: one NaN is enough to spoil whatever is computed from it")
 
 Fault = tuple[str, tuple[Place, ...], str]
-"""A sentence on what was found, where, and what to do about it."""
+"""A sentence on what was found, where, and what to do about it, empty where that is said."""
 
 
 @check(
@@ -75,12 +74,13 @@ Fault = tuple[str, tuple[Place, ...], str]
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge whether anything seen is NaN or infinite."""
     weights, values, gradients = seen[WEIGHTS], seen.get(VALUES), seen.get(GRADIENTS)
+    spoilt = sum(weights.nan) + sum(weights.infinite)
     faults = [*_in_weights(weights)]
     looked_at = [f"{sum(weights.sizes):,} weights"]
     unseen = []
     notes = ""
     if values is not None:
-        faults += _in_values(values)
+        faults += _in_values(values, spoilt)
         looked_at.append(f"the activations for {counted(values.seen, 'example')}")
         hidden = int((values.flags != 0).any(axis=0).sum())
         if hidden and not faults:
@@ -91,7 +91,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     else:
         unseen.append(f"activations ({seen.missing(VALUES) or 'not asked for'})")
     if gradients is not None:
-        faults += _in_gradients(gradients)
+        faults += _in_gradients(gradients, spoilt)
         looked_at.append(f"the gradients of {counted(len(gradients.losses), 'batch', 'batches')}")
     else:
         unseen.append(f"gradients ({seen.missing(GRADIENTS) or 'not asked for'})")
@@ -102,7 +102,6 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         summary = f"All finite: {', '.join(looked_at)}.{notes}"
     if unseen:
         summary += f" Not looked at: {'; '.join(unseen)}."
-    spoilt = sum(weights.nan) + sum(weights.infinite)
     return Judgement(
         Verdict.FAIL if faults else Verdict.PASS,
         summary,
@@ -111,7 +110,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             *_share_of_batches(values, gradients, limits),
         ),
         where=where,
-        advice=tuple(advice for _, _, advice in faults),
+        advice=tuple(advice for _, _, advice in faults if advice),
         figures=(_table(where),) if where else (),
     )
 
@@ -140,7 +139,7 @@ def _in_weights(weights: WeightFlags) -> list[Fault]:
     ]
 
 
-def _in_values(values: NonFinite) -> list[Fault]:
+def _in_values(values: NonFinite, spoilt: int) -> list[Fault]:
     bad = (values.flags & (NAN | POSITIVE)) != 0
     batches = bad.any(axis=1)
     lost = np.zeros(len(values.input_flags), bool)
@@ -181,6 +180,8 @@ def _in_values(values: NonFinite) -> list[Fault]:
         f"Run the first such batch under `torch.autograd.set_detect_anomaly(True)` and look in "
         f"`{first}` for a division, logarithm, root or exponential without an epsilon or a clamp."
     )
+    if spoilt:  # Weights that are not finite explain whatever comes after them.
+        advice = ""
     if from_inputs.any():
         whole = "all" if from_inputs.sum() == broken.sum() else f"{int(from_inputs.sum()):,}"
         sentence += f" The inputs of {whole} of these batches held values that are not finite."
@@ -191,7 +192,7 @@ def _in_values(values: NonFinite) -> list[Fault]:
     return [(sentence, tuple(places), advice)]
 
 
-def _in_gradients(gradients: GradientNorms) -> list[Fault]:
+def _in_gradients(gradients: GradientNorms, spoilt: int) -> list[Fault]:
     lost = int((~np.isfinite(gradients.losses)).sum())
     bad = np.isinf(gradients.parameter_norms)
     deep = np.isinf(gradients.activation_norms)
@@ -221,7 +222,7 @@ def _in_gradients(gradients: GradientNorms) -> list[Fault]:
         f"The gradient breaks at {start} first, coming from the output. Look there for a root, "
         "norm or logarithm at zero, whose slope is infinite though its value is not."
     )
-    return [(sentence, tuple(places), advice)]
+    return [(sentence, tuple(places), "" if spoilt else advice)]
 
 
 def _share_of_batches(

@@ -18,14 +18,16 @@ outputs of the last layers over that at the first ones (medians of up to five la
 mean over batches with its interval). Each weight tensor's gradient, relative to the norm of the
 weights, is compared with that of the median tensor. Only tensors of two or more dimensions count: a
 bias before batch normalisation has no gradient by nature. A tensor whose gradient is exactly zero
-on every batch fails; one that gets none at all (it is not in the graph) warns.
+on every batch fails. One that gets none at all though its module ran is cut off from the loss:
+that fails where it runs before every weight that does learn, since the model then rests on what it
+was born with, and warns elsewhere, as one that is not used at all does.
 
 When it misleads
 ----------------
 Adaptive optimisers such as Adam divide the scale of the gradient out, so that a moderate fade costs
 them little. Tables of which a batch uses few rows, and the queries and keys of attention, have
 smaller gradients by nature, though not by a factor of 1,000. Experts or heads that these batches do
-not use look dead.
+not use look dead, and a part whose result the loss leaves out on purpose looks cut off.
 
 What to do
 ----------
@@ -47,18 +49,15 @@ from auditor.core.by_depth import by_depth
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import (
-    column_quantiles,
-    first_over_last,
-    geometric_interval,
-    theil_sen,
-)
+from auditor.core.statistics import column_quantiles, first_over_last, geometric_interval, theil_sen
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.values import Array
 from auditor.core.verdict import SEVERITY, Verdict, worst
 from auditor.observations.gradients import GradientNorms, GradientNormsOver
 
 GRADIENTS = GradientNormsOver()
+
+SMALLEST = "smallest relative gradient, below the median"
 
 SOURCE = (
     "Glorot & Bengio 2010 saw five layers learn slowly at a far smaller fade; at 1e3 one learning "
@@ -98,112 +97,110 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     rows = ~np.isinf(table).any(axis=1)
     table, flow = table[rows], np.asarray(norms.activation_norms, float)[rows]
     if not names:
-        return _not_applicable("The model has no trainable weight of two or more dimensions.")
+        return _not_applicable(
+            "Every trainable weight of two or more dimensions is zero or not finite, so no "
+            "gradient can be compared with its weights."
+            if any(dimensions >= 2 for dimensions in norms.dimensions)
+            else "The model has no trainable weight of two or more dimensions."
+        )
     if not rows.any():
         return _not_applicable("No batch gave finite gradients, so none could be compared.")
     absent = np.isnan(table).all(axis=0)
     zero = ~absent & (np.nan_to_num(table) == 0).all(axis=0)
-    if (absent | zero).all():
-        return _nothing(norms, names, bool(absent.all()), _stop(norms.layers, flow))
     live = ~(absent | zero)
-    tensors = _compared(
-        [name for name, alive in zip(names, live, strict=True) if alive],
-        table[:, live] / np.asarray(norms.weight_norms, float)[columns][live],
-    )
-    factor, low, high = geometric_interval(1 / _positive(first_over_last(flow)))
-    fade = Verdict.PASS
-    if np.isfinite(factor):
-        fade = limits["fade"].verdict(factor, low, high)
-    verdicts = [limits["below_median"].verdict(t.below, t.low, t.high) for t in tensors]
-    order = sorted(
-        range(len(tensors)), key=lambda i: (SEVERITY[verdicts[i]], tensors[i].below), reverse=True
-    )
-    top = tensors[order[0]]
-    dead = [name for name, hit in zip(names, zero, strict=True) if hit]
-    unused = [name for name, hit in zip(names, absent, strict=True) if hit]
-    verdict = worst(
-        (
-            fade,
-            *verdicts,
-            *([Verdict.FAIL] if dead else []),
-            *([Verdict.WARN] if unused else []),
-        )
-    )
     stop, drop = _stop(norms.layers, flow), _drop(norms.layers, flow)
-    parts = []
-    if dead:
-        place = f", as the gradient stops at `{stop}`" if stop else ""
-        parts.append(
-            f"The gradient of {counted(len(dead), 'weight')} is exactly zero in all "
-            f"{counted(len(table), 'batch', 'batches')}{place}: {listed(dead, 3)}."
-        )
+    if not live.any():
+        return _nothing(norms, names, absent, stop)
+    ran = np.asarray(norms.used, bool)[columns] if norms.used else np.zeros(len(names), bool)
+    dead, severed, unused, alive = (
+        [names[place] for place in np.flatnonzero(kind)]
+        for kind in (zero, absent & ran, absent & ~ran, live)
+    )
+    tensors = _compared(alive, table[:, live] / np.asarray(norms.weight_norms)[columns][live])
+    factor, low, high = geometric_interval(first_over_last(flow[:, ::-1]))
+    known = bool(np.isfinite(factor))
+    fade = limits["fade"].verdict(factor, low, high) if known else Verdict.PASS
+    limit = limits["below_median"]
+    verdicts = {t.name: limit.verdict(t.below, t.low, t.high) for t in tensors}
+    tensors.sort(key=lambda t: (SEVERITY[verdicts[t.name]], t.below), reverse=True)
+    top, below = tensors[0], [t for t in tensors if verdicts[t.name] is not Verdict.PASS]
+    fading = worst((fade, verdicts[top.name]))
+    rootless = bool(severed) and np.argmax(absent & ran) < np.argmax(live)
+    lost = Verdict.WARN if severed or unused else Verdict.PASS
+    lost = Verdict.FAIL if dead or rootless else lost
+    parts = _without(dead, severed, unused, stop)
     if fade is not Verdict.PASS:
         place = f", most of it at `{drop}`" if drop else ""
         parts.append(
             f"On the way from the last layers to the first the gradient shrinks by a factor of "
             f"{factor:.2g} (95 % interval {low:.2g} to {high:.2g}){place}."
         )
-    if verdicts[order[0]] is not Verdict.PASS:
+    if below:
         parts.append(
             f"Relative to its weights the gradient of `{top.name}` is {top.below:.2g} times "
             "smaller than the median weight's."
         )
-    if unused:
-        parts.append(
-            f"{counted(len(unused), 'weight')} "
-            f"{'gets' if len(unused) == 1 else 'get'} no gradient at all: {listed(unused, 3)}."
-        )
     if not parts:
         reach = f"The gradient reaches {counted(len(tensors), 'weight')} of {len(names):,}"
-        if np.isfinite(factor):
+        if known:
             reach += f" and fades by a factor of {factor:.2g} from the last layers to the first"
         parts.append(
             f"{reach}; relative to its weights the smallest, of `{top.name}`, is {top.below:.2g} "
             "times below the median weight's."
         )
-    slope = theil_sen(*_profile(flow))
+    slope, least, most = theil_sen(*_profile(flow))
+    metrics = (
+        Metric("fade from last to first layers", factor, "times", low, high, limits["fade"]),
+        Metric("fade per layer towards the input", slope, "decades", least, most),
+        Metric(SMALLEST, top.below, "times", top.low, top.high, limit),
+        Metric("weights with a gradient of exactly zero", len(dead), f"of {len(names)}"),
+        Metric("weights without a gradient", int(absent.sum()), f"of {len(names)}"),
+    )
     return Judgement(
-        verdict,
+        worst((fading, lost)),
         " ".join(parts),
-        metrics=(
-            Metric("fade from last to first layers", factor, "times", low, high, limits["fade"]),
-            Metric("fade per layer towards the input", slope[0], "decades", *slope[1:]),
-            Metric(
-                "smallest relative gradient, below the median",
-                top.below,
-                "times",
-                top.low,
-                top.high,
-                limits["below_median"],
-            ),
-            Metric("weights with a gradient of exactly zero", len(dead), f"of {len(names)}"),
-            Metric("weights without a gradient", len(unused), f"of {len(names)}"),
-        ),
+        metrics=tuple(m for m in metrics if m.value is not None and np.isfinite(m.value)),
         where=(
             *([Place("layer", stop, "the gradient gets no further")] if stop and dead else []),
             *(Place("parameter", name, "gradient exactly zero") for name in dead),
-            *(
-                Place("parameter", tensors[i].name, f"{tensors[i].below:.2g} times below median")
-                for i in order
-                if verdicts[i] is not Verdict.PASS
-            ),
+            *(Place("parameter", name, "ran, but gets no gradient at all") for name in severed),
+            *(Place("parameter", t.name, f"{t.below:.2g} times below median") for t in below),
             *([Place("layer", drop, "steepest drop")] if drop and fade is not Verdict.PASS else []),
             *(Place("parameter", name, "no gradient at all") for name in unused),
         ),
-        advice=_advice(dead, unused, stop, drop or top.name, verdict),
-        figures=_figures(norms, flow, tensors, order, limits),
+        advice=(
+            *([_look_at(f"`{stop}`" if stop else f"what uses `{dead[0]}`")] if dead else []),
+            *_advice(severed, unused, "" if dead or fading is Verdict.PASS else drop or top.name),
+        ),
+        figures=_figures(norms, flow, tensors, limits),
     )
+
+
+def _without(dead: list[str], severed: list[str], unused: list[str], stop: str) -> list[str]:
+    """Return a sentence for each kind of weight that is without a gradient."""
+    place = f", as the gradient stops at `{stop}`" if stop else ""
+    kinds = (
+        (dead, f"a gradient of exactly zero in all batches{place}"),
+        (severed, "no gradient at all, though used in the forward pass"),
+        (unused, "no gradient at all"),
+    )
+    return [
+        f"{counted(len(names), 'weight')} {'gets' if len(names) == 1 else 'get'} {what}: "
+        f"{listed(names, 3)}."
+        for names, what in kinds
+        if names
+    ]
 
 
 def _not_applicable(reason: str) -> Judgement:
     return Judgement(Verdict.NOT_APPLICABLE, reason)
 
 
-def _nothing(norms: GradientNorms, names: list[str], detached: bool, stop: str) -> Judgement:
-    if not detached and (np.asarray(norms.losses) == 0).all():
+def _nothing(norms: GradientNorms, names: list[str], absent: Array, stop: str) -> Judgement:
+    if not absent.all() and (np.asarray(norms.losses) == 0).all():
         return _not_applicable("The loss is exactly 0 on every batch, so no gradient is left.")
     loss = float(np.median(norms.losses))
-    how = "gets no gradient at all" if detached else "has a gradient of exactly zero"
+    how = "gets no gradient at all" if absent.all() else "gets no gradient other than zero"
     return Judgement(
         Verdict.FAIL,
         f"Every one of {counted(len(names), 'weight')} {how}, though the loss is {loss:.3g}"
@@ -213,7 +210,7 @@ def _nothing(norms: GradientNorms, names: list[str], detached: bool, stop: str) 
             *([Place("layer", stop, "the gradient gets no further")] if stop else []),
             *(Place("parameter", name, how) for name in names),
         ),
-        advice=_advice(names, [], stop, "", Verdict.FAIL)
+        advice=(_look_at(f"`{stop}`"),)
         if stop
         else (
             "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "
@@ -224,17 +221,11 @@ def _nothing(norms: GradientNorms, names: list[str], detached: bool, stop: str) 
     )
 
 
-def _positive(values: Array) -> Array:
-    return np.asarray(values[np.isfinite(values) & (values > 0)])
-
-
 def _compared(names: list[str], relative: Array) -> list[Tensor]:
     """Return each tensor's relative gradient against the median tensor's, batch by batch."""
     given = np.where(relative > 0, relative, np.nan)
     below = column_quantiles(given.T, (0.5,)).T / given
-    return [
-        Tensor(name, *geometric_interval(below[:, column])) for column, name in enumerate(names)
-    ]
+    return [Tensor(n, *geometric_interval(b)) for n, b in zip(names, below.T, strict=True)]
 
 
 def _profile(flow: Array) -> tuple[Array, Array]:
@@ -258,37 +249,40 @@ def _drop(layers: tuple[str, ...], flow: Array) -> str:
     return clean_text(layers[int(depth[int(np.diff(logs).argmax()) + 1])])
 
 
-def _advice(
-    dead: list[str], unused: list[str], stop: str, drop: str, verdict: Verdict
-) -> tuple[str, ...]:
+def _look_at(place: str) -> str:
+    return (
+        f"Look at {place}: dead rectifiers, `detach()`, `.data`, `argmax` or rounding let no "
+        "gradient through."
+    )
+
+
+def _advice(severed: list[str], unused: list[str], drop: str) -> list[str]:
     lines = []
-    if dead:
-        place = f"`{stop}`" if stop else f"the layers that use `{dead[0]}`"
+    if severed:
         lines.append(
-            f"Look at {place}: dead rectifiers, `detach()`, `.data`, `argmax` or rounding let no "
-            "gradient through."
+            f"Look in `forward` at what follows `{severed[0]}`: `detach()`, `torch.no_grad()`, "
+            "`.data` or `argmax` cuts it off from the loss. If that is on purpose, set "
+            "`requires_grad_(False)`."
         )
-    elif verdict is Verdict.FAIL or (verdict is Verdict.WARN and not unused):
-        lines.append(
+    if drop:
+        lines += [
             f"Look at `{drop}` and what follows it: replace sigmoid or tanh by ReLU or GELU, and "
-            "put normalisation or a residual connection around it."
-        )
-        lines.append(
+            "put normalisation or a residual connection around it.",
             "Initialise for the activation: `torch.nn.init.kaiming_normal_` before ReLU, "
-            "`torch.nn.init.xavier_uniform_` before tanh."
-        )
+            "`torch.nn.init.xavier_uniform_` before tanh.",
+        ]
     if unused:
         lines.append(
             f"Use `{unused[0]}` in `forward`, or remove it or set `requires_grad_(False)`: it is "
             "saved and counted but never trained."
         )
-    return tuple(lines)
+    return lines
 
 
 def _figures(
-    norms: GradientNorms, flow: Array, tensors: list[Tensor], order: list[int], limits: Limits
+    norms: GradientNorms, flow: Array, tensors: list[Tensor], limits: Limits
 ) -> tuple[Figure, ...]:
-    shown = [tensors[i] for i in order[:40]]
+    shown = tensors[:40]
     bars = Bars(
         title="Gradient of each weight, below the median weight's",
         caption="How many times smaller a weight's gradient, relative to its weights, is than the "
@@ -301,14 +295,7 @@ def _figures(
         guides=limits["below_median"].guides(),
         log=True,
     )
-    plot = by_depth(
-        flow,
-        norms.layers,
-        "gradient",
-        tuple(
-            Guide(1 / g.value, f"{g.severity} below {1 / g.value:g}", g.severity)
-            for g in limits["fade"].guides()
-            if g.value > 0
-        ),
-    )
+    fade = ((g.severity, 1 / g.value) for g in limits["fade"].guides() if g.value > 0)
+    guides = tuple(Guide(value, f"{side} below {value:g}", side) for side, value in fade)
+    plot = by_depth(flow, norms.layers, "gradient", guides)
     return (plot, bars) if plot else (bars,)

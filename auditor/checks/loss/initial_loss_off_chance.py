@@ -23,9 +23,10 @@ standardised targets alone double the loss.
 
 When it misleads
 ----------------
-A loss with class weights, several terms or a sum for its reduction has another chance level; give
-it as a function of your own and it is not judged. Some designs start far from chance on purpose
-(pretrained parts inside the factory, a last bias set to the class frequencies).
+A loss with class weights, label smoothing, several terms or a sum for its reduction has another
+chance level: where the audit can tell, or the loss is a function of your own, it is not judged.
+Some designs start far from chance on purpose (pretrained parts inside the factory, a last bias set
+to the class frequencies).
 
 What to do
 ----------
@@ -178,8 +179,12 @@ def _chance(fresh: FreshLosses) -> tuple[float, str]:
         if not (math.isfinite(chance) and chance > 0):
             return 0.0, "The targets do not vary, or are not numbers, so there is no chance level."
         return chance, f"{name} of the targets, which is what the best constant gets,"
-    name = f"`{clean_text(fresh.loss)}`" if fresh.loss else "a loss of your own"
-    return 0.0, f"For {name} the loss at chance is not known, so it can't be compared."
+    if fresh.loss:
+        return 0.0, f"For `{clean_text(fresh.loss)}` the loss at chance is not known."
+    return 0.0, (
+        "The loss is one of your own, or weighted, smoothed or summed, so what it is at chance is "
+        "not known."
+    )
 
 
 def _best_constant(fresh: FreshLosses, chance: float) -> float | None:
@@ -207,14 +212,22 @@ def _culprit(fresh: FreshLosses, chance: float) -> tuple[Place, str, str]:
             "each channel or feature by its own.",
         )
     facts, spread = fresh.targets, float(np.mean(fresh.output_deviation))
-    centre = float(np.sqrt(np.mean(np.square(facts.mean)))) if facts.mean else 0.0
+    means = np.asarray(facts.mean or (0.0,), float)
+    centre = float(np.sqrt(np.mean(np.square(means))))
     width = float(np.sqrt(np.mean(facts.variance))) if facts.variance else 1.0
     if fresh.loss in NUMERIC and centre > width:
+        one = len(means) == 1
+        level = f"mean {means[0]:.3g}" if one else f"means of size {centre:.3g}"
+        how = (
+            f"subtract {means[0]:.3g} and divide by {width:.3g}"
+            if one
+            else "subtract each output's own mean and divide by its own deviation"
+        )
         return (
-            Place("setting", "data", f"targets of mean {centre:.3g} and deviation {width:.3g}"),
-            f"the targets are not standardised (mean {centre:.3g}, deviation {width:.3g})",
-            f"Standardise the targets: subtract {centre:.3g} and divide by {width:.3g}, and undo "
-            "that when predicting; or start the last bias at the mean.",
+            Place("setting", "data", f"targets of {level} and deviation {width:.3g}"),
+            f"the targets are not standardised ({level}, deviation {width:.3g})",
+            f"Standardise the targets: {how}, and undo that when predicting; or start the last "
+            "bias at the mean.",
         )
     return (
         Place("setting", "model.factory", f"outputs of deviation {spread:.3g}"),

@@ -3,7 +3,7 @@
 What it does
 ------------
 Looks for the versions that the model was trained with (Python, PyTorch, other libraries, the
-platform and CUDA), in the checkpoint and in the files beside it.
+platform and CUDA), in the checkpoint where there is one, and in the files beside it.
 
 Why it matters
 --------------
@@ -12,7 +12,8 @@ wrong. Without the versions a result can neither be repeated nor a difference ex
 
 How it is measured
 ------------------
-By reading what is there. A version counts as recorded where an exact one is given; a range such as
+By reading what is there; where there is no place to look, as for a model that is given without its
+file, nothing is judged. A version counts as recorded where an exact one is given; a range such as
 `>=2.0` does not. The check warns where PyTorch's version is not recorded, and never fails.
 
 When it misleads
@@ -72,6 +73,11 @@ RECIPE = (
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge whether the versions of Python and PyTorch are recorded."""
     evidence = seen[EVIDENCE]
+    if not evidence.looked_at:
+        return Judgement(
+            Verdict.NOT_APPLICABLE,
+            "There was no place to look for versions: neither a checkpoint nor files beside it.",
+        )
     told = {
         name: [fact for fact in evidence.found if fact.item.strip().lower() in items]
         for name, items in WANTED.items()
@@ -79,7 +85,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     exact = {name: [fact for fact in facts if _exact(fact)] for name, facts in told.items()}
     missing = [name for name, facts in exact.items() if not facts]
     open_ended = [fact for facts in told.values() for fact in facts if not _exact(fact)]
-    places = listed(list(evidence.looked_at), 2) or "no file"
+    places = listed(list(evidence.looked_at), 2)
     essential = [
         f"{name} {clean_text(exact[name][0].value)}"
         for name in ("Python", "PyTorch")

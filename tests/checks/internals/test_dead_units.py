@@ -66,10 +66,31 @@ def test_few_examples_decide_nothing(judged) -> None:
     assert judged(judge, seen(layer("a", 9, 9), examples=0)).verdict is Verdict.INFO
 
 
+@pytest.mark.parametrize("examples", [1, 50])
+def test_where_every_unit_fired_few_examples_decide(judged, examples: int) -> None:
+    found = judged(judge, seen(layer("a", 0, 100), examples=examples))
+    assert found.verdict is Verdict.PASS
+    assert judged(judge, seen(layer("a", 0, 100), examples=0)).verdict is Verdict.INFO
+
+
+def test_where_tells_only_of_layers_beyond_their_limit(judged) -> None:
+    found = judged(judge, seen(layer("a", 5, 100), layer("b", 80, 100), layer("c", 1, 100)))
+    assert [place.name for place in found.where] == ["b"]
+    assert found.figures[0].values == (0.05, 0.8, 0.01)
+    assert found.figures[0].marked == (False, True, False)
+    assert not judged(judge, seen(layer("a", 5, 100), layer("b", 8, 100))).where
+
+
+def test_where_only_the_overall_share_is_beyond_all_dead_layers_are_told(judged) -> None:
+    found = judged(judge, seen(layer("a", 24, 100), layer("b", 22, 100), layer("c", 0, 1)))
+    assert found.verdict is Verdict.WARN
+    assert [place.name for place in found.where] == ["a", "b"]
+
+
 def test_no_rectifiers(judged) -> None:
     found = judged(judge, seen())
     assert found.verdict is Verdict.NOT_APPLICABLE
-    assert "no rectifying layer" in found.summary
+    assert "No rectifying layer (ReLU and its kin) was seen in the model" in found.summary
     assert judged(judge, seen(layer("empty", 0, 0))).verdict is Verdict.NOT_APPLICABLE
 
 

@@ -82,6 +82,24 @@ def test_names_the_batch(judged) -> None:
     assert "Batch 5" in judged(judge, {GRADIENTS: with_batch(norms(), 1e4, 1.0)}).summary
 
 
+def test_names_the_batch_that_leaps_and_not_a_hard_one(judged) -> None:
+    seen = with_batch(norms(), 1e4, 1.0)
+    factor = np.ones((16, 1))
+    factor[9] = 1e6
+    losses = seen.losses.copy()
+    losses[9] *= 1e6
+    seen = replace(seen, parameter_norms=seen.parameter_norms * factor, losses=losses)
+    found = judged(judge, {GRADIENTS: seen})
+    assert found.verdict is Verdict.WARN
+    assert "Batch 5 has a gradient" in found.summary
+
+
+def test_says_how_large_the_largest_gradient_is(judged) -> None:
+    found = judged(judge, {GRADIENTS: norms()})
+    assert "The largest gradient of a batch is" in found.summary
+    assert "times the median batch's." in found.summary
+
+
 def test_not_finite_fails_and_names_the_weights(judged) -> None:
     seen = norms()
     table = seen.parameter_norms.copy()

@@ -69,6 +69,18 @@ def test_one_weight(judged) -> None:
     assert "1 value that is not finite" in judged(judge, answers(weights((1, 0)))).summary
 
 
+def test_a_weight_that_is_nan_explains_what_comes_after_it(judged) -> None:
+    spoilt = gradients([[np.inf, np.inf]], [np.nan], flow=[[np.inf, np.inf]])
+    broken = answers(weights((1, 0)), values([[NAN, NAN, NAN]], losses=[np.nan]), spoilt)
+    found = judged(judge, broken)
+    assert found.verdict is Verdict.FAIL
+    assert "division" not in " ".join(found.advice)
+    assert len(found.advice) == 1
+    assert "earlier" in found.advice[0] or "before the values broke" in found.advice[0]
+    data = answers(weights((1, 0)), values([[NAN, NAN, NAN]], [NAN]))
+    assert judged(judge, data).advice[1].startswith("Clean the data")
+
+
 def test_names_the_first_layer(judged) -> None:
     found = judged(judge, answers(v=values([[0, 0, 0], [0, NAN, NAN]], examples=(9, 11))))
     assert found.verdict is Verdict.FAIL

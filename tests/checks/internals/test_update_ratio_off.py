@@ -92,6 +92,7 @@ def test_one_weight_that_does_not_move(judged) -> None:
     assert found.where[0].name == "b.weight"
     assert "1 weight did not move at all: b.weight" in found.summary
     assert "`b.weight`" in found.advice[0]
+    assert "underflow" in found.advice[0]
 
 
 def test_outliers_farthest_first(judged) -> None:
@@ -115,6 +116,58 @@ def test_zero_initialised_weights_are_left_out(judged) -> None:
     seen.ratios[:, 2] = np.inf
     seen.ratios[0, 3] = np.nan
     assert judged(judge, {FRESH: seen, CHECKPOINT: updates(1e-3)}).verdict is Verdict.PASS
+
+
+def test_a_zero_initialised_branch_is_no_fast_start(judged) -> None:
+    """As LoRA or a zero-initialised residual branch: endless, then 1, 1/2, 1/3 ..."""
+    seen = updates(1e-3, "fresh")
+    seen.ratios[0, 2:] = np.inf, np.nan
+    seen.ratios[1:, 2:] = 1 / np.arange(1.0, 24.0)[:, None]
+    found = judged(judge, {FRESH: seen, CHECKPOINT: updates(1e-3)})
+    assert found.verdict is Verdict.PASS
+    assert found.metrics[1].value == pytest.approx(1e-3, rel=0.3)
+    assert not found.where
+    seen.ratios[0] = np.inf
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "starts off zero" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("ratio", "limit"), [(0.5, "ratio_high"), (1e-3, "ratio_low"), (1e-7, "ratio_low")]
+)
+def test_the_limit_shown_is_the_one_that_was_violated(judged, ratio: float, limit: str) -> None:
+    found = judged(judge, both(ratio, 1e-3))
+    assert found.metrics[0].limit == judge.limits[limit]
+    assert found.metrics[2].limit == judge.limits["ratio_high"]
+
+
+def test_short_steps_with_a_faster_opening_made_no_weight_larger(judged) -> None:
+    slow = {FRESH: updates(1e-7, "fresh", opening=1e-5), CHECKPOINT: updates(1e-3)}
+    found = judged(judge, slow)
+    assert found.verdict is Verdict.FAIL
+    assert "first steps" not in found.summary
+
+
+def test_a_loss_that_is_not_finite_from_the_start_is_not_the_learning_rates_fault(judged) -> None:
+    seen = updates(1e-3)
+    seen.losses[:] = np.nan
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    assert found.verdict is Verdict.FAIL
+    assert "With the checkpoint the loss is not finite before any step" in found.summary
+    assert "learning rate has no part" in found.advice[0]
+    assert not found.where
+
+
+def test_says_how_it_was_measured(judged) -> None:
+    note = "memory sufficed for 25% of each batch only"
+    seen = replace(updates(1e-3), note=note, restored=True)
+    found = judged(judge, {FRESH: updates(1e-3, "fresh"), CHECKPOINT: seen})
+    assert f"From the checkpoint {note}." in found.summary
+    assert "moments from the checkpoint were used" in found.figures[0].caption
+    plain = judged(judge, both(1e-3, 1e-3))
+    assert "memory" not in plain.summary
+    assert "moments" not in plain.figures[0].caption
 
 
 def test_a_straddling_interval_warns(judged) -> None:

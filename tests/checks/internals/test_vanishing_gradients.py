@@ -118,6 +118,56 @@ def test_a_straddling_fade_does_not_fail(judged) -> None:
     assert found.verdict is not Verdict.FAIL
 
 
+def test_first_layers_that_ran_but_are_cut_off_fail(judged) -> None:
+    seen = edited(norms(), norms().parameters[0], np.nan)
+    found = judged(judge, {GRADIENTS: replace(seen, used=(True,) * len(seen.parameters))})
+    assert found.verdict is Verdict.FAIL
+    assert "detach()" in found.advice[0]
+
+
+def test_a_later_weight_that_ran_but_is_cut_off_warns(judged) -> None:
+    seen = edited(edited(norms(), "layer3.weight", np.nan), "layer5.weight", np.nan)
+    used = tuple(name != "layer5.weight" for name in seen.parameters)
+    found = judged(judge, {GRADIENTS: replace(seen, used=used)})
+    assert found.verdict is Verdict.WARN
+    assert [place.name for place in found.where] == ["layer3.weight", "layer5.weight"]
+    assert (
+        "1 weight gets no gradient at all, though used in the forward pass: layer3.weight."
+        in found.summary
+    )
+    assert "no gradient at all: layer5.weight." in found.summary
+    assert "`layer3.weight`: `detach()`" in found.advice[0]
+    assert found.advice[1].startswith("Use `layer5.weight` in `forward`")
+
+
+def test_a_weight_whose_module_did_not_run_warns(judged) -> None:
+    seen = edited(norms(), "layer3.weight", np.nan)
+    idle = replace(seen, used=tuple(name != "layer3.weight" for name in seen.parameters))
+    for unused in (seen, idle):
+        found = judged(judge, {GRADIENTS: unused})
+        assert found.verdict is Verdict.WARN
+        assert found.advice == (
+            "Use `layer3.weight` in `forward`, or remove it or set `requires_grad_(False)`: it is "
+            "saved and counted but never trained.",
+        )
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_weights_that_are_all_zero_or_not_finite_are_told_from_none(judged, value) -> None:
+    found = judged(judge, {GRADIENTS: replace(norms(), weight_norms=np.full(16, value))})
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "is zero or not finite" in found.summary
+    found = judged(judge, {GRADIENTS: replace(norms(), dimensions=(1,) * 16)})
+    assert "has no trainable weight" in found.summary
+
+
+def test_what_could_not_be_measured_is_no_metric(judged) -> None:
+    found = judged(judge, {GRADIENTS: norms(layers=1)})
+    assert found.verdict is Verdict.PASS
+    assert not [m for m in found.metrics if m.name.startswith("fade")]
+    assert all(np.isfinite(m.value) for m in found.metrics)
+
+
 @pytest.mark.parametrize(
     "seen",
     [

@@ -94,6 +94,26 @@ def test_blames_the_targets(judged) -> None:
     assert "targets are not standardised (mean 150, deviation 40)" in found.summary
 
 
+def test_targets_below_zero_keep_their_sign(judged) -> None:
+    targets = replace(NUMBERS, mean=(-50.0,), variance=(16.0,))
+    found = judged(judge, fresh(2400.0, "mse_loss", 1, targets=targets))
+    assert "targets are not standardised (mean -50, deviation 4)" in found.summary
+    assert "subtract -50 and divide by 4" in found.advice[0]
+
+
+def test_several_outputs_each_have_their_own_mean(judged) -> None:
+    targets = replace(NUMBERS, mean=(-50.0, 50.0), variance=(16.0, 16.0))
+    found = judged(judge, fresh(2400.0, "mse_loss", 2, targets=targets))
+    assert "means of size 50, deviation 4" in found.summary
+    assert "subtract each output's own mean" in found.advice[0]
+
+
+def test_the_reason_is_true_of_a_weighted_loss_too(judged) -> None:
+    found = judged(judge, fresh(1.0, ""))
+    assert found.summary.startswith("The loss is one of your own, or weighted, smoothed or summed")
+    assert "For `huber_loss`" in judged(judge, fresh(1.0, "huber_loss")).summary
+
+
 def test_blames_the_initialisation(judged) -> None:
     seen = fresh(20.0, output_deviation=np.full(5, 12.0), input_mean=math.nan)
     found = judged(judge, {FRESH: replace(seen[FRESH], input_deviation=math.nan)})

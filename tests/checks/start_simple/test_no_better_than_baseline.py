@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from auditor.checks.start_simple.no_better_than_baseline import PERFORMANCE, TARGETS, judge
+from auditor.core.statistics import paired_bootstrap
 from auditor.core.subject import TargetFacts
 from auditor.core.verdict import Verdict
 from auditor.observations.performance import Performance
@@ -106,7 +107,7 @@ def test_rare_classes_pass_by_their_probabilities(judged) -> None:
     sharp = np.where(truth == 1, -np.log(0.4), -np.log(0.98))
     found = judged(judge, seen(classes(truth, truth == 0, sharp), rare))
     assert found.verdict is Verdict.PASS
-    assert "cross-entropy is better by" in found.summary
+    assert "But its cross-entropy, 0.065 nats, is better by 0.134" in found.summary
 
 
 def test_constant_probabilities_never_pass_however_well_chosen(judged) -> None:
@@ -253,3 +254,99 @@ def test_the_seed_alone_decides_the_interval(judged) -> None:
     performance = classes(halves(200), np.arange(200) % 3 > 0)
     first = judged(judge, seen(performance, TWO), seed=4)
     assert first == judged(judge, seen(performance, TWO), seed=4)
+
+
+RARE = TargetFacts("classes", 1000, (0, 1), (950, 50))
+
+
+def weighted(recalls: tuple[float, float], count: int = 1000) -> Performance:
+    """Return a model's scores where one example in twenty is of class 1, by recall of each class.
+
+    Its probabilities are those of a model trained with class weights: poor as probabilities.
+    """
+    truth = (np.arange(count) % 20 == 0).astype(int)
+    right = np.zeros(count, bool)
+    for label, recall in enumerate(recalls):
+        rows = np.flatnonzero(truth == label)
+        right[rows[: round(recall * len(rows))]] = True
+    return classes(truth, right, np.where(right, 0.3, 1.2))
+
+
+def test_a_model_trained_with_class_weights_passes_by_its_balanced_accuracy(judged) -> None:
+    performance = weighted((0.85, 0.85))
+    found = judged(judge, seen(performance, RARE))
+    assert found.metrics[0].high < 0
+    gains = {m.name: m for m in found.metrics}
+    assert gains["gain in cross-entropy"].high < 0
+    assert gains["gain in balanced accuracy"].value == pytest.approx(0.35, abs=0.01)
+    assert found.verdict is Verdict.PASS
+    assert "But its balanced accuracy, 0.845, is better by 0.345" in found.summary
+    assert found.summary.endswith("than that of any constant, 0.5.")
+    assert "98.3 % interval" in found.summary
+
+
+@pytest.mark.parametrize("recalls", [(0.5, 0.48), (0.2, 0.8), (0.98, 0.0)])
+def test_moving_the_threshold_alone_wins_no_contest(judged, recalls) -> None:
+    found = judged(judge, seen(weighted(recalls), RARE))
+    assert found.verdict is Verdict.FAIL
+    assert "Nor is its balanced accuracy" in found.summary
+
+
+def test_guessing_is_never_certainly_better(judged) -> None:
+    rng = np.random.default_rng(0)
+    truth = (np.arange(400) % 20 == 0).astype(int)
+    passed = 0
+    for seed in range(60):
+        guessed = (rng.random(400) < 0.5).astype(int) == truth
+        found = judged(judge, seen(classes(truth, guessed), RARE), seed=seed)
+        passed += found.verdict is Verdict.PASS
+    assert passed <= 4
+
+
+def test_rare_constants_of_another_class_fail_in_spite_of_a_balanced_tie(judged) -> None:
+    truth = (np.arange(1000) % 20 == 0).astype(int)
+    found = judged(judge, seen(classes(truth, truth == 1), RARE))
+    assert found.verdict is Verdict.FAIL
+    assert "exactly those of always giving class 1" in found.summary
+
+
+def test_a_weighted_sampler_changes_the_constant_and_not_the_verdict(judged) -> None:
+    sampled = TargetFacts("classes", 1000, (0, 1), (495, 505))
+    found = judged(judge, seen(weighted((0.85, 0.85)), sampled))
+    assert found.verdict is Verdict.PASS
+
+
+def test_balanced_accuracy_takes_one_target_an_example(judged) -> None:
+    found = judged(judge, seen(weighted((0.9, 0.9)), RARE))
+    assert "gain in balanced accuracy" in [m.name for m in found.metrics]
+    found = judged(judge, seen(numbers(np.arange(50.0), np.arange(50.0)), STANDARD))
+    assert "gain in balanced accuracy" not in [m.name for m in found.metrics]
+
+
+def test_the_records_intervals_are_of_95_percent_and_narrower_than_the_verdicts(judged) -> None:
+    performance = weighted((0.85, 0.85))
+    found = judged(judge, seen(performance, RARE))
+    rng = np.random.default_rng(0)
+    gain = found.metrics[0]
+    constant = (np.arange(1000) % 20 > 0).astype(float)
+    low, high = paired_bootstrap(performance.scores, constant, rng)
+    assert (gain.low, gain.high) == pytest.approx((low, high))
+    ends = found.summary.split("interval ")[1].split(")")[0].split(" to ")
+    assert float(ends[1]) - float(ends[0]) > gain.high - gain.low
+
+
+def test_outputs_that_are_not_finite_fail_by_accuracy_too(judged) -> None:
+    right = np.ones(200)
+    right[:3] = np.nan
+    found = judged(judge, seen(classes(halves(200), right, np.ones(200)), TWO))
+    assert found.verdict is Verdict.FAIL
+    assert "The model's output is not finite for 3 of 200" in found.summary
+
+
+def test_an_answer_near_zero_is_shown_as_zero(judged) -> None:
+    truth = np.random.default_rng(0).normal(size=200)
+    found = judged(judge, seen(numbers(truth, np.full(200, -5.81e-9)), STANDARD))
+    assert found.summary.endswith("always giving 0.")
+    centred = TargetFacts("numbers", 200, mean=(-1e-9,), variance=(1.0,))
+    found = judged(judge, seen(numbers(truth, 0.5 * truth), centred))
+    assert "mean (0)" in found.summary

@@ -43,7 +43,15 @@ def test_says_what_is_missing_where_it_looked_and_how_to_record_it(judged) -> No
     assert "torch.save" in " ".join(found.advice)
 
 
-def test_nothing_at_all(judged) -> None:
-    found = judged(judge, {EVIDENCE: EnvironmentEvidence((), ())})
+def test_a_model_without_a_checkpoint_is_judged_by_the_files_alone(judged) -> None:
+    found = judged(judge, {EVIDENCE: EnvironmentEvidence((), ("requirements.txt",))})
     assert found.verdict is Verdict.WARN
-    assert "no file" in found.summary
+    assert "(requirements.txt)" in found.summary
+    assert found.where[0].name == "requirements.txt"
+    assert "checkpoint" not in found.summary
+
+
+def test_no_place_to_look(judged) -> None:
+    found = judged(judge, {EVIDENCE: EnvironmentEvidence((), ())})
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "no place to look" in found.summary
