@@ -13,7 +13,8 @@ HERE = Path(__file__).parent / "real"
 
 # Of LeNet .586 has been reported too. It gets 1164 of the 2,000 images right, .582; a decoder with
 # nearest-neighbour chroma gives .5845, other normalisations less. The mean over batches of 128 in
-# alphabetical order, whose last one holds 80 images of one class, is .5856: a likely origin.
+# alphabetical order, whose last one holds 80 images of one class, is .5856: a possible origin,
+# not a proven one.
 
 pytestmark = [
     pytest.mark.slow,
