@@ -238,27 +238,11 @@ def main() -> None:
 
 def _flags(given: dict[str, Any]) -> dict[tuple[str, ...], Any]:
     """Return the flags of a command, each under the key of the spec that it sets."""
-    return {
-        ("model", "factory"): given["model"],
-        ("model", "checkpoint"): given["checkpoint"],
-        ("model", "key"): given["key"],
-        ("data", "train"): given["train"],
-        ("data", "val"): given["val"],
-        ("data", "batch"): given["batch"],
-        ("loss",): given["loss"],
-        ("task",): given["task"],
-        ("training", "optimizer", "name"): given["optimizer"],
-        ("training", "optimizer", "lr"): given["lr"],
-        ("name",): given.get("name"),
-        ("audit", "profile"): given["profile"] and str(given["profile"]),
-        ("audit", "seed"): given.get("seed"),
-        ("audit", "device"): given["device"],
-        ("audit", "time_limit"): given.get("time_limit"),
-        ("audit", "checks", "only"): given["only"] or None,
-        ("audit", "checks", "skip"): given["skip"] or None,
-        ("output", "dir"): given.get("out"),
-        ("output", "formats"): _formats(given.get("formats")) or None,
-    }
+    from auditor.targets import FLAGS
+
+    named = {**given, "format": _formats(given.get("formats"))}
+    values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
+    return {path: None if value == [] else value for path, value in values.items()}
 
 
 def _formats(named: list[str] | None) -> Any:
