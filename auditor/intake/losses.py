@@ -16,6 +16,9 @@ from auditor.intake.batches import described, tensors_in
 from auditor.intake.reference import blame
 
 CLASS_LOSSES = ("cross_entropy", "nll_loss")
+IGNORED = -100
+"""The label that torch's class losses leave out unless they are told another."""
+
 LABEL_LOSSES = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 NUMBER_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
 KNOWN = (
@@ -58,7 +61,7 @@ class Loss:
     known: str
     shown: str
     plain: bool = True
-    ignored: int = -100
+    ignored: int = IGNORED
 
     def __call__(self, outputs: Any, target: Any) -> torch.Tensor:
         """Return the loss of a batch, a scalar: the sum of its terms.
@@ -133,13 +136,13 @@ def callable_loss(function: Any, shown: str) -> Loss:
     plain = bool(known) and not any(
         getattr(function, setting, None) not in (None, usual) for setting, usual in _PLAIN.items()
     )
-    ignored = getattr(function, "ignore_index", -100)
+    ignored = getattr(function, "ignore_index", None)
     return Loss(
         {shown: function},
         known,
         known or clean_text(shown, 80),
         plain,
-        ignored if isinstance(ignored, int) else -100,
+        ignored if isinstance(ignored, int) else IGNORED,
     )
 
 

@@ -20,7 +20,7 @@ from auditor.intake.batches import Adapter, Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
 from auditor.intake.loaders import Batches, Survey, opened, surveyed
-from auditor.intake.losses import Loss, callable_loss, named_loss
+from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss
 from auditor.intake.reference import call, resolve
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.trial import tried
@@ -278,7 +278,7 @@ def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
         complete=survey.complete,
         input_shapes=survey.input_shapes,
         target_shape=survey.target_shape,
-        targets=survey.targets.facts(task, loss.ignored if loss else -100),
+        targets=survey.targets.facts(task, loss.ignored if loss else IGNORED),
         fingerprint=survey.fingerprint,
     )
 

@@ -22,14 +22,17 @@ class PerformanceObserver(Observer):
     def __init__(self, request: PerformanceOver, subject: Subject) -> None:
         self._split = request.split
         self._task = subject.facts.task
-        self._loss = subject.loss.known if subject.loss else ""
-        self._ignored = subject.loss.ignored if subject.loss else -100
+        assert subject.loss is not None
+        self._loss = subject.loss.known
+        self._ignored = subject.loss.ignored
         self._scores: list[torch.Tensor] = []
         self._entropies: list[torch.Tensor] = []
         self._losses: list[torch.Tensor] = []
         self._sizes: list[int] = []
         self._pairs: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
+        self._shares: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._no_shares: list[torch.Tensor] = []
         self._unreadable = ""
 
     def step(self, step: Step) -> None:
@@ -75,24 +78,17 @@ class PerformanceObserver(Observer):
     def _score_labels(self, outputs: torch.Tensor, target: torch.Tensor) -> None:
         size = len(target)
         outputs, target = outputs.reshape(size, -1), target.reshape(size, -1)
-        if self._loss == "binary_cross_entropy" or (not self._loss and _shares(outputs)):
-            predicted = outputs > 0.5
-            # Not torch's own function, which stops all of CUDA at an output of NaN.
-            share = outputs.clamp(0.0, 1.0)
-            yes, no = share.log().clamp(min=-100), torch.log1p(-share).clamp(min=-100)
-            surprise = -(target * yes + (1 - target) * no)
-        else:
-            predicted = outputs > 0
-            surprise = functional.binary_cross_entropy_with_logits(
-                outputs, target, reduction="none"
-            )
-        truth = target > 0.5
-        self._scores.append(_unless_nan((predicted == truth).float().mean(dim=1), outputs))
-        self._entropies.append(surprise.mean(dim=1))
-        classes = truth.long()
+        read = _as_shares if self._loss == "binary_cross_entropy" else _as_logits
+        scores, surprise = read(outputs, target)
+        self._scores.append(scores)
+        self._entropies.append(surprise)
+        if not self._loss:
+            self._shares.append(_as_shares(outputs, target))
+            self._no_shares.append(((outputs < 0) | (outputs > 1)).any())
+        classes = (target > 0.5).long()
         if self._task == "multilabel":
             classes = classes + 2 * torch.arange(classes.shape[1], device=classes.device)
-        self._keep(classes, torch.ones_like(truth))
+        self._keep(classes, torch.ones_like(classes, dtype=torch.bool))
 
     def _score_numbers(self, outputs: torch.Tensor, target: torch.Tensor) -> None:
         difference = (outputs - target).reshape(len(target), -1)
@@ -116,11 +112,15 @@ class PerformanceObserver(Observer):
         metric: Literal["accuracy", "squared error", "absolute error"] = "accuracy"
         if self._task == "regression":
             metric = "absolute error" if self._loss == "l1_loss" else "squared error"
+        scores, entropies = self._scores, self._entropies
+        if self._shares and not torch.stack(self._no_shares).any():
+            # A loss of the user's own took them as they are, so they are probabilities already.
+            scores, entropies = map(list, zip(*self._shares, strict=True))
         pairs = _joined(self._pairs).astype(np.int64).reshape(-1, 3)
         return Performance(
             metric=metric,
-            scores=_joined(self._scores),
-            entropies=_joined(self._entropies),
+            scores=_joined(scores),
+            entropies=_joined(entropies),
             losses=_joined([loss.reshape(1) for loss in self._losses]),
             batch_examples=np.asarray(self._sizes),
             target_example=pairs[:, 0],
@@ -137,10 +137,25 @@ def _unless_nan(scores: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     return scores.masked_fill(lost, torch.nan)
 
 
-def _shares(outputs: torch.Tensor) -> bool:
-    """Tell whether outputs are probabilities already, which a loss of the user's own may take."""
-    low, high = torch.aminmax(outputs)
-    return bool((low >= 0) & (high <= 1))
+def _as_logits(outputs: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each example's accuracy and cross-entropy over its labels, outputs being logits."""
+    surprise = functional.binary_cross_entropy_with_logits(outputs, target, reduction="none")
+    return _label_scores(outputs > 0, outputs, target), surprise.mean(dim=1)
+
+
+def _as_shares(outputs: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the same, outputs being probabilities."""
+    # Not torch's own function, which stops all of CUDA at an output of NaN.
+    share = outputs.clamp(0.0, 1.0)
+    yes, no = share.log().clamp(min=-100), torch.log1p(-share).clamp(min=-100)
+    surprise = -(target * yes + (1 - target) * no)
+    return _label_scores(outputs > 0.5, outputs, target), surprise.mean(dim=1)
+
+
+def _label_scores(
+    predicted: torch.Tensor, outputs: torch.Tensor, target: torch.Tensor
+) -> torch.Tensor:
+    return _unless_nan((predicted == (target > 0.5)).float().mean(dim=1), outputs)
 
 
 def _joined(tensors: list[torch.Tensor]) -> Any:

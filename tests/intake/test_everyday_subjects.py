@@ -132,6 +132,22 @@ def test_probabilities_into_a_loss_of_ones_own_are_read_as_such() -> None:
     assert found["no-better-than-baseline"].verdict is Verdict.PASS
 
 
+def test_logits_of_a_loss_of_ones_own_are_told_from_probabilities_over_all_batches() -> None:
+    def own(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return functional.binary_cross_entropy_with_logits(outputs, target)
+
+    batches = [(x, (x[:, :1] > 0).float()) for x, _ in rows()]
+    model = fitted(mlp(1), batches, own)
+    with torch.no_grad():  # Logits so small that each positive one might be a probability.
+        for parameter in model[2].parameters():
+            parameter.mul_(0.01)
+    singles = [(x[i : i + 1], y[i : i + 1]) for x, y in batches for i in range(len(x))][:60]
+    right = torch.cat([(model(x) > 0) == (y > 0.5) for x, y in singles]).float().mean()
+    record = audit(model, val=singles, loss=own, task="binary", only=["no-better-than-baseline"])
+    measured = {metric.name: metric.value for metric in record.findings[0].metrics}
+    assert measured["accuracy of the model"] == pytest.approx(float(right))
+
+
 def test_batches_of_one_with_batch_norm_are_gone_through() -> None:
     def build() -> nn.Module:
         return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
