@@ -15,7 +15,8 @@ demo: $(VENV)/ready
 	@echo "The report: $(CURDIR)/audit-report/report.html"
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone" --cov --cov-report=
+	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check $(SOURCES)

@@ -64,6 +64,12 @@ def in_parallel():
     return DataLoader(dataset(), batch_size=8, num_workers=2)
 """
 
+CHECKS = [
+    *("initial-loss-off-chance", "update-ratio-off", "vanishing-gradients", "exploding-gradients"),
+    *("dead-units", "non-finite-values", "stale-batch-norm"),
+]
+"""Sweeps over both splits in both modes and two experiments: all that can break, and no more."""
+
 SPEC: dict[str, Any] = {
     "version": 1,
     "name": "small",
@@ -71,7 +77,7 @@ SPEC: dict[str, Any] = {
     "data": {"train": "data:batches", "val": "data:batches"},
     "loss": "cross_entropy",
     "training": {"optimizer": {"name": "SGD", "lr": 0.01}},
-    "audit": {"profile": "quick", "checks": {"skip": ["environment-unrecorded"]}},
+    "audit": {"profile": "quick", "checks": {"only": CHECKS}},
 }
 
 OUT = "reports"
@@ -367,6 +373,7 @@ def test_a_worker_killed_from_outside_is_replaced(tmp_path: Path, healthy: Path)
     lost(tmp_path / "subject", healthy, "SIGKILL")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_killed_supervisor_takes_its_worker_along_and_can_be_resumed(
     tmp_path: Path, healthy: Path
@@ -402,6 +409,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended, 
     return folder, ended, time.monotonic() - began
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_interrupt_ends_both_and_names_resume(
     interrupted: tuple[Path, Ended, float],
@@ -522,6 +530,7 @@ def run_code(folder: Path) -> int:
     return 1 if record(folder)["verdict"] == "fail" else 0
 
 
+@pytest.mark.alone
 def test_help_is_quick(tmp_path: Path) -> None:
     assert min(audit(tmp_path, "--help").seconds for _ in range(3)) < 0.3
 
