@@ -82,7 +82,8 @@ def audit(
         model: the trained model.
         val: validation batches: a DataLoader or any re-iterable.
         train: training batches; what needs them is not applicable without.
-        loss: a name in torch.nn.functional, a function of (outputs, target), or a loss module.
+        loss: a name in torch.nn.functional, a function of (outputs, target), or a loss module;
+            of several terms, a mapping from each term's name to one of these: they are summed.
         factory: builds the model anew, freshly initialised.
         optimizer: what the model was trained with: `{"name": "SGD", "lr": 0.1, ...}`, or the
             optimizer itself.

@@ -14,6 +14,7 @@ from auditor import audit
 from auditor.api import Record
 from auditor.core.finding import Finding
 from auditor.core.spec_file import read_spec
+from auditor.core.verdict import Verdict
 from auditor.intake.subject import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,13 @@ class Live:
     def finding(self, check: str) -> Finding:
         (found,) = self.audited(check).findings
         return found
+
+    def places(self, check: str, verdict: Verdict) -> list[str]:
+        """Return where a check finds its fault, having given that verdict and some advice."""
+        found = self.finding(check)
+        assert found.verdict is verdict, found.summary
+        assert found.advice
+        return [place.name for place in found.where]
 
 
 def sample(name: str) -> Live:

@@ -51,12 +51,16 @@ class Cause:
 
 @dataclass(frozen=True)
 class PlanLine:
-    """One piece of work: a sweep or an experiment, its passes, and the requests it answers."""
+    """One piece of work: a sweep or an experiment, its passes, and the requests it answers.
+
+    With `at_most` the passes are a bound.
+    """
 
     work: str
     requests: tuple[str, ...]
     forwards: int
     backwards: int
+    at_most: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,15 @@ class Request(Generic[T_co]):
 
     Each kind says in class variables the type of its answer, how deep it reaches, what the
     subject must have for it, and which of its fields grow with the profile. Field values are
-    those of the standard profile.
+    those of the standard profile. Where `at_most` is set the work may stop before it has cost
+    what was planned: it has seen enough, or the model is a costly one.
     """
 
     answer: ClassVar[type[Any]]
     depth: ClassVar[Depth] = Depth.STATIC
     requires: ClassVar[frozenset[Capability]] = frozenset()
     scaled: ClassVar[tuple[str, ...]] = ()
+    at_most: ClassVar[bool] = False
 
     def at(self, profile: Profile, has: frozenset[Capability]) -> Self:
         """Return this request with its amounts at `profile`, its split settled by what there is."""

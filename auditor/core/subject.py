@@ -72,7 +72,8 @@ class SplitFacts:
 class SubjectFacts:
     """What is audited, as the record tells it; `has` says what can be asked of it.
 
-    `outputs` is the width of the model's output: classes, labels or regressed quantities.
+    `outputs` is the width of the model's output: classes, labels or regressed quantities. `flops`
+    is floating-point operations of one example's forward pass, zero where none was run.
     """
 
     name: str
@@ -87,4 +88,5 @@ class SubjectFacts:
     data: dict[Split, SplitFacts]
     has: Capabilities
     lacks: dict[Capability, str]
+    flops: Number = 0.0
     warnings: tuple[str, ...] = ()

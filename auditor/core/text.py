@@ -44,3 +44,8 @@ def kind_of(value: object) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return "1 layer", "2 layers"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def bounded(count: int, *, at_most: bool) -> str:
+    """Return "1,200", or "≤ 1,200" where the count is a bound; nothing at all is no bound."""
+    return f"≤ {count:,}" if at_most and count else f"{count:,}"

@@ -36,6 +36,11 @@ class Work:
         return f"sweep of {self.sweep}" if self.sweep else self.requests[0].key
 
     @property
+    def at_most(self) -> bool:
+        """Tell whether the cost is a bound."""
+        return any(request.at_most for request in self.requests)
+
+    @property
     def weight(self) -> int:
         """Return the cost in forward passes, at least 1."""
         return max(1, self.cost.forwards + BACKWARD_WEIGHT * self.cost.backwards)
@@ -61,6 +66,7 @@ class Plan:
                 tuple(request.key for request in work.requests),
                 work.cost.forwards,
                 work.cost.backwards,
+                work.at_most,
             )
             for work in self.work
         )

@@ -10,6 +10,7 @@ from torch import nn
 from auditor.core.errors import InputError
 from auditor.core.request import Depth, Failed, Request, Riding, Sweep
 from auditor.intake.batches import Batch
+from auditor.intake.modes import keep_statistics
 from auditor.intake.preserve import preserved
 from auditor.intake.reference import blame
 from auditor.intake.seeding import derived_seed, seeded
@@ -46,7 +47,7 @@ def run_sweep(
         ):
             model.train(training)
             if not several:
-                _keep_statistics(model)
+                keep_statistics(model)
             tap = Tap(model)
             for index, batch in enumerate(source):
                 for request in [r for r in watching if r.batches <= index]:
@@ -64,13 +65,6 @@ def run_sweep(
         yield from ((request, Failed(f"the model {blame(error)}")) for request in watching)
     else:
         yield from ((request, observer.answer()) for request, observer in watching.items())
-
-
-def _keep_statistics(model: nn.Module) -> None:
-    """Have batch norm use its running statistics: a single example has none of its own."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            module.eval()
 
 
 def _pass(

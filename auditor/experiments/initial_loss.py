@@ -1,20 +1,50 @@
-"""The loss of freshly initialised models, before any training."""
+"""The loss of freshly initialised models, before any training, and what would mend it."""
 
 import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from auditor.core.errors import InputError
 from auditor.core.request import Split
+from auditor.core.text import clean_text
 from auditor.experiments.lab import dropout_off
+from auditor.experiments.neutral import growth, knows_nothing, stand_in
+from auditor.experiments.rescaling import layouts_of, standardised
 from auditor.intake.batches import Batch, tensors_in
-from auditor.intake.losses import main_output
+from auditor.intake.losses import Loss, main_output
 from auditor.intake.preserve import preserved
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
-from auditor.observations.initial_loss import FreshLosses, FreshLossesOver
+from auditor.observations.initial_loss import FreshLosses, FreshLossesOver, Remedy
+
+OFF = 1.5
+"""From how many times the neutral loss on remedies are tried: well inside every limit."""
+
+REGULARISES = re.compile(r"(^|_)(l1|l2|reg|regulari[sz]\w*|penalty|weight_decay|kl|kld)($|_)")
+"""Names of terms that do not depend on the targets but hold the model back."""
+
+
+Standard = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass
+class Measured:
+    """A fresh model's losses by batch, and what it puts out.
+
+    `outputs` stand for what it put out on each batch, the first as it is; `remedied` is the mean
+    loss with each remedy that needs no other pass applied to the outputs.
+    """
+
+    losses: list[float]
+    deviation: float
+    outputs: list[torch.Tensor | None]
+    remedied: dict[Remedy, float]
 
 
 def fresh_losses(request: FreshLossesOver, subject: Subject) -> FreshLosses:
@@ -22,50 +52,113 @@ def fresh_losses(request: FreshLossesOver, subject: Subject) -> FreshLosses:
     assert subject.loss is not None
     assert subject.model is not None
     split: Split = "train" if request.split == "train" else "val"
-    batches = list(subject.data[split].first(request.batches))
-    losses, deviations = [], []
-    for number in range(request.seeds):
-        seed = derived_seed(subject.seed, f"fresh {number}")
+    batches = [batch.to(subject.device) for batch in subject.data[split].first(request.batches)]
+    loss, left_out = _without_regularisation(subject.loss)
+    seeds = [derived_seed(subject.seed, f"fresh {number}") for number in range(request.seeds)]
+    task = subject.facts.task or ""
+    standard = _standard(batches) if task == "regression" else None
+    measured = []
+    for seed in seeds:
         model = subject.fresh(seed)
         with seeded(seed):
-            row, deviation = _measured(subject, model, batches)
-        losses.append(row)
-        deviations.append(deviation)
+            measured.append(_measured(loss, model, batches, standard))
     with preserved(subject.model), seeded(subject.seed), torch.no_grad():
         subject.model.eval()
-        trained = []
-        for batch in batches:
-            here = batch.to(subject.device)
-            outputs = subject.model(*here.args, **here.kwargs)
-            trained.append(subject.loss(outputs, here.target))
+        trained = [loss(subject.model(*b.args, **b.kwargs), b.target) for b in batches]
     mean, spread = _inputs(batches)
+    losses = np.asarray([row.losses for row in measured])
+    neutral, words = knows_nothing(loss, task, measured[0].outputs, batches)
+    remedies: dict[Remedy, list[float]] = {}
+    if neutral > 0 and losses.mean() > OFF * neutral:
+        remedies = _remedies(subject, loss, batches, seeds, measured, neutral, standard)
     return FreshLosses(
-        loss=subject.loss.known if subject.loss.plain else "",
+        loss=loss.known if loss.plain else "",
         outputs=subject.facts.outputs,
-        losses=np.asarray(losses),
-        output_deviation=np.asarray(deviations),
+        losses=losses,
+        output_deviation=np.asarray([row.deviation for row in measured]),
         input_mean=mean,
         input_deviation=spread,
         checkpoint_loss=float(torch.stack(trained).mean()),
         targets=subject.facts.data[split].targets,
         split=split,
+        task=task,
+        neutral=words,
+        neutral_loss=neutral,
+        growth=growth(loss, task, measured[0].outputs, batches),
+        examples=batches[0].size,
+        left_out=left_out,
+        remedies=tuple(remedies),
+        remedied=np.asarray(list(remedies.values())).reshape(len(remedies), len(seeds)),
     )
+
+
+def _without_regularisation(loss: Loss) -> tuple[Loss, tuple[str, ...]]:
+    """Return the loss without the terms whose names say that they regularise, and their names."""
+    out = [name for name in loss.terms if REGULARISES.search(name.lower())]
+    if not out or len(out) == len(loss.terms):
+        return loss, ()
+    kept = {name: term for name, term in loss.terms.items() if name not in out}
+    return replace(loss, terms=kept), tuple(clean_text(name, 60) for name in out)
 
 
 @torch.no_grad()
 def _measured(
-    subject: Subject, model: nn.Module, batches: list[Batch]
-) -> tuple[list[float], float]:
+    loss: Loss, model: nn.Module, batches: list[Batch], standard: Standard | None = None
+) -> Measured:
     """Return the loss on each batch, and the standard deviation of all outputs."""
-    assert subject.loss is not None
+    last: list[tuple[nn.Module, torch.Tensor]] = []
+
+    def look(module: nn.Module, given: Any, put_out: Any) -> None:
+        if isinstance(put_out, torch.Tensor):
+            last[:] = [(module, put_out)]
+
+    handles = [
+        module.register_forward_hook(look)
+        for module in model.modules()
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    ]
     losses, deviations = [], []
-    for batch in batches:
-        here = batch.to(subject.device)
-        dropout_off(model, here.size)
-        outputs = model(*here.args, **here.kwargs)
-        losses.append(subject.loss(outputs, here.target))
-        deviations.append(_deviation(main_output(outputs)))
-    return torch.stack(losses).tolist(), float(torch.stack(deviations).mean())
+    kept: list[torch.Tensor | None] = []
+    changed: dict[Remedy, list[float]] = {}
+    for number, batch in enumerate(batches):
+        dropout_off(model, batch.size)
+        outputs = model(*batch.args, **batch.kwargs)
+        losses.append(loss(outputs, batch.target))
+        main = main_output(outputs)
+        deviations.append(_deviation(main))
+        kept.append(stand_in(loss, outputs, whole=number == 0))
+        if kept[-1] is not None:
+            head = last[0][0] if last and last[0][1] is main else None
+            for name, (other, target) in _changes(head, main, batch.target, standard).items():
+                changed.setdefault(name, []).append(_cost(loss, other, target))
+    for handle in handles:
+        handle.remove()
+    remedied = {name: float(np.mean(costs)) for name, costs in changed.items()}
+    deviation = float(torch.stack(deviations).mean())
+    return Measured(torch.stack(losses).tolist(), deviation, kept, remedied)
+
+
+def _changes(
+    head: nn.Module | None, outputs: torch.Tensor, target: Any, standard: Standard | None
+) -> dict[Remedy, tuple[torch.Tensor, Any]]:
+    """Return outputs and targets with each remedy applied that needs no other pass."""
+    found: dict[Remedy, tuple[torch.Tensor, Any]] = {}
+    if standard is not None:
+        found["targets"] = outputs, standard(target)
+    if head is not None:
+        bias = head.bias
+        if isinstance(bias, torch.Tensor):
+            trailing = 0 if isinstance(head, nn.Linear) else outputs.ndim - 2
+            found["bias"] = outputs - bias.reshape(-1, *[1] * trailing), target
+        found["head"] = outputs / _deviation(outputs).clamp(min=1.0).to(outputs.dtype), target
+    return found
+
+
+def _cost(loss: Loss, outputs: torch.Tensor, target: Any) -> float:
+    try:
+        return float(loss(outputs, target))
+    except InputError:
+        return math.nan
 
 
 def _deviation(outputs: Any) -> torch.Tensor:
@@ -88,3 +181,57 @@ def _inputs(batches: list[Batch]) -> tuple[float, float]:
         return math.nan, math.nan
     whole = torch.cat(values)
     return float(whole.mean()), float(whole.std(correction=0))
+
+
+def _remedies(
+    subject: Subject,
+    loss: Loss,
+    batches: list[Batch],
+    seeds: list[int],
+    measured: list[Measured],
+    neutral: float,
+    standard: Standard | None,
+) -> dict[Remedy, list[float]]:
+    """Return the mean loss of each fresh model, over the neutral loss, by the remedy applied."""
+    found: dict[Remedy, list[float]] = {}
+    with torch.no_grad():
+        layouts, _ = layouts_of(subject, batches)
+        if layouts:
+            way = standardised(layouts)
+            scaled = [way.applied(batch, layouts) for batch in batches]
+            found["inputs"] = [_mean(loss, subject.fresh(seed), scaled, seed) for seed in seeds]
+        found["reset"] = [_mean(loss, _reset(subject, seed), batches, seed) for seed in seeds]
+    for name in measured[0].remedied:
+        found[name] = [row.remedied[name] for row in measured]
+    over = dict.fromkeys(found, neutral)
+    if standard is not None:
+        changed = [Batch(b.args, b.kwargs, standard(b.target)) for b in batches]
+        over["targets"], _ = knows_nothing(loss, "regression", measured[0].outputs, changed)
+    ratios = {name: [value / over[name] for value in values] for name, values in found.items()}
+    return {name: row for name, row in ratios.items() if np.isfinite(row).all()}
+
+
+def _mean(loss: Loss, model: nn.Module, batches: list[Batch], seed: int) -> float:
+    with seeded(seed):
+        return float(np.mean(_measured(loss, model, batches).losses))
+
+
+def _reset(subject: Subject, seed: int) -> nn.Module:
+    """Return a fresh model with each layer's weights drawn as PyTorch draws them."""
+    model = subject.fresh(seed)
+    with seeded(seed):
+        for module in model.modules():
+            redraw = getattr(module, "reset_parameters", None)
+            if callable(redraw):
+                redraw()
+    return model
+
+
+def _standard(batches: list[Batch]) -> Standard | None:
+    """Return what standardises each output's targets; None where they are no numbers in rows."""
+    targets = [batch.target for batch in batches]
+    if not all(isinstance(target, torch.Tensor) and target.ndim for target in targets):
+        return None
+    whole = torch.cat(targets).double()
+    mean, deviation = whole.mean(0), whole.std(0, correction=0).clamp(min=1e-12)
+    return lambda target: ((target - mean) / deviation).to(torch.float32)

@@ -1,21 +1,66 @@
 """What experiments share: private copies, endless batches, smaller ones where memory is short."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from auditor.core.request import Split
+from auditor.core.errors import InputError
+from auditor.core.request import Split, Unavailable
 from auditor.intake.batches import Batch
 from auditor.intake.preserve import copied
+from auditor.intake.scoring import Scorer
 from auditor.intake.subject import Subject
+from auditor.observations.performance import Performance
 
 T = TypeVar("T")
 
 FRACTIONS = (1.0, 0.5, 0.25, 0.125)
 """Shares of a batch that are tried, one after the other, when memory does not suffice."""
+
+
+BUDGET = 5e11
+"""Floating-point operations that one experiment may spend on a CPU: ten to twenty seconds on two
+cores. They are counted, not timed, so that the same audit does the same work every time."""
+
+CUDA_TIMES = 40
+"""How many times that a CUDA device may spend, which is about as long."""
+
+TRAINING_PASSES = 3
+"""What a step costs in forward passes: the backward pass is twice as dear."""
+
+
+def affordable(
+    subject: Subject, steps: int, examples: int, runs: int = 1, *, training: bool = True
+) -> int:
+    """Return how many of `steps`, each over so many examples, the budget allows; at least one.
+
+    Each of `runs` takes that many steps; all together stay within the budget.
+    """
+    budget = BUDGET * (CUDA_TIMES if subject.device.type == "cuda" else 1)
+    passes = TRAINING_PASSES if training else 1
+    step = max(subject.facts.flops, 1.0) * passes * max(examples, 1)
+    return max(1, min(steps, int(budget / (step * max(runs, 1)))))
+
+
+@torch.no_grad()
+def scored(
+    subject: Subject, model: nn.Module, batches: Iterable[Batch], split: Split
+) -> Performance | Unavailable:
+    """Return how well a private model does, in evaluation mode, example by example."""
+    assert subject.loss is not None
+    was = [(module, module.training) for module in model.modules()]
+    model.eval()
+    scorer = Scorer(subject, split)
+    for batch in batches:
+        here = batch.to(subject.device)
+        outputs = model(*here.args, **here.kwargs)
+        scorer.add(outputs, here.target, subject.loss(outputs, here.target))
+    for module, training in was:
+        module.training = training
+    return scorer.result()
 
 
 def private_copy(subject: Subject) -> nn.Module:
@@ -59,6 +104,20 @@ def cycled(subject: Subject, split: Split, steps: int, fraction: float = 1.0) ->
                 return
         if not used:
             return
+
+
+def in_parts(subject: Subject, attempt: Callable[[], T]) -> T | Unavailable:
+    """Return what an attempt gives that takes batches apart, unavailable where they can't be.
+
+    A custom task may set the examples of a batch against one another, and its loss then refuses a
+    part of one.
+    """
+    try:
+        return attempt()
+    except InputError as error:
+        if subject.facts.task != "custom":
+            raise
+        return Unavailable(f"batches can't be taken apart: {error}")
 
 
 def halving(attempt: Callable[[float], T]) -> tuple[T, str]:

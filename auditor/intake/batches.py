@@ -59,6 +59,24 @@ class Batch:
 
         return self._with(cut)
 
+    def rows(self, index: torch.Tensor) -> "Batch":
+        """Return the examples numbered by `index`, in its order; one may stand in it twice."""
+
+        def chosen(tensor: torch.Tensor) -> torch.Tensor:
+            axis = self.axis(tensor)
+            return tensor if axis is None else tensor.index_select(axis, index.to(tensor.device))
+
+        return self._with(chosen)
+
+    def with_inputs(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        """Return the batch with `change` applied to every input tensor, the target as it is."""
+        return Batch(changed(self.args, change), changed(self.kwargs, change), self.target)
+
+    def with_inputs_of(self, index: torch.Tensor) -> "Batch":
+        """Return the batch with each example's inputs those of the one that `index` names."""
+        other = self.rows(index)
+        return Batch(other.args, other.kwargs, self.target)
+
     def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         return Batch(
             changed(self.args, change), changed(self.kwargs, change), changed(self.target, change)

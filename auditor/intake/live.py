@@ -12,7 +12,7 @@ from auditor.core.request import Split
 from auditor.core.spec import OptimizerSpec
 from auditor.core.text import kind_of
 from auditor.intake import optimizer as optimizers
-from auditor.intake.losses import Loss, callable_loss, named_loss
+from auditor.intake.losses import Loss, callable_loss, named_loss, summed
 from auditor.intake.preserve import copied, preserved
 from auditor.intake.subject import Parts
 
@@ -48,9 +48,19 @@ def live_parts(
 def _loss(loss: Any) -> Loss | None:
     if loss is None:
         return None
+    if isinstance(loss, Mapping):
+        if not loss:
+            raise InputError("loss: an empty mapping, expected a term for each name")
+        return summed({str(name): _term(str(name), term) for name, term in loss.items()})
     if isinstance(loss, str):
         return named_loss(loss)
     return callable_loss(loss, getattr(loss, "__name__", type(loss).__name__))
+
+
+def _term(name: str, term: Any) -> Loss:
+    if isinstance(term, str):
+        return named_loss(term, f"loss.{name}")
+    return callable_loss(term, getattr(term, "__name__", type(term).__name__))
 
 
 def live_optimizer(

@@ -54,7 +54,8 @@ class Loss:
 
     `known` is its name in torch.nn.functional, else empty; it is `plain` where nothing but the
     name is needed to compute it: no class weights, no smoothing. Labels that are `ignored` do not
-    count.
+    count. `weights` is that of each class, or of each label's positive examples, where a loss
+    module of torch has them.
     """
 
     terms: dict[str, Callable[[Any, Any], Any]]
@@ -62,6 +63,7 @@ class Loss:
     shown: str
     plain: bool = True
     ignored: int = IGNORED
+    weights: tuple[float, ...] = ()
 
     def __call__(self, outputs: Any, target: Any) -> torch.Tensor:
         """Return the loss of a batch, a scalar: the sum of its terms.
@@ -69,7 +71,15 @@ class Loss:
         Raises:
             InputError: a term can't take these outputs and targets, or gives no scalar.
         """
-        return torch.stack([self._term(name, outputs, target) for name in self.terms]).sum()
+        return torch.stack(list(self.values(outputs, target).values())).sum()
+
+    def values(self, outputs: Any, target: Any) -> dict[str, torch.Tensor]:
+        """Return the value of each term by its name, scalars whose sum is the loss.
+
+        Raises:
+            InputError: a term can't take these outputs and targets, or gives no scalar.
+        """
+        return {name: self._term(name, outputs, target) for name in self.terms}
 
     def _term(self, name: str, outputs: Any, target: Any) -> torch.Tensor:
         key = f"loss: {clean_text(name, 60)}"
@@ -127,12 +137,9 @@ def callable_loss(function: Any, shown: str) -> Loss:
             ) from error
     if not callable(function):
         raise InputError(f"loss: {described(function)} is not callable")
-    known = _MODULES.get(type(function), "")
-    if known and getattr(function, "reduction", "mean") != "mean":
+    known = stands_for(function)
+    if getattr(function, "reduction", "mean") != "mean":
         known = ""
-    name = getattr(function, "__name__", "")
-    if name in KNOWN and getattr(functional, name) is function:
-        known = name
     plain = bool(known) and not any(
         getattr(function, setting, None) not in (None, usual) for setting, usual in _PLAIN.items()
     )
@@ -143,7 +150,30 @@ def callable_loss(function: Any, shown: str) -> Loss:
         known or clean_text(shown, 80),
         plain,
         ignored if isinstance(ignored, int) else IGNORED,
+        _weights(function, known),
     )
+
+
+def _weights(function: Any, known: str) -> tuple[float, ...]:
+    """Return what a loss module weights its classes, or its labels' positive examples, with."""
+    name = "weight" if known in CLASS_LOSSES else "pos_weight"
+    weights = getattr(function, name, None) if known else None
+    if not isinstance(weights, torch.Tensor) or weights.ndim > 1:
+        return ()
+    return tuple(weights.detach().double().reshape(-1).tolist())
+
+
+def stands_for(function: Any) -> str:
+    """Return the torch.nn.functional name of a loss of torch's, whatever its settings, or ""."""
+    name = getattr(function, "__name__", "")
+    if name in KNOWN and getattr(functional, name) is function:
+        return str(name)
+    return _MODULES.get(type(function), "")
+
+
+def summed(terms: Mapping[str, Callable[[Any, Any], Any]]) -> Loss:
+    """Return the loss that is the sum of named terms."""
+    return Loss(dict(terms), "", " + ".join(clean_text(name, 40) for name in terms))
 
 
 def main_output(outputs: Any) -> Any:
@@ -184,25 +214,6 @@ def matched(outputs: Any, target: Any, loss: str) -> tuple[Any, Any]:
             )
         target = target.to(outputs.dtype)
     return outputs, target
-
-
-def inferred_task(loss: Loss, outputs: Any, target: Any) -> Task:
-    """Return the task that the loss, an output and a target show."""
-    main = main_output(outputs)
-    if not isinstance(main, torch.Tensor) or not isinstance(target, torch.Tensor):
-        return "custom"
-    if loss.known in LABEL_LOSSES:
-        return "binary" if main.ndim == 1 or main.shape[1:].numel() == 1 else "multilabel"
-    if loss.known in NUMBER_LOSSES:
-        return "regression"
-    whole = not target.is_floating_point()
-    if whole and main.ndim == target.ndim + 1:
-        if main.ndim == 2:
-            return "multiclass"
-        return "segmentation" if main.ndim >= 4 else "language_model"
-    if not loss.known and not whole and main.shape == target.shape:
-        return "regression"
-    return "custom"
 
 
 def output_width(task: Task, outputs: Any, target: Any) -> int | None:

@@ -20,10 +20,10 @@ from auditor.intake.batches import Adapter, Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
 from auditor.intake.loaders import Batches, Survey, opened, surveyed
-from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss
+from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss, summed
 from auditor.intake.reference import call, resolve
 from auditor.intake.seeding import derived_seed, seeded
-from auditor.intake.trial import tried
+from auditor.intake.trial import flops_of, tried
 from auditor.intake.weights import fit
 
 SURVEYED = 64
@@ -176,13 +176,14 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
     }
     most = max(1, round(SURVEYED * SCALE[spec.audit.profile]))
     surveys = {split: surveyed(batches, most) for split, batches in data.items()}
-    task, outputs = spec.task, None
+    task, outputs, flops = spec.task, None, 0.0
     if model is not None:
         for split, batches in data.items():
             inferred, outputs = tried(
                 model, batches, surveys[split], parts.loss, task, device, spec.audit.seed
             )
             task = task or inferred
+            flops = max(flops, flops_of(model, batches, device, spec.audit.seed))
     optimizer = spec.training.optimizer
     if optimizer is not None:
         optimizer = optimizers.validated(optimizer)
@@ -208,6 +209,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         task=task,
         loss=parts.loss.shown if parts.loss else "",
         outputs=outputs,
+        flops=flops,
         data={split: _facts(survey, task, parts.loss) for split, survey in surveys.items()},
         has=frozenset(name for name, part in present.items() if part is not None),
         lacks={name: ABSENT[name] for name, part in present.items() if part is None},
@@ -261,7 +263,7 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
         else:
             loss = named_loss(reference, f"loss.{name}")
         terms[name] = loss
-    return Loss(terms, "", " + ".join(clean_text(name, 40) for name in terms))
+    return summed(terms)
 
 
 def _keeps_statistics(model: nn.Module | None) -> bool:

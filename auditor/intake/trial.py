@@ -1,24 +1,28 @@
 """Trying model, loss and data together on one batch, before anything is audited."""
 
+from typing import Any
+
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.spec import Task
 from auditor.core.text import clean_text, counted
-from auditor.intake.batches import described
+from auditor.intake.batches import Batch, described
 from auditor.intake.loaders import Batches, Survey
 from auditor.intake.losses import (
     CLASS_LOSSES,
     LABEL_LOSSES,
     Loss,
-    inferred_task,
+    main_output,
     output_width,
 )
 from auditor.intake.preserve import SubjectChangedError, preserved
 from auditor.intake.reference import blame
 from auditor.intake.seeding import seeded
+from auditor.intake.task import inferred_task
 
 CLASS_TASKS: tuple[Task, ...] = ("multiclass", "segmentation", "language_model")
 
@@ -55,13 +59,47 @@ def tried(
                 ) from error
             if loss is None:
                 return None, None
-            task = task or inferred_task(loss, outputs, batch.target)
+            if task is None:
+                task = inferred_task(loss, outputs, batch.target)
+                if task in CLASS_TASKS and _tied_to_batch(model, batch, outputs):
+                    task = "custom"
             width = output_width(task, outputs, batch.target)
             _targets_in_range(batches.split, survey, loss, task, width)
             loss(outputs, batch.target)
             return task, width
     except SubjectChangedError as error:
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
+
+
+def flops_of(model: nn.Module, batches: Batches, device: torch.device, seed: int) -> float:
+    """Return the floating-point operations of one example's forward pass, a multiply-add being two.
+
+    Fused recurrent layers, and what torch's counter can't run, are not counted; since each weight
+    serves an example once or more, two operations a parameter are the least.
+    """
+    batch = next(iter(batches.first(1))).to(device)
+    least = 2.0 * sum(p.numel() for p in model.parameters())
+    counter = FlopCounterMode(display=False)
+    with preserved(model), seeded(seed), torch.no_grad():
+        model.eval()
+        try:
+            with counter:
+                model(*batch.args, **batch.kwargs)
+        except (Exception, SystemExit):  # noqa: BLE001 - without the counter it has just run
+            return least
+    return max(counter.get_total_flops() / batch.size, least)
+
+
+def _tied_to_batch(model: nn.Module, batch: Batch, outputs: Any) -> bool:
+    """Tell whether the width of the output is that of the batch: examples set against each other.
+
+    Contrastive models give a square of similarities, whose columns are no classes.
+    """
+    main = main_output(outputs)
+    if batch.size < 2 or main.shape[:2] != (batch.size, batch.size):
+        return False
+    less = batch.take(batch.size - 1)
+    return bool(main_output(model(*less.args, **less.kwargs)).shape[1] == batch.size - 1)
 
 
 def _layer(model: nn.Module, error: BaseException) -> str:

@@ -1,11 +1,20 @@
 """The loss of freshly initialised models."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
 from auditor.core.subject import TargetFacts
+from auditor.core.text import clean_text
 from auditor.core.values import Array, Number
+
+CATEGORICAL = ("cross_entropy", "nll_loss")
+BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+
+Remedy = Literal["inputs", "targets", "bias", "reset", "head"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +25,18 @@ class FreshLosses:
     width of the model's output; `output_deviation` [seeds] the standard deviation of what it
     put out; `input_mean` and `input_deviation` describe the inputs, NaN where they are token
     indices. `checkpoint_loss` is the mean loss of the checkpoint itself on the same batches,
-    and `targets` the distribution of their targets.
+    and `targets` the distribution of their targets. Terms of the loss that only regularise are
+    `left_out` everywhere.
+
+    `neutral_loss` is what an output costs that knows nothing, computed with the loss itself on
+    the same batches; `neutral` says which output that is. NaN and empty where the outputs are no
+    tensor. `growth` is the power of the batch's size by which the loss grows: 0 for a mean over
+    the batch, 1 for a sum; `examples` is the size of the first batch.
+
+    Where the fresh models start off chance, `remedied` [remedies, seeds] is their mean loss, as a
+    multiple of the neutral one, with each of `remedies` applied: `inputs` and `targets`
+    standardised, the last `bias` at zero, every layer's weights `reset` to PyTorch's own
+    initialisation, and the last layer (`head`) divided by the deviation of what it puts out.
     """
 
     loss: str
@@ -28,6 +48,19 @@ class FreshLosses:
     checkpoint_loss: Number
     targets: TargetFacts
     split: str
+    task: str = ""
+    neutral: str = ""
+    neutral_loss: Number = math.nan
+    growth: Number = math.nan
+    examples: int = 0
+    left_out: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    remedied: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def numeric(self) -> bool:
+        """Tell whether the loss compares numbers, so that its scale is that of the targets."""
+        return self.loss in ("mse_loss", "l1_loss") or self.task == "regression"
 
 
 @dataclass(frozen=True)
@@ -42,12 +75,65 @@ class FreshLossesOver(Request[FreshLosses]):
     depth: ClassVar = Depth.FORWARD
     scaled: ClassVar = ("seeds",)
     requires: ClassVar[frozenset[Capability]] = frozenset({"model", "factory", "loss"})
+    at_most: ClassVar = True
 
     def needed(self) -> frozenset[Capability]:
         """Return what the subject must have, the split included."""
         return self.requires | {"train" if self.split == "train" else "val"}
 
     def cost(self, batches: dict[Split, int]) -> Cost:
-        """Return a forward pass per seed and batch, and one per batch for the checkpoint."""
+        """Return the forward passes, with those that remedies take where the loss is off.
+
+        One per seed and batch and one per batch for the checkpoint; for the remedies two more per
+        seed and batch, and one to see which layer takes the inputs.
+        """
         looked_at = min(self.batches, batches.get("train" if self.split == "train" else "val", 0))
-        return Cost(forwards=(self.seeds + 1) * looked_at)
+        return Cost(forwards=(3 * self.seeds + 1) * looked_at + min(1, looked_at))
+
+
+def chance_of(fresh: FreshLosses) -> tuple[float, str]:
+    """Return the loss of knowing nothing and a clause that names it, or zero and why not."""
+    facts, neutral = fresh.targets, fresh.neutral_loss
+    level, words = 0.0, ""
+    if fresh.loss in CATEGORICAL and fresh.task == "custom":
+        return 0.0, "The task is custom: how many answers an output chooses from is not known."
+    if fresh.loss in CATEGORICAL:
+        if fresh.outputs is None or fresh.outputs < 2:
+            return 0.0, "How many classes the model tells apart is not known, so neither is chance."
+        level, words = math.log(fresh.outputs), f"chance among {fresh.outputs:,} classes"
+    elif fresh.loss in BINARY:
+        level, words = math.log(2), "chance between two classes"
+    elif fresh.loss in ("mse_loss", "l1_loss"):
+        squared = fresh.loss == "mse_loss"
+        spread = facts.variance if squared else facts.mean_absolute_deviation
+        name = "the variance" if squared else "the mean absolute deviation"
+        level = float(np.mean(spread)) if spread else 0.0
+        words = f"{name} of the targets, which is what the best constant gets,"
+    elif math.isfinite(neutral):
+        if not neutral > 0:
+            return 0.0, f"{fresh.neutral[:1].upper()}{fresh.neutral[1:]} costs {neutral:.4g}."
+        return neutral, f"{fresh.neutral} costs {neutral:.4g}"
+    elif fresh.loss:
+        return 0.0, f"For `{clean_text(fresh.loss)}` the loss at chance is not known."
+    else:
+        return 0.0, (
+            "The loss is one of your own, or weighted, smoothed or summed, so what it is at chance "
+            "is not known."
+        )
+    if not (math.isfinite(level) and level > 0):
+        return 0.0, "The targets do not vary, or are not numbers, so there is no chance level."
+    return level, f"{words} is {level:.4g}"
+
+
+def best_constant(fresh: FreshLosses, chance: float) -> float | None:
+    """Return the entropy of the labels: the least loss without looking at the input."""
+    facts = fresh.targets
+    if fresh.loss not in (*CATEGORICAL, *BINARY) or not facts.counts:
+        return None
+    labels = fresh.loss in BINARY
+    groups: dict[int, list[int]] = {}
+    for index, count in zip(facts.classes, facts.counts, strict=True):
+        groups.setdefault(index // 2 if labels else 0, []).append(count)
+    shares = [np.asarray(group, float) / max(sum(group), 1) for group in groups.values()]
+    entropies = [float(-(share[share > 0] * np.log(share[share > 0])).sum()) for share in shares]
+    return min(chance, float(np.mean(entropies)))

@@ -13,10 +13,11 @@ from auditor.observations.performance import Performance
 
 @dataclass(frozen=True)
 class TargetsSeen:
-    """The distribution of the targets of `split`, as far as it was read."""
+    """The distribution of the targets of `split`; `complete` where the whole split was read."""
 
     targets: TargetFacts
     split: str
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,22 @@ class TargetsOf(Request[TargetsSeen]):
     def needed(self) -> frozenset[Capability]:
         """Return what the subject must have, the split included."""
         return self.requires | {"train" if self.split == "train" else "val"}
+
+
+def class_mix(one: TargetsSeen | None, other: TargetsSeen | None) -> float:
+    """Return how far the class shares of two splits lie apart; zero where there are no classes.
+
+    The total variation distance, Σ |p - q| / 2. Where each class is the same in both splits, the
+    distributions of anything else lie no further apart than that.
+    """
+    if one is None or other is None or {one.targets.kind, other.targets.kind} != {"classes"}:
+        return 0.0
+    shares = [
+        dict(zip(facts.classes, np.asarray(facts.counts) / sum(facts.counts), strict=True))
+        for facts in (one.targets, other.targets)
+    ]
+    first, second = shares
+    return float(sum(abs(first.get(c, 0) - second.get(c, 0)) for c in {*first, *second}) / 2)
 
 
 def constant_scores(seen: Performance, facts: TargetFacts) -> tuple[str, Array | None]:

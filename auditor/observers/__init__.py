@@ -12,6 +12,7 @@ from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.finite import NonFiniteOver, WeightFlagsOf
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observations.performance import PerformanceOver
+from auditor.observations.predictions import PredictionsOver
 from auditor.observations.targets import TargetsOf
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
@@ -20,6 +21,7 @@ from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.gradients import GradientNormsObserver
 from auditor.observers.observer import Observer
 from auditor.observers.performance import PerformanceObserver
+from auditor.observers.predictions import PredictionsObserver
 
 OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = MappingProxyType(
     {
@@ -27,6 +29,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
         GradientNormsOver: GradientNormsObserver,
         NonFiniteOver: NonFiniteObserver,
         PerformanceOver: PerformanceObserver,
+        PredictionsOver: PredictionsObserver,
         UnitActivityOver: UnitActivityObserver,
     }
 )

@@ -34,10 +34,10 @@ def weight_flags(request: WeightFlagsOf, subject: Subject) -> WeightFlags | Unav
 def targets(request: TargetsOf, subject: Subject) -> TargetsSeen | Unavailable:
     """Return the distribution of the targets that the intake saw."""
     split: Split = "train" if request.split == "train" else "val"
-    facts = subject.facts.data[split].targets
-    if facts.kind == "unknown":
+    seen = subject.facts.data[split]
+    if seen.targets.kind == "unknown":
         return Unavailable(f"the targets of data.{split} are neither classes nor numbers")
-    return TargetsSeen(facts, split)
+    return TargetsSeen(seen.targets, split, seen.complete)
 
 
 def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> EnvironmentEvidence:

@@ -8,7 +8,7 @@ import yaml
 
 from auditor.core.record import AuditRecord
 from auditor.core.subject import SplitFacts, SubjectFacts, TargetFacts
-from auditor.core.text import clean_text, counted
+from auditor.core.text import bounded, clean_text, counted
 from auditor.report.tables import TableView, table_of
 from auditor.report.wording import date, number, prose, seconds, size
 
@@ -135,8 +135,8 @@ def _plan(record: AuditRecord) -> TableView:
     rows = [
         (
             clean_text(line.work, 160),
-            line.forwards,
-            line.backwards,
+            bounded(line.forwards, at_most=line.at_most),
+            bounded(line.backwards, at_most=line.at_most),
             seconds(spent[line.work]) if line.work in spent else "–",
             counted(len(line.requests), "request"),
         )

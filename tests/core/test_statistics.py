@@ -142,3 +142,35 @@ def test_first_over_last() -> None:
     assert s.first_over_last(long) == pytest.approx([1e15])
     assert not s.first_over_last([[3.0]]).size
     assert not s.first_over_last(np.empty((0, 4))).size
+
+
+def test_kolmogorov_smirnov_agrees_with_scipy_and_bounds_the_true_gap() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=300), rng.normal(1.0, size=200)
+    gap, low = s.kolmogorov_smirnov(a, b)
+    assert gap == pytest.approx(stats.ks_2samp(a, b).statistic)
+    assert 0 < low < 2 * stats.norm.cdf(0.5) - 1 < gap + 0.2
+    assert s.kolmogorov_smirnov(np.append(a, np.nan), b) == (gap, low)
+    assert s.kolmogorov_smirnov(a, a) == (0.0, 0.0)
+    assert s.kolmogorov_smirnov([], b) == (0.0, 0.0)
+    assert s.kolmogorov_smirnov(np.zeros(100), np.ones(100))[0] == 1.0
+
+
+def test_kolmogorov_smirnov_claims_no_gap_where_there_is_none() -> None:
+    rng = np.random.default_rng(1)
+    lows = [s.kolmogorov_smirnov(*rng.normal(size=(2, 80)), 0.9)[1] for _ in range(500)]
+    assert np.mean(np.asarray(lows) > 0) < 0.1
+
+
+def test_welch_interval_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1.0, 2.0, size=30), rng.normal(size=200)
+    for confidence in (0.95, 0.99):
+        expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(confidence)
+        assert s.welch_interval(a, b, confidence) == pytest.approx(tuple(expected))
+
+
+def test_welch_interval_of_what_bounds_nothing_and_of_what_does_not_vary() -> None:
+    assert s.welch_interval([1.0], [1.0, 2.0]) == s.UNKNOWN
+    assert s.welch_interval([1.0, math.nan], [1.0, 2.0]) == s.UNKNOWN
+    assert s.welch_interval([1.0, 1.0], [0.0, 0.0]) == (1.0, 1.0)

@@ -61,7 +61,9 @@ def test_only_the_batches_that_need_them_cost_backward_passes() -> None:
 def test_there_are_no_more_passes_than_batches() -> None:
     assert plan(NonFiniteOver(99, "val"), subject=facts(batches=5)).cost == Cost(5, 0)
     fresh = FreshLossesOver(seeds=5, batches=4, split="val")
-    assert plan(fresh, subject=facts(batches=3)).cost == Cost(18, 0)
+    fewer = FreshLossesOver(seeds=5, batches=3, split="val")
+    assert plan(fresh, subject=facts(batches=3)).cost == fewer.cost({"val": 3}) != Cost()
+    assert plan(fresh, subject=facts(batches=3)).cost.forwards < fresh.cost({"val": 4}).forwards
 
 
 def test_a_profile_scales_and_settles_the_split() -> None:
@@ -105,7 +107,8 @@ def test_every_request_of_every_check_is_planned_once_or_said_to_be_unavailable(
             if work.sweep is None:
                 assert len(work.requests) == 1
             deep = any(r.depth is Depth.BACKWARD for r in work.requests)
-            assert deep == (work.cost.backwards > 0)
+            # What may cost less than planned may also be planned without a backward pass.
+            assert deep == (work.cost.backwards > 0) or (deep and work.at_most)
 
 
 def test_a_riding_request_must_be_settled_before_it_is_asked_for_its_sweep() -> None:

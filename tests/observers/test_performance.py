@@ -155,3 +155,15 @@ def test_merging_shifts_the_examples() -> None:
     whole = swept(case.subject(profile="quick"), ASKED)
     parts = [swept(case.subject(batches=[b]), ASKED) for b in case.batches()]
     assert_same(parts[0].merge(parts[1]).merge(parts[2].merge(parts[3])), whole, rtol=1e-6)
+
+
+def test_a_poisson_loss_is_given_the_logarithm_of_what_is_predicted() -> None:
+    generator = torch.Generator().manual_seed(4)
+    batches = [
+        (torch.randn(6, 8, generator=generator), torch.arange(6.0).reshape(6, 1)) for _ in range(2)
+    ]
+    model = nn.Linear(8, 1)
+    found = swept(subject_of(model, batches, "poisson_nll_loss"), ASKED)
+    with torch.no_grad():
+        error = torch.cat([(model(x).exp() - y).square() for x, y in batches])
+    assert found.scores.tolist() == pytest.approx(error.flatten().tolist())

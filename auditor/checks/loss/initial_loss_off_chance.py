@@ -13,25 +13,30 @@ is not what it seems. One that starts below chance knows something that it can't
 
 How it is measured
 ------------------
-Chance is ln C for cross-entropy over C classes (2.3026 for ten, 0.6931 for two), ln 2 for binary
+Dropout is off, and so are terms of the loss whose names say that they regularise. Chance is ln C
+for cross-entropy over C classes (2.3026 for ten, 0.6931 for two), ln 2 for each label of binary
 cross-entropy, the variance of the targets for squared error and their mean absolute deviation about
-the median for absolute error. The excess is (loss - chance) / chance, of the geometric mean over
-seeds, with Student's interval of the logarithms (over the batches where there is but one seed).
-Logits of variance s² cost about s²/2 nats over chance, so twice the chance of ten classes means
-logits of deviation 2.1. Regression is given more room, since outputs of unit variance for
-standardised targets alone double the loss.
+the median for absolute error. For any other loss it is what the loss itself gives for an output
+that knows nothing: all zeros, equal probabilities, or the best constant for numbers; so weighted,
+smoothed and summed losses are judged too. The excess is (loss - chance) / chance, of the geometric
+mean over seeds, with Student's interval of the logarithms (over the batches where there is but one
+seed). Logits of variance s² cost about s²/2 nats over chance, so twice the chance of ten classes
+means logits of deviation 2.1. Regression is given more room, since outputs of unit variance for
+standardised targets alone double the loss. Where the loss is off, the same models are measured
+again with each remedy: inputs or targets standardised, the last bias at zero, PyTorch's own
+initialisation, a smaller last layer. A loss that doubles with the batch is a sum over it.
 
 When it misleads
 ----------------
-A loss with class weights, label smoothing, several terms or a sum for its reduction has another
-chance level: where the audit can tell, or the loss is a function of your own, it is not judged.
-Some designs start far from chance on purpose (pretrained parts inside the factory, a last bias set
-to the class frequencies).
+A loss of your own whose task can't be told may be least at no output of zeros; it is told, not
+judged. A regularising term within a single function of your own can't be told apart. Some designs
+start far from chance on purpose (pretrained parts inside the factory, a last bias set to the class
+frequencies).
 
 What to do
 ----------
 Standardise inputs and regression targets; initialise the last layer with small weights and zero
-bias, or a bias at the logarithm of the class frequencies.
+bias, or a bias at the logarithm of the class frequencies; average the loss over the batch.
 
 Source
 ------
@@ -45,19 +50,36 @@ import math
 import numpy as np
 
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Bars, Guide
+from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import examples_to_settle, geometric_interval, mean_interval
-from auditor.core.text import clean_text, counted
+from auditor.core.text import counted, listed
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.initial_loss import FreshLosses, FreshLossesOver
+from auditor.observations.initial_loss import (
+    FreshLosses,
+    FreshLossesOver,
+    Remedy,
+    best_constant,
+    chance_of,
+)
 
 FRESH = FreshLossesOver()
 
-CATEGORICAL = ("cross_entropy", "nll_loss")
-BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
-NUMERIC = ("mse_loss", "l1_loss")
+SUMMED = 0.9
+"""Power of the batch's size from which the loss is a sum over it."""
+
+REMEDIES: dict[Remedy, str] = {
+    "inputs": "inputs standardised",
+    "targets": "targets standardised",
+    "bias": "last bias at zero",
+    "reset": "PyTorch's own initialisation",
+    "head": "last layer smaller",
+}
+"""What is tried, the most specific cause first."""
+
+Cause = tuple[Place, str, str]
+"""Where the cause is, what it is, and what to do about it."""
 
 
 @check(
@@ -94,11 +116,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         return _not_finite(losses)
     if fresh.loss == "cross_entropy" and fresh.outputs == 1:
         return _single_output()
-    chance, words = _chance(fresh)
+    chance, words = chance_of(fresh)
     if not chance > 0:
         return Judgement(Verdict.NOT_APPLICABLE, words)
-    numeric = fresh.loss in NUMERIC
-    limit = limits["excess_regression" if numeric else "excess"]
+    limit = limits["excess_regression" if fresh.numeric else "excess"]
     means = losses.mean(axis=1)
     loss, low, high = _typical(means if len(means) > 1 else losses)
     excess = loss / chance - 1
@@ -108,24 +129,39 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     over = "" if len(means) > 1 else "over its batches "
     summary = (
         f"{_models(len(means))} at a loss of {loss:.4g} (95 % interval {over}{low:.4g} to "
-        f"{high:.4g}); "
-        f"{words} is {chance:.4g}."
+        f"{high:.4g}); {words}."
     )
+    if fresh.left_out:
+        summary += f" {listed(list(fresh.left_out))} of the loss was left out, as it regularises."
     advice: tuple[str, ...] = ()
     where: tuple[Place, ...] = ()
     if verdict is Verdict.WARN and limit.warn is not None and bounds[0] <= limit.warn:
         needed = examples_to_settle(len(means), excess, *bounds, limit.warn)
         settle = f"; {needed:,} seeds would settle it" if needed else ""
         summary += f" That is {excess:.0%} above chance, but not certainly too much{settle}."
-    if verdict is not Verdict.PASS:
-        place, cause, line = _culprit(fresh, chance)
-        summary += f" Likely cause: {cause}."
+    if not fresh.loss and fresh.task == "custom":
+        verdict = short = Verdict.INFO
+        summary += " For a loss of your own this need not be chance, so it is not judged."
+    elif verdict is not Verdict.PASS:
+        (place, cause, line), proof = _cause(fresh, excess, limit, chance)
+        summary += f" {'Cause' if proof else 'Likely cause'}: {cause}.{proof}"
         advice, where = (line,), (place,)
     elif short is not Verdict.PASS:
         verdict = short
         advice, where = _too_low(fresh)
         summary += " No model without training can be this good."
-    best = _best_constant(fresh, chance)
+    times = _summed(fresh)
+    if times:
+        verdict = max(verdict, Verdict.WARN, key=_SEVERITY.index)
+        summary += (
+            f" That is {times:,.0f} times what one target costs: it is summed over the batch."
+        )
+        where += (Place("setting", "loss", f"summed: {times:,.0f} times the mean"),)
+        advice += (
+            "Average the loss over the batch (`reduction='mean'`), or divide the learning rate by "
+            f"{times:,.0f}: gradients grow with the batch as the loss does.",
+        )
+    best = best_constant(fresh, chance)
     metrics = [
         Metric("excess over chance", excess, "of chance", *bounds, limit),
         Metric("loss of fresh models", loss, "", low, high),
@@ -133,22 +169,22 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         Metric("loss of the checkpoint on the same batches", fresh.checkpoint_loss),
     ]
     if best is not None:
+        metrics.append(Metric("loss of the best constant", best, "nats"))
         metrics.append(Metric("saved by setting the last bias", chance - best, "nats"))
         if advice and chance - best > 0.1 * chance:
             advice += (
                 "Set the last bias to the logarithm of the class frequencies: the model then "
                 f"starts at {best:.3g} instead of {chance:.3g}.",
             )
-    if fresh.checkpoint_loss > 0.98 * chance:
+    if fresh.checkpoint_loss > 0.98 * chance and verdict is not Verdict.INFO:
         summary += f" The checkpoint's own loss, {fresh.checkpoint_loss:.4g}, is no better."
-    return Judgement(
-        verdict,
-        summary,
-        metrics=tuple(metrics),
-        where=where,
-        advice=advice,
-        figures=(_figure(losses, chance, fresh.checkpoint_loss, limit),),
-    )
+    figures: tuple[Figure, ...] = (_figure(losses, chance, fresh.checkpoint_loss, best, limit),)
+    if len(fresh.remedies):
+        figures += (_tried(fresh, losses, limit),)
+    return Judgement(verdict, summary, tuple(metrics), where, advice, figures)
+
+
+_SEVERITY = (Verdict.INFO, Verdict.PASS, Verdict.WARN, Verdict.FAIL)
 
 
 def _typical(losses: Array) -> tuple[float, float, float]:
@@ -162,73 +198,98 @@ def _models(count: int) -> str:
     return "A fresh model starts" if count == 1 else f"{count:,} fresh models start"
 
 
-def _chance(fresh: FreshLosses) -> tuple[float, str]:
-    """Return the loss of knowing nothing and its name, or zero and why it is not known."""
-    if fresh.loss in CATEGORICAL:
-        if fresh.outputs is None or fresh.outputs < 2:
-            return 0.0, "How many classes the model tells apart is not known, so neither is chance."
-        return math.log(fresh.outputs), f"chance among {fresh.outputs:,} classes"
-    if fresh.loss in BINARY:
-        return math.log(2), "chance between two classes"
-    if fresh.loss in NUMERIC:
-        squared = fresh.loss == "mse_loss"
-        facts = fresh.targets
-        spread = facts.variance if squared else facts.mean_absolute_deviation
-        name = "the variance" if squared else "the mean absolute deviation"
-        chance = float(np.mean(spread)) if spread else 0.0
-        if not (math.isfinite(chance) and chance > 0):
-            return 0.0, "The targets do not vary, or are not numbers, so there is no chance level."
-        return chance, f"{name} of the targets, which is what the best constant gets,"
-    if fresh.loss:
-        return 0.0, f"For `{clean_text(fresh.loss)}` the loss at chance is not known."
-    return 0.0, (
-        "The loss is one of your own, or weighted, smoothed or summed, so what it is at chance is "
-        "not known."
+def _summed(fresh: FreshLosses) -> float:
+    """Return over how many targets the loss is summed, about; 0 where it is a mean."""
+    if not fresh.growth > SUMMED or fresh.task == "custom":
+        return 0.0
+    if fresh.task in ("multiclass", "segmentation", "language_model") and (fresh.outputs or 0) > 1:
+        return fresh.neutral_loss / math.log(fresh.outputs or 2)
+    return float(fresh.examples)
+
+
+def _cause(fresh: FreshLosses, excess: float, limit: Limit, chance: float) -> tuple[Cause, str]:
+    """Return the cause, and in a sentence what proved it; empty where it is only likely."""
+    for remedy in REMEDIES:
+        if remedy not in fresh.remedies:
+            continue
+        ratios = np.asarray(fresh.remedied, float)[fresh.remedies.index(remedy)]
+        left = _typical(ratios)[0] - 1
+        if left <= min(0.25 * excess, float(limit.warn or 0.0)):
+            start = f"{(1 + left) * chance:.4g}"
+            if remedy == "targets":
+                start = f"{1 + left:.3g} times chance"
+            how = f"with {REMEDIES[remedy]} the same models start at {start}"
+            return _of(remedy, fresh), f" Tried: {how}."
+    return _culprit(fresh), ""
+
+
+def _of(remedy: Remedy, fresh: FreshLosses) -> Cause:
+    match remedy:
+        case "inputs":
+            return _inputs(fresh)
+        case "targets":
+            return _targets(fresh)
+        case "bias":
+            return (
+                Place("setting", "model.factory", "last bias"),
+                "the last layer's bias starts far from zero",
+                "Start the last bias at zero, or at the logarithm of the class frequencies.",
+            )
+        case "reset":
+            return (
+                Place("setting", "model.factory", "initialisation"),
+                f"the model's own initialisation is too large (outputs of deviation "
+                f"{float(np.mean(fresh.output_deviation)):.3g})",
+                "Leave the weights as PyTorch's layers draw them, or scale yours by fan-in: "
+                "`nn.init.kaiming_normal_(layer.weight)` and `nn.init.zeros_(layer.bias)`.",
+            )
+        case "head":
+            return _outputs(fresh)
+
+
+def _culprit(fresh: FreshLosses) -> Cause:
+    """Return the likely cause, as the scale of inputs, targets and outputs shows it."""
+    if abs(fresh.input_mean) > 3 or fresh.input_deviation > 3:
+        return _inputs(fresh)
+    facts = fresh.targets
+    centre = float(np.sqrt(np.mean(np.square(facts.mean or (0.0,)))))
+    if fresh.numeric and facts.variance and centre > np.sqrt(np.mean(facts.variance)):
+        return _targets(fresh)
+    return _outputs(fresh)
+
+
+def _inputs(fresh: FreshLosses) -> Cause:
+    mean, deviation = fresh.input_mean, fresh.input_deviation
+    return (
+        Place("setting", "data", f"inputs of mean {mean:.3g} and deviation {deviation:.3g}"),
+        f"the inputs are not normalised (mean {mean:.3g}, deviation {deviation:.3g})",
+        f"Normalise the inputs: subtract {mean:.3g} and divide by {deviation:.3g}, or better "
+        "each channel or feature by its own.",
     )
 
 
-def _best_constant(fresh: FreshLosses, chance: float) -> float | None:
-    """Return the entropy of the labels: the least loss without looking at the input."""
-    facts = fresh.targets
-    if fresh.loss not in (*CATEGORICAL, *BINARY) or not facts.counts:
-        return None
-    labels = fresh.loss in BINARY
-    groups: dict[int, list[int]] = {}
-    for index, count in zip(facts.classes, facts.counts, strict=True):
-        groups.setdefault(index // 2 if labels else 0, []).append(count)
-    shares = [np.asarray(group, float) / max(sum(group), 1) for group in groups.values()]
-    entropies = [float(-(share[share > 0] * np.log(share[share > 0])).sum()) for share in shares]
-    return min(chance, float(np.mean(entropies)))
-
-
-def _culprit(fresh: FreshLosses, chance: float) -> tuple[Place, str, str]:
-    """Return where the likely cause is, what it is, and what to do about it."""
-    mean, deviation = fresh.input_mean, fresh.input_deviation
-    if abs(mean) > 3 or deviation > 3:
-        return (
-            Place("setting", "data", f"inputs of mean {mean:.3g} and deviation {deviation:.3g}"),
-            f"the inputs are not normalised (mean {mean:.3g}, deviation {deviation:.3g})",
-            f"Normalise the inputs: subtract {mean:.3g} and divide by {deviation:.3g}, or better "
-            "each channel or feature by its own.",
-        )
-    facts, spread = fresh.targets, float(np.mean(fresh.output_deviation))
-    means = np.asarray(facts.mean or (0.0,), float)
+def _targets(fresh: FreshLosses) -> Cause:
+    means = np.asarray(fresh.targets.mean or (0.0,), float)
     centre = float(np.sqrt(np.mean(np.square(means))))
-    width = float(np.sqrt(np.mean(facts.variance))) if facts.variance else 1.0
-    if fresh.loss in NUMERIC and centre > width:
-        one = len(means) == 1
-        level = f"mean {means[0]:.3g}" if one else f"means of size {centre:.3g}"
-        how = (
-            f"subtract {means[0]:.3g} and divide by {width:.3g}"
-            if one
-            else "subtract each output's own mean and divide by its own deviation"
-        )
-        return (
-            Place("setting", "data", f"targets of {level} and deviation {width:.3g}"),
-            f"the targets are not standardised ({level}, deviation {width:.3g})",
-            f"Standardise the targets: {how}, and undo that when predicting; or start the last "
-            "bias at the mean.",
-        )
+    variance = fresh.targets.variance
+    width = float(np.sqrt(np.mean(variance))) if variance else 1.0
+    one = len(means) == 1
+    level = f"mean {means[0]:.3g}" if one else f"means of size {centre:.3g}"
+    how = (
+        f"subtract {means[0]:.3g} and divide by {width:.3g}"
+        if one
+        else "subtract each output's own mean and divide by its own deviation"
+    )
+    return (
+        Place("setting", "data", f"targets of {level} and deviation {width:.3g}"),
+        f"the targets are not standardised ({level}, deviation {width:.3g})",
+        f"Standardise the targets: {how}, and undo that when predicting; or start the last "
+        "bias at the mean.",
+    )
+
+
+def _outputs(fresh: FreshLosses) -> Cause:
+    spread = float(np.mean(fresh.output_deviation))
     return (
         Place("setting", "model.factory", f"outputs of deviation {spread:.3g}"),
         f"the outputs of a fresh model are too large (deviation {spread:.3g})",
@@ -284,7 +345,9 @@ def _single_output() -> Judgement:
     )
 
 
-def _figure(losses: Array, chance: float, checkpoint: float, limit: Limit) -> Bars:
+def _figure(
+    losses: Array, chance: float, checkpoint: float, best: float | None, limit: Limit
+) -> Bars:
     beyond = tuple(
         Guide(
             chance * (1 + guide.value),
@@ -294,6 +357,7 @@ def _figure(losses: Array, chance: float, checkpoint: float, limit: Limit) -> Ba
         for guide in limit.guides()
     )
     own = (Guide(checkpoint, "the checkpoint"),) if math.isfinite(checkpoint) else ()
+    constant = (Guide(best, "best constant"),) if best is not None and best < 0.9 * chance else ()
     return Bars(
         title="Loss before training",
         caption="Mean loss of a fresh model for each seed; the bracket spans its batches.",
@@ -302,5 +366,29 @@ def _figure(losses: Array, chance: float, checkpoint: float, limit: Limit) -> Ba
         values=tuple(losses.mean(axis=1)),
         low=tuple(losses.min(axis=1)),
         high=tuple(losses.max(axis=1)),
-        guides=(Guide(chance, "chance"), *own, *beyond),
+        guides=(Guide(chance, "chance"), *constant, *own, *beyond),
+    )
+
+
+def _tried(fresh: FreshLosses, losses: Array, limit: Limit) -> Bars:
+    now = losses.mean(axis=1) / fresh.neutral_loss
+    ratios = np.vstack([now, np.asarray(fresh.remedied, float)])
+    return Bars(
+        title="Loss before training with each remedy",
+        caption="The same fresh models, as they are and with one thing changed, as a multiple of "
+        "what knowing nothing costs; the bracket spans the seeds.",
+        label="times chance",
+        labels=("as they are", *(REMEDIES[name] for name in fresh.remedies)),
+        values=tuple(_typical(row)[0] for row in ratios),
+        low=tuple(ratios.min(axis=1)),
+        high=tuple(ratios.max(axis=1)),
+        marked=(True, *[False] * len(fresh.remedies)),
+        guides=(
+            Guide(1.0, "chance"),
+            *(
+                Guide(1 + g.value, f"{g.severity}: {1 + g.value:g}", g.severity)
+                for g in limit.guides()
+            ),
+        ),
+        log=bool((ratios > 0).all()),
     )

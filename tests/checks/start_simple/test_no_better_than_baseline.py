@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
 
-from auditor.checks.start_simple.no_better_than_baseline import PERFORMANCE, TARGETS, judge
+from auditor.checks.start_simple.no_better_than_baseline import (
+    PERFORMANCE,
+    SIMPLE,
+    TARGETS,
+    judge,
+)
+from auditor.core.request import Unavailable
 from auditor.core.statistics import paired_bootstrap
 from auditor.core.subject import TargetFacts
 from auditor.core.verdict import Verdict
+from auditor.observations.baselines import SimpleModel, SimpleModels
 from auditor.observations.performance import Performance
 from auditor.observations.targets import TargetsSeen
 
@@ -350,3 +357,157 @@ def test_an_answer_near_zero_is_shown_as_zero(judged) -> None:
     centred = TargetFacts("numbers", 200, mean=(-1e-9,), variance=(1.0,))
     found = judged(judge, seen(numbers(truth, 0.5 * truth), centred))
     assert "mean (0)" in found.summary
+
+
+def simple(
+    scores: np.ndarray,
+    entropies: np.ndarray | None = None,
+    name: str = "a linear model",
+    parameters: int = 65,
+) -> SimpleModel:
+    nothing = np.zeros(0) if entropies is None else entropies
+    return SimpleModel(
+        name, "built", parameters, (0.01, 0.1), (0.3, 0.2), (75, 50), 0.1, scores, nothing, scores
+    )
+
+
+def beside(performance: Performance, *models: SimpleModel, parameters: int = 5000) -> dict:
+    known = TWO if performance.metric == "accuracy" else STANDARD
+    answers = seen(performance, known)
+    return {**answers, SIMPLE: SimpleModels(models, parameters, 800, 200)}
+
+
+def shares(share: float, count: int = 400, turn: int = 0) -> np.ndarray:
+    """Return scores of which so many are right, others for another turn."""
+    return (np.roll(np.random.default_rng(5).permutation(count), turn) < share * count) * 1.0
+
+
+def costs(right: np.ndarray, sure: float = 0.1) -> np.ndarray:
+    return np.where(right > 0, sure, 1.5)
+
+
+def test_a_linear_model_that_is_ahead_warns_and_is_named(judged) -> None:
+    own, other = shares(0.7), shares(0.9, turn=7)
+    performance = classes(halves(400), own, costs(own))
+    found = judged(judge, beside(performance, simple(other, costs(other))))
+    assert found.verdict is Verdict.WARN
+    assert "A linear model of 65 parameters beats the model with its 5,000" in found.summary
+    assert "accuracy 0.9 against 0.7" in found.summary
+    assert [place.name for place in found.where] == ["linear model"]
+    assert "after 50 steps of Adam at 0.1" in found.advice[0]
+    assert found.figures[1].marked == (True, False, False)
+    gain = next(m for m in found.metrics if m.name.startswith("gain over a linear model"))
+    assert gain.value == pytest.approx(-0.2 / 0.5)
+
+
+def test_a_model_that_is_ahead_of_both_passes(judged) -> None:
+    own = shares(0.95)
+    rivals = (
+        simple(shares(0.8, turn=3)),
+        simple(shares(0.85, turn=9), name="a network with one hidden layer", parameters=900),
+    )
+    found = judged(judge, beside(classes(halves(400), own), *rivals))
+    assert found.verdict is Verdict.PASS
+    assert "It beats a linear model of 65 parameters (accuracy 0.8)" in found.summary
+    assert "It beats a network with one hidden layer of 900 parameters" in found.summary
+    assert not found.where
+    assert len(found.figures) == 4
+
+
+def test_neither_ahead_nor_behind_passes_and_says_what_would_settle_it(judged) -> None:
+    own, other = shares(0.94, 100), shares(0.96, 100, turn=7)
+    found = judged(judge, beside(classes(halves(100), own), simple(other)))
+    assert found.verdict is Verdict.PASS
+    assert "is not beyond doubt; about" in found.summary
+
+
+def test_ahead_in_accuracy_alone_is_not_ahead(judged) -> None:
+    own, other = shares(0.8), shares(0.95, turn=7)
+    worse = np.where(other > 0, 0.9, 2.0)
+    performance = classes(halves(400), own, costs(own))
+    found = judged(judge, beside(performance, simple(other, worse)))
+    assert found.verdict is Verdict.PASS
+    assert "It beats a linear model of 65 parameters (cross-entropy" in found.summary
+
+
+def test_a_model_trained_with_class_weights_is_not_held_against_plain_accuracy(judged) -> None:
+    performance = weighted((0.85, 0.85))
+    truth = (np.arange(1000) % 20 == 0).astype(int)
+    plain = simple((truth == 0) * 1.0, np.where(truth == 1, 2.0, 0.05))
+    answers = {**seen(performance, RARE), SIMPLE: SimpleModels((plain,), 5000, 800, 200)}
+    assert judged(judge, answers).verdict is Verdict.PASS
+
+
+def test_a_lead_too_small_to_notice_is_none(judged) -> None:
+    truth = np.random.default_rng(0).normal(size=2000)
+    performance = numbers(truth, 0.6 * truth)
+    for lead, verdict in ((0.04, Verdict.PASS), (0.07, Verdict.WARN)):
+        other = simple(np.asarray(performance.scores) - lead * truth**2)
+        found = judged(judge, beside(performance, other, parameters=100))
+        assert found.verdict is verdict, found.summary
+
+
+@pytest.mark.parametrize(
+    ("parameters", "left", "verdict"),
+    [
+        (700, 0.3, Verdict.WARN),
+        (600, 0.3, Verdict.PASS),  # not ten times the parameters
+        (5000, 0.03, Verdict.PASS),  # nothing left to be better at
+    ],
+)
+def test_many_times_the_parameters_for_no_gain_warns(judged, parameters, left, verdict) -> None:
+    truth = np.random.default_rng(0).normal(size=2000)
+    performance = numbers(truth, truth - np.sqrt(left) * truth)
+    other = simple(np.asarray(performance.scores) * 1.001)
+    found = judged(judge, beside(performance, other, parameters=parameters))
+    assert found.verdict is verdict, found.summary
+    if verdict is Verdict.WARN:
+        assert "does as well as the model with its 700" in found.summary
+        assert [place.name for place in found.where] == ["linear model"]
+
+
+def test_a_network_that_is_no_simpler_is_shown_and_not_judged(judged) -> None:
+    own, other = shares(0.7), shares(0.9, turn=7)
+    wide = simple(other, name="a network with one hidden layer", parameters=80)
+    found = judged(judge, beside(classes(halves(400), own), wide, parameters=60))
+    assert found.verdict is Verdict.PASS
+    assert "hidden layer" not in found.summary
+    assert "one hidden layer" in str(found.figures[2])
+    linear = simple(other, parameters=80)
+    found = judged(judge, beside(classes(halves(400), own), linear, parameters=60))
+    assert found.verdict is Verdict.WARN
+
+
+def test_the_constant_decides_where_that_is_worse(judged) -> None:
+    truth = halves(400)
+    found = judged(judge, beside(classes(truth, truth == 0), simple(shares(0.9))))
+    assert found.verdict is Verdict.FAIL
+    assert "beats the model with its 5,000" in found.summary
+    assert [place.name for place in found.where] == ["linear model"]
+
+
+def test_scores_that_can_not_be_paired_are_left_out(judged) -> None:
+    performance = classes(halves(400), shares(0.7))
+    for other in (shares(0.9, 399), np.full(400, np.nan)):
+        found = judged(judge, beside(performance, simple(other)))
+        assert found.verdict is Verdict.PASS
+        assert "linear" not in found.summary
+
+
+def test_says_why_no_simpler_model_was_tried(judged) -> None:
+    answers = seen(classes(halves(200), np.arange(200) % 20 > 0), TWO)
+    answers[SIMPLE] = Unavailable("no training data is given")
+    found = judged(judge, answers)
+    assert found.verdict is Verdict.PASS
+    assert found.summary.endswith("Simpler models were not tried: no training data is given.")
+
+
+def test_equal_models_are_not_told_apart_by_chance(judged) -> None:
+    rng = np.random.default_rng(1)
+    warned = 0
+    for seed in range(60):
+        own, other = (rng.random((2, 200)) < 0.8).astype(float)
+        performance = classes(halves(200), own, costs(own))
+        answers = beside(performance, simple(other, costs(other)))
+        warned += judged(judge, answers, seed=seed).verdict is Verdict.WARN
+    assert warned <= 1

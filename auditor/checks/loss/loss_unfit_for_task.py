@@ -1,0 +1,331 @@
+"""A loss that does not fit the outputs or the targets.
+
+What it does
+------------
+Reads off the numbers what the task is and what the outputs are, whatever the loss and the layers
+are called, and looks for contradictions between the three. Where it finds one it tries the cure.
+
+Why it matters
+--------------
+Nothing crashes when probabilities go into a loss that wants logits, when a softmax stands over one
+unit, or when a column is set against a row: the loss goes down a little and stays there. These are
+among the most frequent bugs of networks that "don't learn".
+
+How it is measured
+------------------
+Targets are classes where they are whole numbers beside one output for each; exclusive classes where
+every row holds exactly one 1; several labels where some rows hold more. Outputs are probabilities
+where all rows lie within 0 to 1 and sum to one, and log-probabilities where their exponentials do.
+
+What bounds hold the outputs is tried on copies, of the checkpoint and of a fresh model, whose every
+weight tensor is multiplied by ±3, ±30 or ±300: an activation at the end piles their outputs up at
+its bounds, and none goes beyond. The loss of 2k examples is divided by that of its halves: 1 for a
+mean, 2 for a sum. Where outputs and targets have shapes that broadcast, the targets are handed
+round among the examples: a loss that stays what it is sets every output against every target. A
+loss of your own is recognised as one of torch's where it has its value on every batch. For the
+cure, two fresh models from one seed are trained on the same batches, by the loss as it is and by
+the cured one.
+
+When it misleads
+----------------
+Some choices found here are made on purpose: a sum instead of a mean, binary cross-entropy over
+exclusive classes (Beyer et al. 2020 and Wightman et al. 2021 gain from it), squared error over
+classes (Hui & Belkin 2021). They are warned of, never failed. Whether whole numbers are classes,
+grades or counts can't be known for certain. A loss of your own that is like none of torch's is
+asked only for its reduction and its pairing.
+
+What to do
+----------
+Give each loss what it wants: logits to `cross_entropy` and `binary_cross_entropy_with_logits`,
+log-probabilities to `nll_loss`, probabilities to `binary_cross_entropy`, a linear last layer to a
+regression, one shape to outputs and targets.
+
+Source
+------
+PyTorch documentation of the losses; Humbatova et al. 2020, "Taxonomy of Real Faults in Deep
+Learning Systems" (wrong loss, missing or redundant softmax); Islam et al. 2019, "A Comprehensive
+Study on Deep Learning Bug Characteristics"; Karpathy 2018, "most common neural net mistakes" (4:
+softmaxed outputs to a loss that expects raw logits).
+"""
+
+import math
+
+import numpy as np
+
+from auditor.core.check import Limits, Seen, check
+from auditor.core.figure import Figure, Histogram, Lines, Series, Table
+from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.statistics import clopper_pearson, paired_bootstrap
+from auditor.core.text import counted
+from auditor.core.values import Array
+from auditor.core.verdict import Verdict
+from auditor.observations.loss_batch import growth
+from auditor.observations.loss_cure import LossCure, LossCureFrom
+from auditor.observations.loss_fit import CONFIDENCE, Misfit, Rows, rows_of
+from auditor.observations.loss_misfits import misfits
+from auditor.observations.loss_probe import LossProbe, LossProbeOver
+from auditor.observations.predictions import Predictions, PredictionsOver
+
+PROBE = LossProbeOver()
+PREDICTIONS = PredictionsOver()
+CURE = LossCureFrom()
+
+BINS = 40
+
+
+@check(
+    title="The loss fits the task",
+    failure_title="The loss does not fit the task",
+    needs=(PROBE,),
+    wants=(PREDICTIONS, CURE),
+    limits={
+        "ignored": Limit(
+            warn=0.9,
+            fail=0.95,
+            source="masked language models leave out 85 % of their targets on purpose (Devlin et "
+            "al. 2019); at 95 % twenty epochs teach what one could",
+        ),
+    },
+)
+def judge(seen: Seen, limits: Limits) -> Judgement:
+    """Judge whether loss, outputs and targets fit together."""
+    probe, predictions, cure = seen[PROBE], seen.get(PREDICTIONS), seen.get(CURE)
+    rows = _rows(probe, predictions)
+    hidden, share = _ignored(probe, predictions, limits["ignored"])
+    found = sorted((*misfits(probe, rows), *hidden), key=lambda one: not one.severe)
+    read = len(rows.outputs) > 1 and bool(np.isfinite(rows.outputs).any())
+    rate, _, _ = growth(probe)
+    if not found and not read and not math.isfinite(rate):
+        return Judgement(Verdict.NOT_APPLICABLE, _unread(probe, rows))
+    metrics = [Metric("loss of 2k examples over that of k", 2**rate)] if rate == rate else []
+    if share is not None:
+        metrics.append(share)
+    figures = _figures(probe, rows)
+    if not found:
+        verdict, summary = _fits(probe, rows, read)
+        return Judgement(verdict, summary, metrics=tuple(metrics), figures=figures)
+    said = [one.evidence for one in found]
+    if cure is not None and any(one.kind == cure.kind for one in found):
+        told, scores = _cure(cure, seen.rng)
+        said.append(told)
+        metrics += scores
+        figures = (*_race(cure), *figures)
+    elif seen.missing(CURE) and any(one.cure for one in found) and cure is None:
+        said.append("What the cure would do was not tried.")
+    return Judgement(
+        Verdict.FAIL if found[0].severe else Verdict.WARN,
+        " ".join(said),
+        metrics=tuple(metrics),
+        where=tuple(Place("setting", one.place, one.note) for one in found),
+        advice=tuple(dict.fromkeys(one.advice for one in found)),
+        figures=figures,
+    )
+
+
+def _unread(probe: LossProbe, rows: Rows) -> str:
+    """Return why nothing can be said."""
+    if len(rows.outputs) > 1:
+        return "None of the model's outputs is a finite number, so they fit no loss."
+    if not len(probe.whole):
+        return (
+            "Outputs and targets can't be set side by side, and batches of one example do not show "
+            "how the loss averages."
+        )
+    return (
+        "Outputs and targets can't be set side by side, and the loss is not a finite number, or "
+        "is 0, on some batch."
+    )
+
+
+def _rows(probe: LossProbe, predictions: Predictions | None) -> Rows:
+    """Return the rows of the whole validation split where they are read as the probe's are."""
+    if predictions is not None and np.ndim(probe.outputs) == 2:
+        alike = predictions.outputs.shape[1:] == probe.outputs.shape[1:]
+        if alike and (predictions.kind == "classes") == probe.classes and predictions.rows:
+            return rows_of(probe, predictions.outputs, predictions.targets)
+    return rows_of(probe)
+
+
+def _ignored(
+    probe: LossProbe, predictions: Predictions | None, limit: Limit
+) -> tuple[list[Misfit], Metric | None]:
+    """Return what is wrong with the targets that the loss leaves out, and their share."""
+    whole = predictions is not None and predictions.kind == "classes"
+    ignored = predictions.ignored if predictions is not None and whole else probe.ignored
+    counted_in = predictions.rows_seen if predictions is not None and whole else probe.counted
+    total = ignored + counted_in
+    if not probe.classes or not ignored:
+        return [], None
+    share = ignored / total
+    low, high = clopper_pearson(ignored, total, CONFIDENCE)
+    verdict = limit.verdict(share, low, high)
+    metric = Metric("targets left out", share, "", *clopper_pearson(ignored, total), limit)
+    label = probe.ignored_label
+    found = []
+    certain = limit.warn is None or low > limit.warn
+    if verdict is not Verdict.PASS and certain:
+        found.append(
+            Misfit(
+                "ignored",
+                verdict is Verdict.FAIL,
+                f"The loss leaves out {ignored:,} of {total:,} targets ({share:.1%}): those with "
+                f"the label {label}.",
+                f"Look why so many targets are {label} (`ignore_index`): padding that could be cut "
+                "by grouping examples of like length, a mask that is inverted, or a class that "
+                "has the ignored index.",
+                "loss",
+                f"ignore_index={label} hides {share:.0%}",
+            )
+        )
+    alone = predictions is not None and whole and total == predictions.examples
+    if alone and ignored and probe.width and 0 <= label < probe.width:
+        found.append(
+            Misfit(
+                "ignored class",
+                False,
+                f"Class {label} is left out of the loss (`ignore_index={label}`), though the model "
+                f"has an output for it and {ignored:,} of {total:,} examples ({share:.1%}) are of "
+                "that class: it is never learnt.",
+                f"Set `ignore_index` to a label that no class has (torch's own is -100), or drop "
+                f"class {label} from the data and from the outputs.",
+                "loss",
+                f"ignore_index={label} is a class",
+            )
+        )
+    return found, metric
+
+
+def _fits(probe: LossProbe, rows: Rows, read: bool) -> tuple[Verdict, str]:
+    """Return what was looked at where nothing was found."""
+    names = [name for name in probe.acts_like if name]
+    rate, _, _ = growth(probe)
+    reduction = "the mean over its batch" if abs(rate) < 0.1 else "no plain sum over its batch"
+    loss = f"The loss, `{probe.loss}`,"
+    if not math.isfinite(rate):
+        reduction = "given one example at a time, so how it averages is not known"
+    if not read or not names:
+        why = "is like none of torch's" if read else "has outputs or targets that can't be read"
+        return (
+            Verdict.PASS,
+            f"{loss} {why}, so only its reduction and its pairing were looked at: it is "
+            f"{reduction}, and does not mix up its examples.",
+        )
+    labels = np.unique(rows.targets) if probe.classes else np.zeros(0)
+    width = rows.width
+    if 1 < width <= 1000 and len(rows.targets) >= 10 * width:
+        late = np.array_equal(labels, np.arange(1, width))
+        if late and not probe.ignored:
+            return (
+                Verdict.INFO,
+                f"{loss} fits what was looked at. The labels go from 1 to {width - 1} and "
+                f"class 0 never occurs among {len(rows.targets):,} targets: if they count from 1, "
+                "subtract 1 and give the model one output fewer.",
+            )
+    own = "" if names == [probe.loss] else f" acts as `{'` and `'.join(dict.fromkeys(names))}` and"
+    return (
+        Verdict.PASS,
+        f"{loss}{own} fits the outputs and targets of {counted(len(rows.outputs), 'row')}: "
+        f"{rows.task.words}. It is {reduction}.",
+    )
+
+
+def _cure(cure: LossCure, rng: np.random.Generator) -> tuple[str, list[Metric]]:
+    """Return what the cure does, in words and as metrics."""
+    at_checkpoint = (
+        f"The checkpoint's loss on {cure.split} data is {cure.checkpoint_as_is:.4g} as it is and "
+        f"{cure.checkpoint_cured:.4g} cured."
+    )
+    metrics = [
+        Metric("checkpoint's loss as it is", cure.checkpoint_as_is),
+        Metric("checkpoint's loss, cured", cure.checkpoint_cured),
+    ]
+    before, after = np.asarray(cure.scores_as_is), np.asarray(cure.scores_cured)
+    if not len(before) or len(before) != len(after):
+        why = cure.no_race[:1].upper() + cure.no_race[1:]
+        return at_checkpoint + (f" {why}." if why else ""), metrics
+    gain = float(after.mean() - before.mean())
+    low, high = paired_bootstrap(after, before, rng)
+    name = "error" if "error" in cure.metric else cure.metric
+    better = high < 0 if name == "error" else low > 0
+    worse = low > 0 if name == "error" else high < 0
+    outcome = "is better" if better else "is worse" if worse else "makes no certain difference"
+    metrics += [
+        Metric(f"{name} as it is, copy", float(before.mean())),
+        Metric(f"{name} cured, copy", float(after.mean())),
+        Metric(f"change in {name} by the cure", gain, "", low, high),
+    ]
+    steps = f"{len(cure.cured):,} steps of {cure.optimizer}"
+    return (
+        f"Tried on two fresh copies from one seed, {steps}: {name} {before.mean():.3g} as it is, "
+        f"{after.mean():.3g} cured, a change of {gain:+.3g} (95 % interval {low:+.3g} to "
+        f"{high:+.3g}); the cure {outcome} there. {at_checkpoint}",
+        metrics,
+    )
+
+
+def _race(cure: LossCure) -> tuple[Figure, ...]:
+    curves = [("as it is", cure.as_is), ("cured", cure.cured)]
+    finite = [(name, np.asarray(curve, float)) for name, curve in curves]
+    if any(not len(curve) or not np.isfinite(curve).all() for _, curve in finite):
+        return ()
+    return (
+        Lines(
+            title="The loss against its cure",
+            caption="Two fresh copies from one seed on the same batches; both curves show the "
+            "cured loss, by which alone they can be compared.",
+            x_label="step",
+            y_label="cured loss",
+            series=tuple(
+                Series(name, tuple(map(float, range(len(curve)))), tuple(curve.tolist()))
+                for name, curve in finite
+            ),
+        ),
+    )
+
+
+def _figures(probe: LossProbe, rows: Rows) -> tuple[Figure, ...]:
+    """Return a table of what was measured, and how rows sum or outputs spread."""
+    values = rows.outputs[np.isfinite(rows.outputs)] if rows.outputs.size else np.zeros(0)
+    if not values.size:
+        return ()
+    rate, low, high = growth(probe)
+    facts: list[tuple[str, str]] = [
+        ("task, by the targets", f"{rows.task.truth} ({rows.task.sure})"),
+        ("outputs, by their numbers", rows.form),
+        ("least to largest output", f"{values.min():.4g} to {values.max():.4g}"),
+        ("bounds, weights blown up", rows.reach.words if rows.reach.proven else "none"),
+        ("outputs that are 0", f"{(values == 0).mean():.1%}"),
+        ("loss acts as", ", ".join(name or "its own" for name in probe.acts_like)),
+    ]
+    if math.isfinite(rate):
+        interval = f" ({2**low:.3g} to {2**high:.3g})" if math.isfinite(low) else ""
+        facts.append(("loss of 2k over loss of k", f"{2**rate:.3g}{interval}"))
+    table = Table(
+        title="What was measured",
+        caption=f"Of {len(rows.outputs):,} rows of {rows.width:,} outputs.",
+        columns=("quantity", "measured"),
+        rows=tuple(facts),
+    )
+    return (table, _histogram(rows, values))
+
+
+def _histogram(rows: Rows, values: Array) -> Histogram:
+    if rows.form == "probabilities":
+        values = rows.outputs[np.isfinite(rows.outputs).all(axis=1)].sum(axis=1)
+        title, label = "Sum of each row", "sum of a row's outputs"
+        caption = "All rows sum to one: the outputs are probabilities."
+        span = (0.9, 1.1)
+    else:
+        title, label = "Outputs", "output"
+        caption = "Outputs as the loss gets them. Logits spread to both sides of zero."
+        if not _takes_logits(rows):
+            caption = "Outputs as the loss gets them."
+        low, high = float(values.min()), float(values.max())
+        span = (low, high) if high > low else (low - 0.5, high + 0.5)
+    counts, edges = np.histogram(values, BINS, span)
+    return Histogram(title, caption, label, tuple(edges.tolist()), tuple(map(float, counts)))
+
+
+def _takes_logits(rows: Rows) -> bool:
+    """Tell whether the outputs stand for classes or labels."""
+    return rows.task.truth in ("classes", "exclusive", "labels", "binary")

@@ -1,0 +1,293 @@
+"""Trying a loss on a few batches: whole and in halves, with its targets handed round."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from auditor.core.errors import InputError
+from auditor.core.request import Split, Unavailable
+from auditor.core.values import Array
+from auditor.experiments.lab import affordable, in_parts, private_copy
+from auditor.intake.batches import Batch, described
+from auditor.intake.losses import (
+    LABEL_LOSSES,
+    NUMBER_LOSSES,
+    Loss,
+    main_output,
+    matched,
+    stands_for,
+)
+from auditor.intake.seeding import derived_seed, seeded
+from auditor.intake.subject import Subject
+from auditor.observations.loss_probe import DRAWS, PASSES, LossProbe, LossProbeOver
+
+MOST_EXAMPLES = 64
+"""Examples of a batch that are looked at; an even number, so that halves are equal."""
+
+MOST_VALUES = 1_000_000
+"""Values of output kept, and of the outputs of blown-up copies."""
+
+FACTORS = (3.0, 30.0, 300.0)
+"""What the weights of a copy are multiplied by: the largest drives the activation behind one layer
+to its bounds, and with the least forty layers without normalisation do not overflow."""
+
+AGREES = 1e-4
+"""Relative difference up to which two losses are one, in single precision."""
+
+Reading = tuple[torch.Tensor, torch.Tensor, bool]
+
+
+def loss_probe(request: LossProbeOver, subject: Subject) -> LossProbe | Unavailable:
+    """Return outputs, targets, and how the loss treats them."""
+    split: Split = "train" if request.split == "train" else "val"
+    return in_parts(subject, lambda: probed(subject, split, request.batches))
+
+
+@torch.no_grad()
+def probed(subject: Subject, split: Split, most: int) -> LossProbe:
+    """Probe the loss on the first batches of a split."""
+    assert subject.loss is not None
+    loss = subject.loss
+    model = private_copy(subject)
+    model.eval()
+    kept: list[_Kept | None] = []
+    names = _names(loss)
+    alike = [set() if name else set(CANDIDATES) for name in names]
+    whole: list[float] = []
+    halves: list[list[float]] = []
+    blind: list[bool | None] = []
+    shapes, broadcasts = ("", ""), False
+    runs = PASSES * most + 2 * DRAWS
+    examples = max(2, affordable(subject, MOST_EXAMPLES, 1, runs, training=False))
+    batches = [_even(batch, examples) for batch in subject.batches(split, most)]
+    with seeded(derived_seed(subject.seed, "loss probe")):
+        for batch in batches:
+            outputs = model(*batch.args, **batch.kwargs)
+            main = main_output(outputs)
+            values = loss.values(outputs, batch.target)
+            reading = read(loss, main, batch.target)
+            alike = [
+                {name for name in left if _agrees(name, main, batch.target, term, reading)}
+                for left, term in zip(alike, values.values(), strict=True)
+            ]
+            kept.append(None if reading is None else _cut(reading, loss.ignored, len(batches)))
+            if batch.size > 1:
+                whole.append(float(torch.stack(list(values.values())).sum()))
+                halves.append([_loss(subject, model, half) for half in _halved(batch)])
+            shapes = described(main), described(batch.target)
+            if _broadcasts(main, batch.target):
+                broadcasts = True
+                blind.append(_blind(loss, outputs, batch))
+        few = batches[0].take(examples // 2 if batches[0].size > 2 else 2)
+        bases = [model] if subject.factory is None else [model, subject.fresh(subject.seed)]
+        shaken = []
+        for number, factor, outputs in _shaken(subject, bases, few):
+            if broadcasts and len(blind) < len(batches) + 2:
+                blind.append(_blind(loss, outputs, few))
+            reading = read(loss, main_output(outputs), few.target)
+            if reading is not None:
+                rows = _cut(reading, None, 2 * DRAWS).outputs
+                shaken.append((rows, np.full(len(rows), factor), np.full(len(rows), number)))
+    told = [one for one in kept if one is not None]
+    if len({(one.outputs.shape[1], one.classes) for one in told}) != 1 or len(told) < len(kept):
+        told, shaken = [], []
+    return LossProbe(
+        outputs=_stacked([one.outputs for one in told]),
+        targets=_stacked([one.targets for one in told]),
+        classes=bool(told) and told[0].classes,
+        counted=sum(one.counted for one in told),
+        ignored=sum(one.ignored for one in told),
+        ignored_label=loss.ignored,
+        shaken=_stacked([rows for rows, _, _ in shaken]),
+        shaken_by=_stacked([factor for _, factor, _ in shaken]),
+        shaken_draw=_stacked([number for _, _, number in shaken]),
+        acts_like=tuple(
+            name or next((n for n in CANDIDATES if n in left), "")
+            for name, left in zip(names, alike, strict=True)
+        ),
+        whole=np.asarray(whole, float),
+        halves=np.asarray(halves, float).reshape(-1, 2),
+        unpaired=not loss.known and True in blind and False not in blind,
+        broadcasts=broadcasts,
+        output_shape=shapes[0],
+        target_shape=shapes[1],
+        width=subject.facts.outputs,
+        loss=loss.shown,
+        factory=subject.facts.factory,
+        split=split,
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Rows of one batch whose targets count, how many there were, and how many do not."""
+
+    outputs: Array
+    targets: Array
+    classes: bool
+    counted: int
+    ignored: int
+
+
+def _cut(reading: Reading, ignored_label: int | None, batches: int) -> _Kept:
+    """Return rows of a batch, evenly spread, that are no more than its share of what is kept."""
+    outputs, targets, classes = reading
+    ignored, seen = 0, len(outputs)
+    if classes and ignored_label is not None:
+        counted = targets != ignored_label
+        ignored = int((~counted).sum())
+        outputs, targets = outputs[counted], targets[counted]
+    most = max(1, MOST_VALUES // max(1, batches * outputs.shape[1]))
+    if len(outputs) > most:
+        place = torch.linspace(0, len(outputs) - 1, most, device=outputs.device).round().long()
+        outputs, targets = outputs[place], targets[place]
+    return _Kept(
+        outputs.detach().double().cpu().numpy(),
+        targets.double().cpu().numpy(),
+        classes,
+        seen - ignored,
+        ignored,
+    )
+
+
+_NONE = np.zeros(0)
+
+CANDIDATES = (
+    "cross_entropy",
+    "nll_loss",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+)
+"""What a loss of the user's own is compared with; the first that agrees is taken."""
+
+
+def _names(loss: Loss) -> list[str]:
+    """Return, for each term, the name of torch's loss that it is, or an empty one."""
+    if len(loss.terms) == 1:
+        return [loss.known or stands_for(next(iter(loss.terms.values())))]
+    return [
+        term.known or stands_for(next(iter(term.terms.values()))) if isinstance(term, Loss) else ""
+        for term in loss.terms.values()
+    ]
+
+
+def _agrees(
+    name: str, main: Any, target: Any, value: torch.Tensor, reading: Reading | None
+) -> bool:
+    """Tell whether a term's value is that of a known loss, by mean or by sum."""
+    if reading is None:
+        return False
+    if name == "binary_cross_entropy" and not ((main >= 0) & (main <= 1)).all():
+        return False
+    for reduction in ("mean", "sum"):
+        try:
+            other = getattr(functional, name)(*matched(main, target, name), reduction=reduction)
+        except Exception:  # noqa: BLE001 - a loss that can't take them is not this one
+            return False
+        if torch.isclose(value.double(), other.double(), rtol=AGREES, atol=1e-7):
+            return True
+    return False
+
+
+def read(loss: Loss, outputs: Any, target: Any) -> Reading | None:
+    """Return outputs and targets in rows, and whether the targets are class indices."""
+    if not isinstance(outputs, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return None
+    if outputs.is_complex() or not outputs.is_floating_point() or not outputs.ndim:
+        return None
+    numeric = (*LABEL_LOSSES, *NUMBER_LOSSES)
+    if not target.is_floating_point() and loss.known not in numeric:
+        scores, labels = matched(outputs, target, "cross_entropy")
+        if scores.ndim == labels.ndim + 1 and scores.ndim > 1:
+            rows = scores.movedim(1, -1).reshape(-1, scores.shape[1])
+            return (rows, labels.reshape(-1), True) if len(rows) == labels.numel() else None
+    if target.is_complex():
+        return None
+    try:
+        outputs, target = matched(outputs, target, "mse_loss")
+    except InputError:
+        return None
+    if loss.known == "cross_entropy" and outputs.ndim > 2:
+        outputs, target = outputs.movedim(1, -1), target.movedim(1, -1)
+        return outputs.reshape(-1, outputs.shape[-1]), target.reshape(-1, target.shape[-1]), False
+    return outputs.reshape(len(outputs), -1), target.reshape(len(target), -1), False
+
+
+def _even(batch: Batch, examples: int) -> Batch:
+    size = min(batch.size, examples)
+    return batch.take(size - size % 2 if size > 1 else 1)
+
+
+def _halved(batch: Batch) -> tuple[Batch, Batch]:
+    half = batch.size // 2
+    return batch.rows(torch.arange(half)), batch.rows(torch.arange(half, 2 * half))
+
+
+def _loss(subject: Subject, model: nn.Module, batch: Batch) -> float:
+    assert subject.loss is not None
+    return float(subject.loss(model(*batch.args, **batch.kwargs), batch.target))
+
+
+def _broadcasts(outputs: Any, target: Any) -> bool:
+    """Tell whether an elementwise loss would set each output against each target."""
+    if not isinstance(outputs, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return False
+    if outputs.numel() != target.numel() or outputs.numel() < 2:
+        return False
+    try:
+        shape = torch.broadcast_shapes(outputs.shape, target.shape)
+    except RuntimeError:
+        return False
+    return bool(torch.Size(shape).numel() > outputs.numel())
+
+
+def _blind(loss: Loss, outputs: Any, batch: Batch) -> bool | None:
+    """Tell whether the loss stays what it is as targets go to other examples.
+
+    None where this shows nothing: the outputs or the targets are all alike, or not finite.
+    """
+    main = main_output(outputs)
+    if not main.isfinite().all() or bool((main == main.flatten()[0]).all()):
+        return None
+    value, told = float(loss(outputs, batch.target)), None
+    for shift in (1, 2, batch.size // 2):
+        turned = batch.rows(torch.arange(batch.size).roll(shift)).target
+        if bool((turned == batch.target).all()):
+            continue
+        told = True
+        if abs(float(loss(outputs, turned)) - value) > max(1e-5 * abs(value), 1e-12):
+            return False
+    return told
+
+
+def _shaken(
+    subject: Subject, bases: list[nn.Module], batch: Batch
+) -> Iterator[tuple[int, float, Any]]:
+    """Yield number, factor and outputs of models with each tensor blown up, by its own sign."""
+    signs = torch.Generator().manual_seed(derived_seed(subject.seed, "signs"))
+    for base, model in enumerate(bases):
+        model.eval()
+        parameters = [p for p in model.parameters() if p.is_floating_point()]
+        kept = [p.detach().clone() for p in parameters]
+        for number in range(DRAWS if parameters else 0):
+            factor = FACTORS[number % len(FACTORS)]
+            for parameter, was in zip(parameters, kept, strict=True):
+                sign = 1.0 if torch.rand((), generator=signs) < 0.5 else -1.0
+                parameter.copy_(was * (sign * factor))
+            try:
+                yield base * DRAWS + number, factor, model(*batch.args, **batch.kwargs)
+            except Exception:  # noqa: BLE001 - a model may refuse what such weights compute
+                continue
+
+
+def _stacked(tables: list[Any]) -> Any:
+    return np.concatenate(tables) if tables else _NONE

@@ -1,0 +1,95 @@
+"""What a model is for, as its loss, an output and a target show."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from auditor.core.errors import InputError
+from auditor.core.spec import Task
+from auditor.intake.batches import changed, tensors_in
+from auditor.intake.losses import LABEL_LOSSES, NUMBER_LOSSES, Loss, main_output, matched
+
+CERTAIN = 5.0
+"""Logits of answers that are certain, in nats: a probability of 0.993."""
+
+
+ALIKE = 1e-3
+"""Share of a loss that rounding stays below."""
+
+
+def inferred_task(loss: Loss, outputs: Any, target: Any) -> Task:
+    """Return the task that the loss, an output and a target show.
+
+    A loss of torch's tells by its name. One of the user's own is asked: shapes alone can't tell
+    logits from embeddings, or predicted numbers from logits. It judges classes where the right
+    ones cost otherwise than others, labels where certain logits of the right sign cost least, and
+    numbers where the targets cost less than anything above and below them, or, for a loss whose
+    sign is wrong, more.
+    """
+    main = main_output(outputs)
+    if not isinstance(main, torch.Tensor) or not isinstance(target, torch.Tensor):
+        return "custom"
+    if loss.known in LABEL_LOSSES:
+        return "binary" if main.ndim == 1 or main.shape[1:].numel() == 1 else "multilabel"
+    if loss.known in NUMBER_LOSSES:
+        return "regression"
+    whole = not target.is_floating_point()
+    if whole and main.ndim == target.ndim + 1:
+        if not loss.known and not _judges_classes(loss, outputs, main, target):
+            return "custom"
+        if main.ndim == 2:
+            return "multiclass"
+        return "segmentation" if main.ndim >= 4 else "language_model"
+    if not loss.known and not whole and main.shape == target.shape:
+        return _of_numbers(loss, outputs, main, target)
+    return "custom"
+
+
+def _judges_classes(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tensor) -> bool:
+    """Tell whether the right classes cost otherwise than those that follow them."""
+    scores, labels = matched(main, target, "cross_entropy")
+    if scores.ndim != labels.ndim + 1:
+        return False
+
+    def certain(shift: int) -> torch.Tensor:
+        classes = scores.shape[1]
+        sure = CERTAIN * functional.one_hot((labels + shift) % classes, classes).to(main.dtype)
+        return sure.movedim(-1, 1) if scores is main else sure
+
+    right, wrong = (_cost(loss, outputs, main, certain(shift), target) for shift in (0, 1))
+    if right is None or wrong is None:
+        return True
+    return abs(right - wrong) > ALIKE * max(abs(right), abs(wrong))
+
+
+def _of_numbers(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tensor) -> Task:
+    """Return the task of a loss that sets outputs and targets of one shape side by side."""
+    wanted = target.to(main.dtype)
+    least = _cost(loss, outputs, main, wanted, target)
+    if least is None:
+        return "regression"
+    if bool(((wanted == 0) | (wanted == 1)).all()):
+        sure = CERTAIN * (2 * wanted - 1)
+        right, wrong = (_cost(loss, outputs, main, s, target) for s in (sure, -sure))
+        if right is not None and wrong is not None and right < min(least, wrong):
+            return "binary" if main.ndim == 1 or main.shape[1:].numel() == 1 else "multilabel"
+    spread = float(wanted.float().std()) if wanted.numel() > 1 else 0.0
+    step = spread if spread > 0 else 1.0
+    beside = [_cost(loss, outputs, main, wanted + way, target) for way in (step, -step)]
+    known = [cost for cost in beside if cost is not None]
+    extreme = all(least < cost for cost in known) or all(least > cost for cost in known)
+    return "regression" if extreme else "custom"
+
+
+def _cost(
+    loss: Loss, outputs: Any, main: torch.Tensor, other: torch.Tensor, target: Any
+) -> float | None:
+    """Return the loss with `other` in the place of the main output, None where it takes none."""
+    put = changed(outputs, lambda tensor: other if tensor is main else tensor)
+    if not any(tensor is other for tensor in tensors_in(put)):
+        return None
+    try:
+        return float(loss(put, target))
+    except InputError:
+        return None

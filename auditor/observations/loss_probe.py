@@ -1,0 +1,79 @@
+"""What a loss does with the model's outputs, tried on a few batches."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from auditor.core.request import Capability, Cost, Depth, Request, Split
+from auditor.core.values import Array
+
+DRAWS = 6
+"""Copies with their weights blown up, to see how far the outputs can go: so many of the checkpoint,
+and as many of a fresh model, since a dead checkpoint's outputs do not move."""
+
+PASSES = 3
+"""Forward passes of a batch: whole, and in two halves."""
+
+
+@dataclass(frozen=True)
+class LossProbe:
+    """Outputs and targets as they stand in the batch, and how the loss treats them.
+
+    `outputs` is [rows, width]; `targets` [rows] where they are `classes` by their index, which
+    takes whole numbers with one dimension fewer than the outputs, else [rows, width]. Both are
+    empty where they can't be read side by side. `ignored` of the targets are left out by the
+    label `ignored_label`, `counted` are not; where these are many, not all rows are kept.
+
+    `shaken` [rows, width] is what copies, of the checkpoint and of a fresh model, put out whose
+    every parameter tensor was multiplied by ±3, ±30 or ±300 (`shaken_by` [rows]; `shaken_draw`
+    [rows] numbers the copy): an activation at the end holds even those within its bounds.
+
+    `acts_like` names, for each term of the loss, the function of `torch.nn.functional` that it
+    agrees with on every batch, up to mean or sum; it is empty for a term that is like none.
+    `whole` [batches] is the loss of 2k examples, `halves` [batches, 2] that of k and k.
+    `unpaired` tells that outputs and targets have shapes which broadcast to every pair of both,
+    and that the loss does not change when the targets are handed round among the examples.
+    `broadcasts` tells the first half alone.
+    """
+
+    outputs: Array
+    targets: Array
+    classes: bool
+    counted: int
+    ignored: int
+    ignored_label: int
+    shaken: Array
+    shaken_by: Array
+    shaken_draw: Array
+    acts_like: tuple[str, ...]
+    whole: Array
+    halves: Array
+    unpaired: bool
+    broadcasts: bool
+    output_shape: str
+    target_shape: str
+    width: int | None
+    loss: str
+    factory: str
+    split: str
+
+
+@dataclass(frozen=True)
+class LossProbeOver(Request[LossProbe]):
+    """Asks how the loss treats the outputs of the model on a few batches."""
+
+    batches: int = 4
+    split: str = "train_or_val"
+
+    answer: ClassVar = LossProbe
+    depth: ClassVar = Depth.FORWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model", "loss"})
+    at_most: ClassVar = True
+
+    def needed(self) -> frozenset[Capability]:
+        """Return what the subject must have, the split included."""
+        return self.requires | {"train" if self.split == "train" else "val"}
+
+    def cost(self, batches: dict[Split, int]) -> Cost:
+        """Return the passes of each batch, and one of each copy with its weights blown up."""
+        known = batches.get("train" if self.split == "train" else "val", 0)
+        return Cost(forwards=PASSES * min(self.batches, known) + 2 * DRAWS)

@@ -1,0 +1,133 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from auditor.experiments.loss_probe import loss_probe, probed
+from auditor.intake.losses import main_output, matched
+from auditor.observations.loss_probe import LossProbe, LossProbeOver
+from tests.awkward import TABLE, Awkward, mlp, numbers, subject_of, vectors
+
+REQUEST = LossProbeOver(split="train")
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+@pytest.mark.parametrize("factory", [True, False], ids=["factory", "copy"])
+def test_losses_and_rows_are_those_of_plain_passes(case: Awkward, factory: bool) -> None:
+    seen = loss_probe(REQUEST, case.subject(factory=factory))
+    model = case.model().eval()
+    loss = case.loss if callable(case.loss) else getattr(functional, case.loss)
+    whole = []
+    with torch.no_grad():
+        for number, (inputs, target) in enumerate(case.batches()):
+            if number == 3 or case.name in ("time-first", "scalar-output"):
+                continue
+            outputs = model(**inputs) if isinstance(inputs, dict) else model(inputs)
+            main = main_output(outputs)
+            if isinstance(case.loss, str):
+                main, target = matched(main, target, case.loss)
+                whole.append(float(loss(main, target)))
+            elif isinstance(case.loss, nn.Module):
+                whole.append(float(loss(main, target.to(main.dtype).reshape(main.shape))))
+            else:
+                whole.append(float(loss(outputs, target)))
+    rough = 3e-2 if case.name == "bfloat16" else 1e-4
+    np.testing.assert_allclose(seen.whole[: len(whole)], whole, rtol=rough)
+    if case.name != "scalar-output":
+        assert len(seen.outputs) == len(seen.targets) == seen.counted
+        if case.name != "no-parameters":
+            assert seen.outputs.shape[1] == seen.shaken.shape[1]
+        assert "" not in seen.acts_like
+    assert not seen.unpaired
+
+
+def probe(model: nn.Module, batches: Any, loss: Any, task: Any = None) -> LossProbe:
+    subject = subject_of(model, batches, loss, task=task)
+    return probed(subject, "train", 4)
+
+
+def by_hand(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -torch.log_softmax(outputs, 1)[range(len(target)), target].sum()
+
+
+def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    right = torch.softmax(outputs, 1)[range(len(target)), target]
+    return (-((1 - right) ** 2) * right.log()).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "ratio"),
+    [
+        ("cross_entropy", "cross_entropy", 1.0),
+        (nn.CrossEntropyLoss(reduction="sum"), "cross_entropy", 2.0),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), "cross_entropy", 1.0),
+        (by_hand, "cross_entropy", 2.0),
+        (lambda o, t: functional.nll_loss(o, t), "nll_loss", 1.0),
+        (focal, "", 1.0),
+    ],
+)
+def test_a_loss_is_known_by_its_values(loss: Any, name: str, ratio: float) -> None:
+    seen = probe(mlp(), vectors(), loss)
+    assert seen.acts_like == (name,)
+    assert len(seen.whole) == 4
+    # The last batch has three examples, of which two are taken.
+    np.testing.assert_allclose(seen.whole / seen.halves.mean(axis=1), ratio, rtol=1e-4)
+
+
+def squared(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (outputs - target).square().mean()
+
+
+def test_every_output_against_every_target_is_seen() -> None:
+    model = nn.Linear(8, 1)
+    paired = [(x, y) for x, y in numbers(1)]
+    crossed = [(x, y.squeeze(1)) for x, y in paired]
+    assert probe(model, crossed, squared, "regression").unpaired
+    assert not probe(model, paired, squared).unpaired
+    known = probe(model, crossed, "mse_loss")
+    assert known.broadcasts
+    assert not known.unpaired
+    aware = probe(model, crossed, lambda o, t: squared(o.squeeze(1), t), "regression")
+    assert aware.broadcasts
+    assert not aware.unpaired
+
+
+def test_equal_targets_show_no_pairing() -> None:
+    crossed = [(x, torch.ones(len(x))) for x, _ in numbers(1)]
+    assert not probe(nn.Linear(8, 1), crossed, squared, "regression").unpaired
+
+
+def test_ignored_targets_are_counted_and_have_no_row() -> None:
+    hidden = [(x, y.masked_fill(y == 0, -100)) for x, y in vectors()]
+    seen = probe(mlp(), hidden, "cross_entropy")
+    taken = torch.cat([y[: len(y) - len(y) % 2] for _, y in hidden])
+    assert seen.ignored == int((taken == -100).sum()) > 0
+    assert seen.counted == len(seen.targets) == int((taken != -100).sum())
+
+
+class Saturating(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.fc.weight.abs().max() > 50:
+            raise ValueError("weights beyond what this model allows")
+        return torch.sigmoid(self.fc(x))
+
+
+def test_copies_end_in_the_same_activation_and_may_refuse() -> None:
+    seen = probe(Saturating(), vectors(), "cross_entropy")
+    assert set(seen.shaken_by) == {3.0, 30.0}
+    assert seen.shaken.min() >= 0
+    assert seen.shaken.max() <= 1
+
+
+def test_the_same_twice() -> None:
+    subject = subject_of(mlp(), vectors(), "cross_entropy")
+    one, other = loss_probe(REQUEST, subject), loss_probe(REQUEST, subject)
+    np.testing.assert_array_equal(one.shaken, other.shaken)
+    np.testing.assert_array_equal(one.outputs, other.outputs)

@@ -1,0 +1,68 @@
+"""Training that goes nowhere, of several families, with the rate that would work."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from auditor.core.finding import Finding
+from auditor.core.verdict import Verdict
+from tests.subjects import Live, sample
+from tests.system.faults.test_cannot_overfit_one_batch import dead, rebuilt, zero
+from tests.zoo import mlp
+
+CHECK = "does-not-learn-in-short-run"
+
+
+def at(live: Live, times: float) -> Finding:
+    assert live.optimizer is not None
+    return replace(
+        live, optimizer={**live.optimizer, "lr": live.optimizer["lr"] * times}
+    ).finding(CHECK)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "names_rnn", "diabetes_mlp"])
+def test_a_rate_a_thousand_times_too_high_is_found(name: str) -> None:
+    found = at(sample(name), 1000)
+    assert found.verdict in (Verdict.WARN, Verdict.FAIL), found.summary
+    assert found.where[0].name == "training.optimizer.lr"
+    assert "too large" in found.summary
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "names_rnn", "diabetes_mlp"])
+def test_a_rate_far_too_low_is_found(name: str) -> None:
+    found = at(sample(name), 1e-5)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "too small" in found.summary
+    assert "100000 times" in found.summary
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "names_rnn"])
+def test_a_dead_head_changes_nothing(name: str) -> None:
+    found = rebuilt(sample(name), dead).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert found.where[0].name == "model.factory"
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "diabetes_mlp"])
+def test_weights_of_zero_learn_a_constant_answer(name: str) -> None:
+    found = rebuilt(sample(name), zero).finding(CHECK)
+    assert found.verdict is Verdict.WARN, found.summary
+    assert "constant answer" in found.summary
+
+
+def test_a_sum_that_diverges_is_found() -> None:
+    live = sample("diabetes_mlp")
+    build = lambda: mlp(10, 32, 1)  # noqa: E731
+    torch.manual_seed(0)
+    summed = replace(
+        live,
+        factory=build,
+        model=build(),
+        loss=nn.MSELoss(reduction="sum"),
+        optimizer={"name": "SGD", "lr": 0.1, "momentum": 0.9},
+    )
+    found = summed.finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert found.where[0].name == "training.optimizer.lr"

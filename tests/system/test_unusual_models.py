@@ -1,0 +1,64 @@
+"""Healthy models of unusual kinds, which checks made for classes and numbers must leave alone."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from auditor.core.verdict import Verdict
+from tests.subjects import Live, trained
+from tests.zoo import digits, mlp
+
+LOUD = (Verdict.WARN, Verdict.FAIL, Verdict.ERROR)
+APART = ("environment-unrecorded", "dead-units", "update-ratio-off")
+"""Checks that these models are not meant for."""
+
+
+def alarms(live: Live) -> dict[str, str]:
+    found = live.audited().findings
+    return {f.check: f.summary for f in found if f.verdict in LOUD and f.check not in APART}
+
+
+class Pairs(nn.Module):
+    """Similarities of two views of each example of a batch, trained to be largest in pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = mlp(64, 64, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, other = self.body(x), self.body(x.flip(1))
+        return 8 * functional.normalize(one, dim=1) @ functional.normalize(other, dim=1).T
+
+
+def test_similarities_within_a_batch_are_no_classes() -> None:
+    train, val = digits(lambda x, _: (x.flatten(1), torch.arange(len(x))))
+    live = trained(Pairs, train, val, "cross_entropy", epochs=8, lr=2e-3)
+    assert live.audited().subject.task == "custom"
+    assert alarms(live) == {}
+
+
+def test_rates_of_a_poisson_model_are_read_from_their_logarithms() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1600, 6, generator=generator)
+    counts = torch.poisson(torch.exp(0.5 * inputs[:, :1] + 0.5), generator=generator)
+    batches = list(zip(inputs.split(50), counts.split(50), strict=True))
+    live = trained(
+        lambda: mlp(6, 32, 1), batches[:24], batches[24:], "poisson_nll_loss", epochs=15, lr=2e-3
+    )
+    assert alarms(live) == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_balancing_sampler_shifts_no_inputs(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(3000, 10, generator=generator)
+    noise = 0.2 * torch.randn(3000, generator=generator)
+    labels = (inputs[:, 0] + 0.3 * inputs[:, 1] + noise > 1.6).long()
+    weights = torch.where(labels[:2000] == 1, 10.0, 1.0)
+    drawn = torch.multinomial(weights, 2000, True, generator=generator)
+    train = list(zip(inputs[drawn].split(50), labels[drawn].split(50), strict=True))
+    val = list(zip(inputs[2000:].split(50), labels[2000:].split(50), strict=True))
+    live = trained(lambda: mlp(10, 32, 2), train, val, "cross_entropy", epochs=12, lr=2e-3)
+    found = live.finding("inputs-not-normalised")
+    assert found.verdict is Verdict.PASS, found.summary
