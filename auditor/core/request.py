@@ -78,8 +78,9 @@ class Request(Generic[T_co]):
         return None
 
     def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have for this request to be answered."""
-        return self.requires
+        """Return what the subject must have for this request to be answered, its split included."""
+        split = getattr(self, "split", None)
+        return self.requires if split is None else self.requires | {_given(split)}
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the passes of an experiment, given how many batches each split has."""
@@ -111,8 +112,12 @@ class Riding(Request[T_co]):
 
     def needed(self) -> frozenset[Capability]:
         """Return what the subject must have, the split included."""
-        split: Capability = "val" if self.split == "train_or_val" else self.split
-        return self.requires | {"model", split}
+        return self.requires | {"model", _given(self.split)}
+
+
+def _given(split: str) -> Capability:
+    """Return what has to be given for a split; where either will do, `val` always is."""
+    return "train" if split == "train" else "val"
 
 
 @dataclass(frozen=True)

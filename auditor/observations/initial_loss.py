@@ -77,10 +77,6 @@ class FreshLossesOver(Request[FreshLosses]):
     requires: ClassVar[frozenset[Capability]] = frozenset({"model", "factory", "loss"})
     at_most: ClassVar = True
 
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return self.requires | {"train" if self.split == "train" else "val"}
-
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the forward passes, with those that remedies take where the loss is off.
 

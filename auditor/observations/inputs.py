@@ -160,10 +160,6 @@ class InputStatisticsOf(Request[InputStatistics]):
     requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
     at_most: ClassVar = True
 
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return self.requires | {"train" if self.split == "train" else "val"}
-
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the one pass that shows which layer takes the inputs."""
         here = batches.get("train" if self.split == "train" else "val", 0)

@@ -69,10 +69,6 @@ class LossProbeOver(Request[LossProbe]):
     requires: ClassVar[frozenset[Capability]] = frozenset({"model", "loss"})
     at_most: ClassVar = True
 
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return self.requires | {"train" if self.split == "train" else "val"}
-
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the passes of each batch, and one of each copy with its weights blown up."""
         known = batches.get("train" if self.split == "train" else "val", 0)

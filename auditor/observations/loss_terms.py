@@ -56,10 +56,6 @@ class LossTermsOver(Request[LossTerms]):
     requires: ClassVar[frozenset[Capability]] = frozenset({"model", "loss"})
     at_most: ClassVar = True
 
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return self.requires | {"train" if self.split == "train" else "val"}
-
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return a forward pass a batch for either model, and a backward pass for each term."""
         known = batches.get("train" if self.split == "train" else "val", 0)

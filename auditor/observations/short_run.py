@@ -97,13 +97,9 @@ class ShortRunsOver(Request[ShortRuns]):
 
     answer: ClassVar = ShortRuns
     depth: ClassVar = Depth.BACKWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model", "factory", "loss"})
     scaled: ClassVar = ("seeds",)
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        split: Capability = "train" if self.split == "train" else "val"
-        return frozenset({"model", "factory", "loss", split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the passes of all runs, if no loss is lost and every learning rate is tried."""

@@ -29,10 +29,6 @@ class TargetsOf(Request[TargetsSeen]):
     answer: ClassVar = TargetsSeen
     requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
 
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return self.requires | {"train" if self.split == "train" else "val"}
-
 
 def class_mix(one: TargetsSeen | None, other: TargetsSeen | None) -> float:
     """Return how far the class shares of two splits lie apart; zero where there are no classes.
