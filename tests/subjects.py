@@ -106,6 +106,17 @@ def broken(live: Live, damage: Callable[[nn.Module], None]) -> Live:
     return replace(live, model=model)
 
 
+def one_hot(live: Live, smoothed: float = 0.0) -> Live:
+    """Return the subject with targets that give each class a share."""
+    classes = int(max(target.max() for batches in (live.train, live.val) for _, target in batches))
+
+    def shares(inputs: Any, target: torch.Tensor) -> tuple[Any, torch.Tensor]:
+        hot = functional.one_hot(target, classes + 1).float()
+        return inputs, (1 - smoothed) * hot + smoothed / (classes + 1)
+
+    return replace(live, train=mapped(live.train, shares), val=mapped(live.val, shares))
+
+
 def mapped(batches: Any, change: Callable[[Any, Any], tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Return the batches of a loader with inputs and targets changed."""
     return [change(inputs, target) for inputs, target in batches]

@@ -27,6 +27,9 @@ from auditor.engine.plan import Work
 
 PR_SET_PDEATHSIG = 1
 
+SMALL = 1e9
+"""Floating-point operations of a batch, below which threads wait longer than they work."""
+
 
 def main() -> None:
     """Serve one supervisor until it closes the pipe."""
@@ -59,6 +62,7 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
     except InputError as error:
         say(event="refused", reason=str(error))
         return
+    _choose_threads(subject.facts)
     facts = TypeAdapter(SubjectFacts).dump_python(subject.facts, mode="json")
     say(event="loaded", facts=facts, environment=environment(str(subject.device)))
     from auditor.engine.perform import REQUESTS, perform
@@ -77,6 +81,15 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
             failed = answer.reason if isinstance(answer, Failed) else ""
             say(event="answered", request=request.key, failed=failed)
         say(event="done")
+
+
+def _choose_threads(facts: SubjectFacts) -> None:
+    """Let one thread compute what is small: by the count, so that the same is chosen each time."""
+    import torch
+
+    largest = max((split.batch_size for split in facts.data.values()), default=0)
+    if facts.flops * largest < SMALL:
+        torch.set_num_threads(1)
 
 
 def _kept(journal: Journal, request: Request[Any], answer: Any, seconds: float) -> Any:

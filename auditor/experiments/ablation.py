@@ -110,7 +110,6 @@ class _Lab:
         accuracy = whole.metric == "accuracy"
         told = Ablations(
             blocks=tuple(self._names[module] for module in tried),
-            kinds=tuple(type(module).__name__ for module in tried),
             parameters=tuple(_parameters(module) for module in tried),
             ways=tuple(ways[module] for module in tried),
             inert=(*self._inert(), *self._unused()),

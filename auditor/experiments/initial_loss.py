@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,23 +14,35 @@ from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import clean_text
 from auditor.experiments.lab import dropout_off
-from auditor.experiments.neutral import growth, knows_nothing, stand_in
-from auditor.experiments.rescaling import layouts_of, standardised
+from auditor.experiments.neutral import constant_cost, growth, knows_nothing, stand_in
+from auditor.experiments.rescaling_ways import layouts_of, standardised
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.losses import Loss, main_output
 from auditor.intake.preserve import preserved
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
-from auditor.observations.initial_loss import FreshLosses, FreshLossesOver, Remedy
+from auditor.intake.targets import TargetSurvey
+from auditor.observations.initial_loss import (
+    LEFT,
+    PAIRS,
+    FreshLosses,
+    FreshLossesOver,
+    Remedy,
+)
 
 OFF = 1.5
 """From how many times the neutral loss on remedies are tried: well inside every limit."""
+
+LEANS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
+"""Factors on the logarithms of the shares of classes with which a constant may suit a loss best: a
+focal loss wants less than one."""
 
 REGULARISES = re.compile(r"(^|_)(l1|l2|reg|regulari[sz]\w*|penalty|weight_decay|kl|kld)($|_)")
 """Names of terms that do not depend on the targets but hold the model back."""
 
 
 Standard = Callable[[torch.Tensor], torch.Tensor]
+Remedies = tuple[Remedy, ...]
 
 
 @dataclass
@@ -44,7 +56,7 @@ class Measured:
     losses: list[float]
     deviation: float
     outputs: list[torch.Tensor | None]
-    remedied: dict[Remedy, float]
+    remedied: dict[Remedies, float]
 
 
 def fresh_losses(request: FreshLossesOver, subject: Subject) -> FreshLosses:
@@ -67,8 +79,18 @@ def fresh_losses(request: FreshLossesOver, subject: Subject) -> FreshLosses:
         trained = [loss(subject.model(*b.args, **b.kwargs), b.target) for b in batches]
     mean, spread = _inputs(batches)
     losses = np.asarray([row.losses for row in measured])
-    neutral, words = knows_nothing(loss, task, measured[0].outputs, batches)
-    remedies: dict[Remedy, list[float]] = {}
+    outputs = measured[0].outputs
+    neutral, words = knows_nothing(loss, task, outputs, batches)
+    here = TargetSurvey()
+    for number, batch in enumerate(batches):
+        here.add(batch.target, number)
+    every = subject.facts.data[split].targets
+    constant = neutral
+    if task != "regression":
+        own = here.facts(subject.facts.task, loss.ignored)
+        leans = (1.0,) if loss.plain and loss.known else LEANS
+        constant = constant_cost(loss, task, outputs, batches, own, leans)
+    remedies: dict[Remedies, list[float]] = {}
     if neutral > 0 and losses.mean() > OFF * neutral:
         remedies = _remedies(subject, loss, batches, seeds, measured, neutral, standard)
     return FreshLosses(
@@ -79,14 +101,16 @@ def fresh_losses(request: FreshLossesOver, subject: Subject) -> FreshLosses:
         input_mean=mean,
         input_deviation=spread,
         checkpoint_loss=float(torch.stack(trained).mean()),
-        targets=subject.facts.data[split].targets,
+        targets=every,
         split=split,
         task=task,
         neutral=words,
         neutral_loss=neutral,
-        growth=growth(loss, task, measured[0].outputs, batches),
+        growth=growth(loss, task, outputs, batches),
         examples=batches[0].size,
         left_out=left_out,
+        constant_loss=constant,
+        prior_loss=constant_cost(loss, task, outputs, batches, every),
         remedies=tuple(remedies),
         remedied=np.asarray(list(remedies.values())).reshape(len(remedies), len(seeds)),
     )
@@ -119,7 +143,7 @@ def _measured(
     ]
     losses, deviations = [], []
     kept: list[torch.Tensor | None] = []
-    changed: dict[Remedy, list[float]] = {}
+    changed: dict[Remedies, list[float]] = {}
     for number, batch in enumerate(batches):
         dropout_off(model, batch.size)
         outputs = model(*batch.args, **batch.kwargs)
@@ -140,17 +164,19 @@ def _measured(
 
 def _changes(
     head: nn.Module | None, outputs: torch.Tensor, target: Any, standard: Standard | None
-) -> dict[Remedy, tuple[torch.Tensor, Any]]:
-    """Return outputs and targets with each remedy applied that needs no other pass."""
-    found: dict[Remedy, tuple[torch.Tensor, Any]] = {}
-    if standard is not None:
-        found["targets"] = outputs, standard(target)
+) -> dict[Remedies, tuple[torch.Tensor, Any]]:
+    """Return outputs and targets with the remedies applied that need no other pass."""
+    found: dict[Remedies, tuple[torch.Tensor, Any]] = {}
     if head is not None:
         bias = head.bias
         if isinstance(bias, torch.Tensor):
             trailing = 0 if isinstance(head, nn.Linear) else outputs.ndim - 2
-            found["bias"] = outputs - bias.reshape(-1, *[1] * trailing), target
-        found["head"] = outputs / _deviation(outputs).clamp(min=1.0).to(outputs.dtype), target
+            found["bias",] = outputs - bias.reshape(-1, *[1] * trailing), target
+        found["head",] = outputs / _deviation(outputs).clamp(min=1.0).to(outputs.dtype), target
+    if standard is not None:
+        found["targets",] = outputs, standard(target)
+        if ("bias",) in found:
+            found["targets", "bias"] = found["bias",][0], standard(target)
     return found
 
 
@@ -191,29 +217,55 @@ def _remedies(
     measured: list[Measured],
     neutral: float,
     standard: Standard | None,
-) -> dict[Remedy, list[float]]:
-    """Return the mean loss of each fresh model, over the neutral loss, by the remedy applied."""
-    found: dict[Remedy, list[float]] = {}
+) -> dict[Remedies, list[float]]:
+    """Return the mean loss of each fresh model, over the neutral loss, by the remedies applied.
+
+    Two at once are tried only where none mends it alone.
+    """
+    over = neutral
+    if standard is not None:
+        changed = [Batch(b.args, b.kwargs, standard(b.target)) for b in batches]
+        over, _ = knows_nothing(loss, "regression", measured[0].outputs, changed)
+    found = _among(measured)
+
+    def tried(done: Remedies, build: Callable[[int], nn.Module], given: list[Batch]) -> None:
+        rows = [_again(loss, build(seed), given, seed, standard) for seed in seeds]
+        found[done] = [float(np.mean(row.losses)) for row in rows]
+        found.update({(*done, *more): losses for more, losses in _among(rows).items()})
+
+    def ratios(names: Iterable[Remedies]) -> dict[Remedies, list[float]]:
+        level = {name: over if "targets" in name else neutral for name in names}
+        rows = {name: [loss / level[name] for loss in found[name]] for name in level}
+        return {name: row for name, row in rows.items() if np.isfinite(row).all()}
+
     with torch.no_grad():
         layouts, _ = layouts_of(subject, batches)
+        scaled = batches
         if layouts:
             way = standardised(layouts)
             scaled = [way.applied(batch, layouts) for batch in batches]
-            found["inputs"] = [_mean(loss, subject.fresh(seed), scaled, seed) for seed in seeds]
-        found["reset"] = [_mean(loss, _reset(subject, seed), batches, seed) for seed in seeds]
-    for name in measured[0].remedied:
-        found[name] = [row.remedied[name] for row in measured]
-    over = dict.fromkeys(found, neutral)
-    if standard is not None:
-        changed = [Batch(b.args, b.kwargs, standard(b.target)) for b in batches]
-        over["targets"], _ = knows_nothing(loss, "regression", measured[0].outputs, changed)
-    ratios = {name: [value / over[name] for value in values] for name, values in found.items()}
-    return {name: row for name, row in ratios.items() if np.isfinite(row).all()}
+            tried(("inputs",), subject.fresh, scaled)
+        tried(("reset",), lambda seed: _reset(subject, seed), batches)
+        alone = ratios((name,) for name in get_args(Remedy) if (name,) in found)
+        excess = float(np.mean([row.losses for row in measured])) / neutral - 1
+        enough = 1 + min(LEFT * excess, OFF - 1)
+        if any(np.mean(row) <= enough for row in alone.values()):
+            return alone
+        if layouts:
+            tried(("inputs", "reset"), lambda seed: _reset(subject, seed), scaled)
+    return alone | ratios(pair for pair in PAIRS if pair in found)
 
 
-def _mean(loss: Loss, model: nn.Module, batches: list[Batch], seed: int) -> float:
+def _among(rows: list[Measured]) -> dict[Remedies, list[float]]:
+    """Return the loss of each model by the remedies that needed no other pass."""
+    return {name: [row.remedied[name] for row in rows] for name in rows[0].remedied}
+
+
+def _again(
+    loss: Loss, model: nn.Module, batches: list[Batch], seed: int, standard: Standard | None
+) -> Measured:
     with seeded(seed):
-        return float(np.mean(_measured(loss, model, batches).losses))
+        return _measured(loss, model, batches, standard)
 
 
 def _reset(subject: Subject, seed: int) -> nn.Module:

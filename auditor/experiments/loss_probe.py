@@ -1,18 +1,19 @@
 """Trying a loss on a few batches: whole and in halves, with its targets handed round."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from auditor.core.errors import InputError
 from auditor.core.request import Split, Unavailable
 from auditor.core.values import Array
 from auditor.experiments.lab import affordable, in_parts, private_copy
+from auditor.experiments.own_loss import acts_like, left_out, terms_of
+from auditor.experiments.shaken import shaken_outputs
 from auditor.intake.batches import Batch, described
 from auditor.intake.losses import (
     LABEL_LOSSES,
@@ -24,7 +25,14 @@ from auditor.intake.losses import (
 )
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
-from auditor.observations.loss_probe import DRAWS, PASSES, LossProbe, LossProbeOver
+from auditor.observations.loss_probe import (
+    DRAWS,
+    PASSES,
+    SIGMOID,
+    SOFTMAX,
+    LossProbe,
+    LossProbeOver,
+)
 
 MOST_EXAMPLES = 64
 """Examples of a batch that are looked at; an even number, so that halves are equal."""
@@ -32,12 +40,8 @@ MOST_EXAMPLES = 64
 MOST_VALUES = 1_000_000
 """Values of output kept, and of the outputs of blown-up copies."""
 
-FACTORS = (3.0, 30.0, 300.0)
-"""What the weights of a copy are multiplied by: the largest drives the activation behind one layer
-to its bounds, and with the least forty layers without normalisation do not overflow."""
-
-AGREES = 1e-4
-"""Relative difference up to which two losses are one, in single precision."""
+STACKED = 5e-3
+"""How far from 1 the sum of a column may be that a softmax made, in half precision."""
 
 Reading = tuple[torch.Tensor, torch.Tensor, bool]
 
@@ -56,10 +60,12 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
     model = private_copy(subject)
     model.eval()
     kept: list[_Kept | None] = []
+    ignored, stacked = loss.ignored, True
     names = _names(loss)
     alike = [set() if name else set(CANDIDATES) for name in names]
     whole: list[float] = []
     halves: list[list[float]] = []
+    quarters: list[float] = []
     blind: list[bool | None] = []
     shapes, broadcasts = ("", ""), False
     runs = PASSES * most + 2 * DRAWS
@@ -71,14 +77,25 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
             main = main_output(outputs)
             values = loss.values(outputs, batch.target)
             reading = read(loss, main, batch.target)
-            alike = [
-                {name for name in left if _agrees(name, main, batch.target, term, reading)}
-                for left, term in zip(alike, values.values(), strict=True)
-            ]
-            kept.append(None if reading is None else _cut(reading, loss.ignored, len(batches)))
+            if reading is None:
+                alike = [set() for _ in names]
+                kept.append(None)
+            else:
+                tried = list(terms_of(loss, outputs, batch.target))
+                if not kept and reading[2] and names == [""]:
+                    hidden = left_out(tried[0], main, batch.target)
+                    ignored = ignored if hidden is None else hidden
+                alike = [
+                    {n for n in left if acts_like(n, term, value, main, batch.target, ignored)}
+                    for left, term, value in zip(alike, tried, values.values(), strict=True)
+                ]
+                kept.append(_cut(reading, ignored, len(batches)))
+            stacked = stacked and _over_batch(main)
             if batch.size > 1:
                 whole.append(float(torch.stack(list(values.values())).sum()))
-                halves.append([_loss(subject, model, half) for half in _halved(batch)])
+                halves.append([_loss(subject, model, half) for half in _parts(batch, 2)])
+                fourths = [_loss(subject, model, part) for part in _parts(batch, 4)]
+                quarters.append(sum(fourths) / 4 if fourths else math.nan)
             shapes = described(main), described(batch.target)
             if _broadcasts(main, batch.target):
                 broadcasts = True
@@ -86,7 +103,7 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
         few = batches[0].take(examples // 2 if batches[0].size > 2 else 2)
         bases = [model] if subject.factory is None else [model, subject.fresh(subject.seed)]
         shaken = []
-        for number, factor, outputs in _shaken(subject, bases, few):
+        for number, factor, outputs in shaken_outputs(subject, bases, few):
             if broadcasts and len(blind) < len(batches) + 2:
                 blind.append(_blind(loss, outputs, few))
             reading = read(loss, main_output(outputs), few.target)
@@ -102,7 +119,8 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
         classes=bool(told) and told[0].classes,
         counted=sum(one.counted for one in told),
         ignored=sum(one.ignored for one in told),
-        ignored_label=loss.ignored,
+        ignored_label=ignored,
+        examples=sum(batch.size for batch in batches),
         shaken=_stacked([rows for rows, _, _ in shaken]),
         shaken_by=_stacked([factor for _, factor, _ in shaken]),
         shaken_draw=_stacked([number for _, _, number in shaken]),
@@ -110,8 +128,10 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
             name or next((n for n in CANDIDATES if n in left), "")
             for name, left in zip(names, alike, strict=True)
         ),
+        over_batch=bool(batches) and stacked,
         whole=np.asarray(whole, float),
         halves=np.asarray(halves, float).reshape(-1, 2),
+        quarters=np.asarray(quarters, float),
         unpaired=not loss.known and True in blind and False not in blind,
         broadcasts=broadcasts,
         output_shape=shapes[0],
@@ -166,6 +186,8 @@ CANDIDATES = (
     "l1_loss",
     "smooth_l1_loss",
     "huber_loss",
+    SOFTMAX,
+    SIGMOID,
 )
 """What a loss of the user's own is compared with; the first that agrees is taken."""
 
@@ -180,20 +202,14 @@ def _names(loss: Loss) -> list[str]:
     ]
 
 
-def _agrees(
-    name: str, main: Any, target: Any, value: torch.Tensor, reading: Reading | None
-) -> bool:
-    """Tell whether a term's value is that of a known loss, by mean or by sum."""
-    if reading is None:
+def _over_batch(main: Any) -> bool:
+    """Tell whether each output of several sums to one over the examples, and no row does."""
+    if not isinstance(main, torch.Tensor) or main.ndim < 2 or min(main.shape[:2]) < 2:
         return False
-    if name == "binary_cross_entropy" and not ((main >= 0) & (main <= 1)).all():
-        return False
-    for reduction in ("mean", "sum"):
-        try:
-            other = getattr(functional, name)(*matched(main, target, name), reduction=reduction)
-        except Exception:  # noqa: BLE001 - a loss that can't take them is not this one
-            return False
-        if torch.isclose(value.double(), other.double(), rtol=AGREES, atol=1e-7):
+    table = main.double()
+    for shares in (table, table.exp()):
+        down, across = ((shares.sum(dim=axis) - 1).abs() for axis in (0, 1))
+        if (shares >= 0).all() and (down < STACKED).all() and not (across < STACKED).all():
             return True
     return False
 
@@ -227,9 +243,12 @@ def _even(batch: Batch, examples: int) -> Batch:
     return batch.take(size - size % 2 if size > 1 else 1)
 
 
-def _halved(batch: Batch) -> tuple[Batch, Batch]:
-    half = batch.size // 2
-    return batch.rows(torch.arange(half)), batch.rows(torch.arange(half, 2 * half))
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    """Return so many equal parts of a batch; none where it can't be divided so."""
+    size = batch.size // count
+    if batch.size % count:
+        return []
+    return [batch.rows(torch.arange(at, at + size)) for at in range(0, batch.size, size)]
 
 
 def _loss(subject: Subject, model: nn.Module, batch: Batch) -> float:
@@ -267,26 +286,6 @@ def _blind(loss: Loss, outputs: Any, batch: Batch) -> bool | None:
         if abs(float(loss(outputs, turned)) - value) > max(1e-5 * abs(value), 1e-12):
             return False
     return told
-
-
-def _shaken(
-    subject: Subject, bases: list[nn.Module], batch: Batch
-) -> Iterator[tuple[int, float, Any]]:
-    """Yield number, factor and outputs of models with each tensor blown up, by its own sign."""
-    signs = torch.Generator().manual_seed(derived_seed(subject.seed, "signs"))
-    for base, model in enumerate(bases):
-        model.eval()
-        parameters = [p for p in model.parameters() if p.is_floating_point()]
-        kept = [p.detach().clone() for p in parameters]
-        for number in range(DRAWS if parameters else 0):
-            factor = FACTORS[number % len(FACTORS)]
-            for parameter, was in zip(parameters, kept, strict=True):
-                sign = 1.0 if torch.rand((), generator=signs) < 0.5 else -1.0
-                parameter.copy_(was * (sign * factor))
-            try:
-                yield base * DRAWS + number, factor, model(*batch.args, **batch.kwargs)
-            except Exception:  # noqa: BLE001 - a model may refuse what such weights compute
-                continue
 
 
 def _stacked(tables: list[Any]) -> Any:

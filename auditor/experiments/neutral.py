@@ -1,21 +1,25 @@
 """What a loss is worth to a model that knows nothing, computed with the loss itself."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from auditor.core.errors import InputError
+from auditor.core.spec import Task
+from auditor.core.subject import TargetFacts
 from auditor.intake.batches import Batch
-from auditor.intake.losses import Loss, main_output, matched
-
-CLASS_TASKS = ("multiclass", "segmentation", "language_model")
+from auditor.intake.losses import Loss, main_output, matched, picks_class
+from auditor.intake.neutral import class_weights, undecided
 
 QUANTILES = 21
 """Constants tried between the least and the largest target before the search narrows."""
 
 HALVINGS = 30
+
+UNSEEN = 1e-3
+"""Examples that a class counts as of which there is none."""
 
 
 def stand_in(loss: Loss, outputs: Any, *, whole: bool) -> torch.Tensor | None:
@@ -45,7 +49,7 @@ def knows_nothing(
     try:
         if task == "regression":
             return _best_constant(loss, mains, batches), "the best constant output"
-        value, words = _undecided(loss, task, mains[0], batches[0])
+        value, words = undecided(loss, task, mains[0], batches[0].target)
         costs = [
             loss(torch.full_like(m, value), b.target) for m, b in zip(mains, batches, strict=True)
         ]
@@ -54,24 +58,67 @@ def knows_nothing(
     return float(torch.stack(costs).double().nanmean()), words
 
 
-def _undecided(loss: Loss, task: str, outputs: torch.Tensor, batch: Batch) -> tuple[float, str]:
-    """Return the number that, for every output, says nothing, and how to call such an output."""
-    if task in CLASS_TASKS:
-        scores, _ = matched(outputs, batch.target, "cross_entropy")
-        if scores.ndim > 1 and scores.shape[1] > 1:
-            scores, width = scores.double(), scores.shape[1]
-            one = torch.ones((), dtype=scores.dtype, device=scores.device)
-            shares = bool((scores >= 0).all()) and torch.allclose(scores.sum(1), one, atol=1e-3)
-            logs = torch.allclose(scores.exp().sum(1), one, atol=1e-3)
-            if loss.known == "nll_loss" or (logs and loss.known != "cross_entropy"):
-                return -math.log(width), "an output of equal log-probabilities"
-            if shares and loss.known != "cross_entropy":
-                return 1 / width, "an output of equal probabilities"
-    if task in ("binary", "multilabel"):
-        inside = bool(((outputs >= 0) & (outputs <= 1)).all())
-        if loss.known == "binary_cross_entropy" or (not loss.known and inside):
-            return 0.5, "an output of one half"
-    return 0.0, "an all-zero output"
+@torch.no_grad()
+def constant_cost(
+    loss: Loss,
+    task: Task | Literal[""],
+    outputs: list[torch.Tensor | None],
+    batches: list[Batch],
+    facts: TargetFacts,
+    leans: tuple[float, ...] = (1.0,),
+) -> float:
+    """Return the mean loss over batches of the constant output that suits targets of such shares.
+
+    Of classes it is the logarithm of their counts, of labels that of ones to zeros, both weighted
+    as the loss weights them, times the best of `leans`. NaN of numbers, and where the loss can't
+    take it.
+    """
+    first = outputs[0]
+    if first is None or not facts.counts:
+        return math.nan
+    target = batches[0].target
+    weights = np.asarray(loss.weights or class_weights(loss, task or None, first, target) or (1.0,))
+    counts = np.full(max(facts.classes) + 1, UNSEEN)
+    counts[list(facts.classes)] = np.maximum(facts.counts, UNSEEN)
+    try:
+        form = undecided(loss, task, first, target)[0]
+        exclusive = picks_class(loss, task or None, first, target)
+        if exclusive:
+            scores, _ = matched(first, target, "cross_entropy")
+            counts = np.append(counts, np.full(scores.shape[1] - len(counts), UNSEEN))
+            constant = torch.as_tensor(np.log(counts * np.maximum(weights, UNSEEN)))
+            places = [1] * first.ndim
+            places[1 if scores is first else -1] = -1
+        else:
+            pairs = counts.reshape(-1, 2)
+            constant = torch.as_tensor(np.log(pairs[:, 1] / pairs[:, 0] * weights))
+            places = [1, *first.shape[1:]]
+        costs = []
+        for lean in leans:
+            row = constant * lean
+            if form:  # Other than zero: the outputs are probabilities, or their logarithms.
+                row = (
+                    row.log_softmax(0)
+                    if form < 0
+                    else row.softmax(0)
+                    if exclusive
+                    else row.sigmoid()
+                )
+            costs.append(_mean_cost(loss, row.reshape(places).to(first), outputs, batches))
+    except (InputError, RuntimeError, ValueError):
+        return math.nan
+    return min(costs)
+
+
+def _mean_cost(
+    loss: Loss, row: torch.Tensor, outputs: list[torch.Tensor | None], batches: list[Batch]
+) -> float:
+    values = [
+        loss(row.expand(out.shape), batch.target)
+        for out, batch in zip(outputs, batches, strict=True)
+        if out is not None
+    ]
+    return float(torch.stack(values).double().nanmean())
 
 
 def _best_constant(loss: Loss, outputs: list[torch.Tensor], batches: list[Batch]) -> float:
@@ -127,7 +174,7 @@ def growth(
         if task == "regression":
             wrong = matched(main, batch.target, "mse_loss")[1].to(main).reshape(main.shape) + 1
         else:
-            wrong = torch.full_like(main, _undecided(loss, task, main, batch)[0])
+            wrong = torch.full_like(main, undecided(loss, task, main, batch.target)[0])
         once = float(loss(wrong, batch.target))
         again = batch.rows(torch.arange(batch.size).repeat(2))
         twice = float(loss(torch.cat([wrong, wrong]), again.target))

@@ -12,16 +12,11 @@ from torch import nn
 
 from auditor.core.request import Split, Unavailable
 from auditor.core.spec import OptimizerSpec
-from auditor.experiments.examples import by_turns, distinct, gathered, labels_of, mixed
+from auditor.experiments.examples import by_turns, distinct, gathered, labels_of
 from auditor.experiments.floor import Floor, floor_of
-from auditor.experiments.lab import (
-    BUDGET,
-    CUDA_TIMES,
-    TRAINING_PASSES,
-    dropout_off,
-    halving,
-    scored,
-)
+from auditor.experiments.knowledge import examination, untrained
+from auditor.experiments.lab import BUDGET, CUDA_TIMES, TRAINING_PASSES, halving
+from auditor.experiments.silence import cut_off, quiet, silent
 from auditor.experiments.training import at_rate, settled, train
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.losses import main_output
@@ -34,7 +29,6 @@ from auditor.observations.overfit import (
     LONG,
     RATES,
     RESCUES,
-    SCORED,
     Fit,
     OverfitTrials,
     OverfitTrialsOver,
@@ -51,8 +45,6 @@ HALVED = 0.5
 """Share of its start below which a loss of unknown floor counts as near it."""
 LITTLE = 0.05
 """The same where nothing is classified, so that the loss alone tells."""
-SCORED_SIZE = 32
-"""Examples in each batch of validation data."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +94,10 @@ class _Trials:
         per_example = sum(t.numel() for t in tensors_in(self._pool.target)) // self._pool.size
         most = min(BATCH, max(FEW, MOST_VALUES // max(1, per_example)))
         many, few = self._set(most), self._set(FEW)
-        silent: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
-        probabilities, scores, shown = False, [], math.nan
+        mute: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
+        cut: tuple[str, ...] = ()
+        probabilities, scores, shown = False, list[float](), math.nan
+        exam = examination(subject)
         floor = floor_of(subject, many)
         if len(self._different) >= FEW:
             model, recipes = self._search(many, floor)
@@ -112,16 +106,20 @@ class _Trials:
                     f"the model is so large that not even {LEAST_STEPS} steps on {many.size} "
                     "examples could be afforded"
                 )
-            fresh = subject.fresh(_seed(subject, 0))
-            silent = self._silent(fresh, many), self._silent(model, many)
+            fresh, seed = subject.fresh(_seed(subject, 0)), _seed(subject, 0)
+            mute = (
+                silent(subject, fresh, many, seed),
+                silent(subject, model, many, seed) if model is not None else (),
+            )
             if not any(fit.reached for fit in self._fits):
                 probabilities = self._probabilities(fresh, many)
+            cut = cut_off(subject, fresh, many, mute[0], seed)
             small = floor_of(subject, few)
             for number in range(request.seeds):
                 knows = self._until(number, few, small, recipes)
-                if knows is not None and self._fits[-1].reached and "val" in subject.data:
-                    found, shown = self._validated(knows, few)
-                    scores.extend(found)
+                if knows is not None and self._fits[-1].reached and exam is not None:
+                    scores += exam.scores(knows)
+                    shown = exam.shown(few) if scores else math.nan
             for number in range(1, request.seeds):
                 self._until(number, many, floor, recipes)
         named = subject.fresh(_seed(subject, 0)).named_parameters()
@@ -135,9 +133,10 @@ class _Trials:
             values=per_example * many.size,
             parameters=sum(sizes.values()),
             tensors=len(sizes),
-            silent=silent[0],
-            silent_after=silent[1],
-            silent_share=sum(sizes[n] for n in silent[0] if n in silent[1]) / sum(sizes.values()),
+            silent=mute[0],
+            silent_after=mute[1],
+            silent_share=sum(sizes[n] for n in mute[0] if n in mute[1]) / sum(sizes.values()),
+            cut_off=cut,
             probabilities=probabilities,
             outputs=subject.facts.outputs,
             loss=subject.loss.known,
@@ -150,6 +149,7 @@ class _Trials:
             labels=len(set(self._labels)),
             validation=np.asarray(scores, float),
             shown=shown,
+            unshown=untrained(exam) if exam is not None and self._fits else None,
             split=self._split,
         )
 
@@ -260,40 +260,6 @@ class _Trials:
         classified = isinstance(found, Performance) and found.metric == "accuracy"
         return found.score if classified else math.nan  # type: ignore[union-attr]
 
-    def _validated(self, model: nn.Module, few: Batch) -> tuple[list[float], float]:
-        """Return the accuracy on each validation example, and the share whose class is shown."""
-        subject = self._subject
-        single = subject.facts.task in ("multiclass", "binary")
-        if not single:
-            return [], math.nan
-        with seeded(derived_seed(subject.seed, "overfit, validation")):
-            batches = mixed(gathered(subject, "val", SCORED), SCORED_SIZE)[:SCORED]
-        found = scored(subject, model, batches, "val")
-        if not isinstance(found, Performance) or found.metric != "accuracy":
-            return [], math.nan
-        classes = set(labels_of(few))
-        known = [label in classes for batch in batches for label in labels_of(batch)]
-        return found.scores.tolist(), float(np.mean(known))
-
-    def _silent(self, model: nn.Module | None, batch: Batch) -> tuple[str, ...]:
-        """Return the trainable parameters that get no gradient, or one of nothing but zeros."""
-        subject = self._subject
-        assert subject.loss is not None
-        if model is None:
-            return ()
-        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        with seeded(_seed(subject, 0)), torch.enable_grad():
-            quiet(model, batch.size)
-            loss = subject.loss(model(*batch.args, **batch.kwargs), batch.target)
-            if not loss.requires_grad:
-                return tuple(named)
-            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-        return tuple(
-            name
-            for name, gradient in zip(named, gradients, strict=True)
-            if gradient is None or not bool(gradient.abs().sum() != 0)
-        )
-
     @torch.no_grad()
     def _probabilities(self, model: nn.Module, batch: Batch) -> bool:
         """Tell whether the outputs of each example are positive and sum to one."""
@@ -331,13 +297,3 @@ class _Watch:
         if start > 0:
             return start * (HALVED if classified else LITTLE)
         return math.inf if classified else -math.inf
-
-
-def quiet(model: nn.Module, size: int) -> None:
-    """Turn dropout off, as `dropout_off` does, in a way that recurrent layers can be trained in."""
-    dropout_off(model, size)
-    for module in model.modules():
-        if isinstance(module, nn.RNNBase):
-            # On CUDA the backward pass of these wants training mode.
-            module.dropout = 0.0
-            module.train()

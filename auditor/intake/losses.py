@@ -21,6 +21,15 @@ IGNORED = -100
 
 LABEL_LOSSES = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 NUMBER_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
+CLASS_TASKS: tuple[Task, ...] = ("multiclass", "segmentation", "language_model")
+"""Tasks of exclusive classes, beside a binary one that has an output for each."""
+
+SUMS_TO_ONE = 5e-3
+"""How far from one the shares of all classes may be together, in half precision too."""
+
+NAMED = 0.89
+"""Share of a target's largest class from which it names that class; smoothed by 0.1 it has more."""
+
 KNOWN = (
     *CLASS_LOSSES,
     *LABEL_LOSSES,
@@ -55,7 +64,7 @@ class Loss:
     `known` is its name in torch.nn.functional, else empty; it is `plain` where nothing but the
     name is needed to compute it: no class weights, no smoothing. Labels that are `ignored` do not
     count. `weights` is that of each class, or of each label's positive examples, where a loss
-    module of torch has them.
+    module of torch has them, and `smoothing` what it takes from each label.
     """
 
     terms: dict[str, Callable[[Any, Any], Any]]
@@ -64,6 +73,7 @@ class Loss:
     plain: bool = True
     ignored: int = IGNORED
     weights: tuple[float, ...] = ()
+    smoothing: float = 0.0
 
     def __call__(self, outputs: Any, target: Any) -> torch.Tensor:
         """Return the loss of a batch, a scalar: the sum of its terms.
@@ -151,6 +161,7 @@ def callable_loss(function: Any, shown: str) -> Loss:
         plain,
         ignored if isinstance(ignored, int) else IGNORED,
         _weights(function, known),
+        float(getattr(function, "label_smoothing", 0.0)) if known else 0.0,
     )
 
 
@@ -214,6 +225,41 @@ def matched(outputs: Any, target: Any, loss: str) -> tuple[Any, Any]:
             )
         target = target.to(outputs.dtype)
     return outputs, target
+
+
+def picks_class(loss: Loss, task: Task | None, outputs: torch.Tensor, target: torch.Tensor) -> bool:
+    """Tell whether outputs are to be read as scores of exclusive classes."""
+    several = outputs.ndim > 1 and outputs.shape[1:].numel() > 1
+    if task == "binary":
+        return several and (loss.known in CLASS_LOSSES or not target.is_floating_point())
+    return several and task in CLASS_TASKS
+
+
+def as_classes(outputs: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return class scores, the classes second, and the class of each target.
+
+    Of a target that gives each class a share, as one-hot and smoothed labels do, it is the largest.
+
+    Raises:
+        InputError: targets are neither classes nor shares that name one.
+    """
+    scores, target = matched(outputs, target, "cross_entropy")
+    if not target.is_floating_point():
+        return scores, target
+    if not gives_shares(target) or scores.shape != target.shape:
+        raise InputError("the targets are neither classes nor their probabilities")
+    most, labels = target.max(dim=1)
+    if bool((most < NAMED).any()):
+        raise InputError("the targets are probabilities of classes, not classes")
+    return scores, labels
+
+
+def gives_shares(target: torch.Tensor) -> bool:
+    """Tell whether targets give each class, in the second dimension, a share of one."""
+    if not target.is_floating_point() or target.ndim < 2 or target.shape[1] < 2:
+        return False
+    sums = target.float().sum(dim=1)
+    return bool((target >= 0).all()) and bool(((sums - 1).abs() < SUMS_TO_ONE).all())
 
 
 def output_width(task: Task, outputs: Any, target: Any) -> int | None:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
-from auditor.intake.losses import main_output, matched
+from auditor.intake.losses import as_classes, main_output, matched, picks_class
 from auditor.intake.subject import Subject
 from auditor.observations.performance import Performance
 
@@ -22,6 +23,7 @@ class Scorer:
         self._split = split
         self._task = subject.facts.task
         assert subject.loss is not None
+        self._given = subject.loss
         self._loss = subject.loss.known
         self._ignored = subject.loss.ignored
         self._scores: list[torch.Tensor] = []
@@ -42,12 +44,12 @@ class Scorer:
             return
         wide = torch.float64 if outputs.dtype == torch.float64 else torch.float32
         outputs, target = outputs.detach().to(wide), target.detach()
-        classes = self._task in ("multiclass", "segmentation", "language_model", "binary")
-        if classes and outputs.ndim > 1 and outputs.shape[1:].numel() > 1:
-            if target.is_floating_point():
-                self._unreadable = "the targets are probabilities of classes, not classes"
+        if picks_class(self._given, self._task, outputs, target):
+            try:
+                self._score_classes(*as_classes(outputs, target))
+            except InputError as error:
+                self._unreadable = str(error)
                 return
-            self._score_classes(*matched(outputs, target, "cross_entropy"))
         elif self._task in ("binary", "multilabel"):
             self._score_labels(*matched(outputs, target, "binary_cross_entropy"))
         elif self._task == "regression":

@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 from auditor.core.spec import Task
 from auditor.core.subject import TargetFacts
 from auditor.intake.batches import tensors_in
+from auditor.intake.losses import CLASS_TASKS, gives_shares
 
 MOST_ROWS = 1_000_000
 """Rows of numeric targets kept for the median; later ones still count in mean and variance."""
 
 
 class TargetSurvey:
-    """Counts integer targets by value and keeps numeric ones by row."""
+    """Counts integer targets by value, adds up shares of classes, keeps numbers by row."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
         self._first_batch: dict[int, int] = {}
+        self._shares: NDArray[np.float64] | None = np.zeros(0)
         self._rows: list[NDArray[Any]] = []
         self._kept = 0
         self._lowest: tuple[float, int] | None = None
@@ -42,6 +44,7 @@ class TargetSurvey:
                 self._lowest = low, batch
             if self._highest is None or high > self._highest[0]:
                 self._highest = high, batch
+        self._add_shares(values)
         if values.dtype.is_floating_point:
             values = values.float()
             if set(values.unique()[:3].tolist()) <= {0.0, 1.0}:
@@ -53,6 +56,16 @@ class TargetSurvey:
             if rows.shape[1] <= 1024:
                 self._rows.append(rows)
                 self._kept += rows.size
+
+    def _add_shares(self, values: torch.Tensor) -> None:
+        """Add up the shares of each class, so long as all targets give them."""
+        so_far = self._shares
+        if so_far is None or not gives_shares(values):
+            self._shares = None
+            return
+        shares = values.double().movedim(1, -1).reshape(-1, values.shape[1]).sum(dim=0).numpy()
+        fits = not len(so_far) or len(so_far) == len(shares)
+        self._shares = (so_far + shares if len(so_far) else shares) if fits else None
 
     def _count(self, values: torch.Tensor, batch: int) -> None:
         found, counts = torch.unique(values, return_counts=True)
@@ -78,13 +91,23 @@ class TargetSurvey:
 
     def facts(self, task: Task | None, ignored: int) -> TargetFacts:
         """Return the distribution, told as the task reads it, without labels that are ignored."""
-        if task in ("multiclass", "segmentation", "language_model", "binary") and self._counts:
-            classes = sorted(c for c in self._counts if c >= 0 and c != ignored)
+        classes = task in CLASS_TASKS or task == "binary"
+        if classes and self._shares is not None and len(self._shares):
+            counts = np.rint(self._shares).astype(int)
+            found = np.flatnonzero(counts)
+            return TargetFacts(
+                kind="classes",
+                values=round(float(self._shares.sum())),
+                classes=tuple(found.tolist()),
+                counts=tuple(counts[found].tolist()),
+            )
+        if classes and self._counts:
+            labels = sorted(c for c in self._counts if c >= 0 and c != ignored)
             return TargetFacts(
                 kind="classes",
                 values=self.values,
-                classes=tuple(classes),
-                counts=tuple(self._counts[c] for c in classes),
+                classes=tuple(labels),
+                counts=tuple(self._counts[c] for c in labels),
             )
         rows = [row for row in self._rows if row.shape[1] == self._rows[0].shape[1]]
         if not rows:

@@ -8,7 +8,15 @@ from torch.nn import functional
 from auditor.core.errors import InputError
 from auditor.core.spec import Task
 from auditor.intake.batches import changed, tensors_in
-from auditor.intake.losses import LABEL_LOSSES, NUMBER_LOSSES, Loss, main_output, matched
+from auditor.intake.losses import (
+    LABEL_LOSSES,
+    NUMBER_LOSSES,
+    SUMS_TO_ONE,
+    Loss,
+    gives_shares,
+    main_output,
+    matched,
+)
 
 CERTAIN = 5.0
 """Logits of answers that are certain, in nats: a probability of 0.993."""
@@ -23,9 +31,10 @@ def inferred_task(loss: Loss, outputs: Any, target: Any) -> Task:
 
     A loss of torch's tells by its name. One of the user's own is asked: shapes alone can't tell
     logits from embeddings, or predicted numbers from logits. It judges classes where the right
-    ones cost otherwise than others, labels where certain logits of the right sign cost least, and
-    numbers where the targets cost less than anything above and below them, or, for a loss whose
-    sign is wrong, more.
+    ones cost otherwise than others (of targets that give each class a share, if outputs are
+    log-probabilities or have a softmax to come), labels where certain logits of the right sign
+    cost least, and numbers where the targets cost less than what lies above, below, farther apart
+    or closer together, or, for a loss whose sign is wrong, more.
     """
     main = main_output(outputs)
     if not isinstance(main, torch.Tensor) or not isinstance(target, torch.Tensor):
@@ -38,9 +47,10 @@ def inferred_task(loss: Loss, outputs: Any, target: Any) -> Task:
     if whole and main.ndim == target.ndim + 1:
         if not loss.known and not _judges_classes(loss, outputs, main, target):
             return "custom"
-        if main.ndim == 2:
-            return "multiclass"
-        return "segmentation" if main.ndim >= 4 else "language_model"
+        return _of_classes(main)
+    shares = main.shape == target.shape and gives_shares(target)
+    if shares and (loss.known == "cross_entropy" or _judges_shares(loss, outputs, main, target)):
+        return _of_classes(main)
     if not loss.known and not whole and main.shape == target.shape:
         return _of_numbers(loss, outputs, main, target)
     return "custom"
@@ -63,6 +73,27 @@ def _judges_classes(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.
     return abs(right - wrong) > ALIKE * max(abs(right), abs(wrong))
 
 
+def _judges_shares(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tensor) -> bool:
+    """Tell whether the loss weighs classes against each other by the shares that targets give."""
+    sure = CERTAIN * target.to(main.dtype)
+    level = torch.arange(len(main), dtype=main.dtype, device=main.device)
+    lifted = main + 1 + level.remainder(3).reshape(-1, *[1] * (main.ndim - 1))
+    costs = [_cost(loss, outputs, main, o, target) for o in (main, lifted, sure, sure.roll(1, 1))]
+    if None in costs:
+        return False
+    now, beside, right, wrong = (cost for cost in costs if cost is not None)
+    total = main.float().logsumexp(dim=1)
+    logs = bool((total.abs() < SUMS_TO_ONE).all())
+    softmax = abs(now - beside) <= ALIKE * max(abs(now), abs(beside))
+    return (logs or softmax) and abs(right - wrong) > ALIKE * max(abs(right), abs(wrong))
+
+
+def _of_classes(main: torch.Tensor) -> Task:
+    if main.ndim == 2:
+        return "multiclass"
+    return "segmentation" if main.ndim >= 4 else "language_model"
+
+
 def _of_numbers(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tensor) -> Task:
     """Return the task of a loss that sets outputs and targets of one shape side by side."""
     wanted = target.to(main.dtype)
@@ -76,7 +107,10 @@ def _of_numbers(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tens
             return "binary" if main.ndim == 1 or main.shape[1:].numel() == 1 else "multilabel"
     spread = float(wanted.float().std()) if wanted.numel() > 1 else 0.0
     step = spread if spread > 0 else 1.0
-    beside = [_cost(loss, outputs, main, wanted + way, target) for way in (step, -step)]
+    others = [wanted + step, wanted - step]
+    if spread > 0:
+        others += [wanted.mean() + scale * (wanted - wanted.mean()) for scale in (1.5, 0.5)]
+    beside = [_cost(loss, outputs, main, other, target) for other in others]
     known = [cost for cost in beside if cost is not None]
     extreme = all(least < cost for cost in known) or all(least > cost for cost in known)
     return "regression" if extreme else "custom"

@@ -14,6 +14,7 @@ from auditor.intake.batches import Batch, described
 from auditor.intake.loaders import Batches, Survey
 from auditor.intake.losses import (
     CLASS_LOSSES,
+    CLASS_TASKS,
     LABEL_LOSSES,
     Loss,
     main_output,
@@ -23,8 +24,6 @@ from auditor.intake.preserve import SubjectChangedError, preserved
 from auditor.intake.reference import blame
 from auditor.intake.seeding import seeded
 from auditor.intake.task import inferred_task
-
-CLASS_TASKS: tuple[Task, ...] = ("multiclass", "segmentation", "language_model")
 
 
 def tried(

@@ -53,7 +53,6 @@ class Ablations:
     """
 
     blocks: tuple[str, ...]
-    kinds: tuple[str, ...]
     parameters: tuple[int, ...]
     ways: tuple[Way, ...]
     inert: tuple[InertBlock, ...]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -15,11 +15,41 @@ TRIED = 25
 LONGER = 600
 """Steps that copies which fall behind a linear model are given at most, at each rate."""
 
+AGAIN = 4
+"""Times as many steps that copies are given which did not learn random targets."""
+
 RATES = (1e-3, 3e-3, 1e-2)
 """Learning rates of Adam that are tried."""
 
 BATCHES = 16
 """Batches that the examples are divided into at most."""
+
+FEW_SEEDS = 3
+"""Seeds for models of few parameters and for costly ones; the least there are."""
+
+LINEAR_STEPS = 400
+"""Steps that the linear model is fitted for, at each of two rates."""
+
+LEARNT = 0.5
+"""Share of the constant's error below which random targets count as learnt."""
+
+
+@dataclass(frozen=True)
+class Strait:
+    """Where all that the model tells examples apart by passes through too few numbers.
+
+    By `side`, it is what `layer` takes in or what it passes on: `numbers` for each example, fewer
+    than the model is given and than the `needed` ones, which its outputs are made of. Logits of C
+    classes, whose common level does not matter, need C - 1. `source` is the last layer with
+    weights that everything passes through before; it may be that very one, and is empty where
+    there is none.
+    """
+
+    layer: str
+    side: Literal["in", "out"]
+    numbers: int
+    needed: int
+    source: str
 
 
 @dataclass(frozen=True)
@@ -37,12 +67,12 @@ class Capacity:
     Where the linear model came out ahead, `longer_scores` [examples] and `longer` [steps] are the
     best scores, and their losses, of copies that were trained longer at each of `RATES`;
     `out_of_reach` tells that at the pace of their end, which can only slacken, as many steps again
-    would not bring the loss to that of the linear model.
+    would not bring the loss to that of the linear model, and `strait` is then where they let too
+    little through, if they do.
 
     `parameters` counts the trainable ones, `frozen` the others. `examples` and `targets` are what
     the training split holds, reckoned from the batches that were read; where its end is not known
-    it holds more, and `all_counted` is False. `layers` and `widths` are the layers but the last,
-    and how many numbers each passes on; `outputs` is how many the model puts out.
+    it holds more, and `all_counted` is False.
     """
 
     parameters: int
@@ -64,9 +94,7 @@ class Capacity:
     longer_scores: Array
     longer: Array
     out_of_reach: bool
-    layers: tuple[str, ...]
-    widths: tuple[int, ...]
-    outputs: int | None = None
+    strait: Strait | None = None
     note: str = ""
 
     @property
@@ -82,30 +110,31 @@ class Capacity:
         error = 1 - mean if self.metric == "accuracy" else mean
         return error / self.constant_error if self.constant_error > 0 else math.nan
 
+    @property
+    def learnt(self) -> bool:
+        """Tell whether copies learnt random targets by heart."""
+        error = self.error(self.random_scores)
+        if not math.isnan(error):
+            return error < LEARNT
+        losses = np.asarray(self.random, float)
+        return bool(losses.size and losses[:, -1].mean() < LEARNT * losses[:, 0].mean())
+
     def slowness(self) -> Array:
         """Return, for each seed, how many times the loss on true targets that on others comes to.
 
-        Both are means over all steps, that is areas under the curves. Nothing where a loss is
-        negative or not finite, of which no ratio can be taken.
+        Both are means over all steps, that is areas under the curves. A loss above those that the
+        copies started from counts as no more than these: a leap says nothing of how fast they
+        learn. Nothing where a loss is negative or not finite, of which no ratio can be taken.
         """
         true, random = np.asarray(self.true, float), np.asarray(self.random, float)
         if true.shape != random.shape or not (np.isfinite(true) & np.isfinite(random)).all():
             return np.zeros(0)
         if (true < 0).any() or (random < 0).any() or not true.size:
             return np.zeros(0)
-        means = true.mean(axis=1)
-        return random.mean(axis=1) / means if (means > 0).all() else np.zeros(0)
-
-    def narrowest(self) -> tuple[str, int] | None:
-        """Return the narrowest layer before the last, where it passes on less than is put out.
-
-        Logits of C classes, whose common level does not matter, need C - 1 numbers.
-        """
-        if not self.widths or not self.outputs:
-            return None
-        needed = self.outputs - 1 if self.metric == "accuracy" else self.outputs
-        place = int(np.argmin(self.widths))
-        return (self.layers[place], self.widths[place]) if self.widths[place] < needed else None
+        start = np.maximum(true, random)[:, :1]
+        means = np.minimum(true, start).mean(axis=1)
+        others = np.minimum(random, start).mean(axis=1)
+        return np.asarray(others / means) if (means > 0).all() else np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -119,17 +148,18 @@ class CapacityOver(Request[Capacity]):
     answer: ClassVar = Capacity
     depth: ClassVar = Depth.BACKWARD
     requires: ClassVar[frozenset[Capability]] = frozenset({"model", "factory", "train", "loss"})
+    scaled: ClassVar = ("seeds",)
     at_most: ClassVar = True
 
+    @property
+    def all_steps(self) -> int:
+        """Return the steps at most, those of copies that have to be trained longer among them."""
+        runs = 2 * max(self.seeds, FEW_SEEDS)
+        return len(RATES) * (TRIED + LONGER) + runs * (1 + AGAIN) * self.steps
+
     def cost(self, batches: dict[Split, int]) -> Cost:
-        """Return the passes at most, those of copies that have to be trained on among them."""
+        """Return the passes at most."""
         if not batches.get("train"):
             return Cost()
-        steps = len(RATES) * (TRIED + LONGER) + 2 * self.seeds * self.steps
-        scorings = (2 * self.seeds + len(RATES)) * BATCHES
-        linear = 2 * LINEAR_STEPS
-        return Cost(1 + steps + scorings, steps + linear)
-
-
-LINEAR_STEPS = 400
-"""Steps that the linear model is fitted for, at each of two rates."""
+        scorings = (4 * max(self.seeds, FEW_SEEDS) + len(RATES)) * BATCHES
+        return Cost(1 + self.all_steps + scorings, self.all_steps + 2 * LINEAR_STEPS)

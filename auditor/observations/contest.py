@@ -86,8 +86,12 @@ class Contest:
 
     @property
     def needed(self) -> int | None:
-        """Return how many examples would settle it, were the gain to stay; None of millions."""
-        bounds = self.sure_low, self.sure_high
+        """Return how many examples would settle it, were the gain to stay; None of millions.
+
+        The wider half of the interval counts: where few examples differ, the other one ends at 0.
+        """
+        half = max(self.sure_high - self.gain, self.gain - self.sure_low)
+        bounds = self.gain - half, self.gain + half
         number = examples_to_settle(len(self.model), self.gain, *bounds, self.least)
         return None if number is None or number > MOST_NEEDED else number
 
@@ -155,15 +159,17 @@ class Standing:
     """How the model stands against one simpler model.
 
     It is "behind" where the simpler model is better beyond doubt by every score, "level" where
-    it is shown to gain nothing of note and has many times the parameters, "ahead" where it is
-    better beyond doubt by one score at least, else "open". `judged` is False where the other
-    model is no simpler.
+    it has more parameters and is shown to gain nothing of note, "ahead" where it is better beyond
+    doubt by one score at least, else "open". `gains` tells whether, doubt aside, a score of its is
+    better by anything of note, or the other model leaves nothing to be better at. `judged` is
+    False where the other model is no simpler.
     """
 
     simple: SimpleModel
     contests: tuple[Contest, ...]
     standing: Literal["ahead", "open", "level", "behind"]
     times: float
+    gains: bool
     judged: bool
     models: int
 
@@ -171,6 +177,16 @@ class Standing:
     def main(self) -> Contest:
         """Return the contest of the metric itself."""
         return self.contests[0]
+
+    def warns(self, many: float) -> bool:
+        """Tell whether the simpler model is to be preferred, with `many` times fewer parameters."""
+        level = self.standing == "level" and self.times >= many
+        return self.judged and (self.standing == "behind" or level)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is seen to come of the parameters that the simpler one lacks."""
+        return self.judged and self.times > 1 and self.standing != "ahead" and not self.gains
 
 
 def against_simple(
@@ -182,15 +198,14 @@ def against_simple(
     rng: np.random.Generator,
     *,
     noticed: float,
-    many: float,
     models: int,
 ) -> Standing | None:
     """Return how the model stands against a simpler one, None where they can't be paired.
 
     `constants` are the contests with the constant, whose errors say how large a gain is; a lead
-    of the simpler model below the share `noticed` of these is none, and `many` times its
-    parameters are many. A model trained with class weights gives up accuracy and cross-entropy
-    for balanced accuracy, so it is behind in no case where it is ahead in that.
+    of the simpler model below the share `noticed` of these is none. A model trained with class
+    weights gives up accuracy and cross-entropy for balanced accuracy, so it is behind in no case
+    where it is ahead in that.
     """
     scores = np.asarray(seen.scores, float)
     other = np.asarray(simple.scores, float)
@@ -211,6 +226,7 @@ def against_simple(
     times = parameters / max(simple.parameters, 1)
     plain = [c for c in contests if c.name != "balanced accuracy"]
     lead = -contests[0].gain / max(errors[seen.metric], np.finfo(float).tiny)
+    room = all(contest.error > ROOM * errors.get(contest.name, 0.0) for contest in contests)
     standing: Literal["ahead", "open", "level", "behind"] = "open"
     if (
         lead > noticed
@@ -218,13 +234,14 @@ def against_simple(
         and all(contest.gain <= 0 for contest in contests)
     ):
         standing = "behind"
-    elif times >= many and all(
-        contest.sure_high < NIL * errors.get(contest.name, 0.0)
-        and contest.error > ROOM * errors.get(contest.name, 0.0)
-        for contest in contests
+    elif (
+        times > 1
+        and room
+        and all(contest.sure_high < NIL * errors.get(contest.name, 0.0) for contest in contests)
     ):
         standing = "level"
     elif any(contest.won for contest in contests):
         standing = "ahead"
-    linear = simple.name.endswith("linear model")
-    return Standing(simple, tuple(contests), standing, times, linear or times > 1, models)
+    gains = not room or any(c.gain >= NIL * errors.get(c.name, 0.0) for c in contests)
+    judged = simple.name.endswith("linear model") or times > 1
+    return Standing(simple, tuple(contests), standing, times, gains, judged, models)

@@ -16,6 +16,18 @@ BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 
 Remedy = Literal["inputs", "targets", "bias", "reset", "head"]
 
+PAIRS: tuple[tuple[Remedy, Remedy], ...] = (
+    ("inputs", "targets"),
+    ("inputs", "bias"),
+    ("inputs", "reset"),
+    ("targets", "bias"),
+    ("reset", "targets"),
+)
+"""What is tried together where nothing mends the loss by itself."""
+
+LEFT = 0.25
+"""Share of the excess that a remedy may leave and still have found the cause."""
+
 
 @dataclass(frozen=True)
 class FreshLosses:
@@ -33,9 +45,14 @@ class FreshLosses:
     tensor. `growth` is the power of the batch's size by which the loss grows: 0 for a mean over
     the batch, 1 for a sum; `examples` is the size of the first batch.
 
+    `prior_loss` is what a constant output costs on the same batches that is the logarithm of each
+    class's share of the split, weighted as the loss weights it, and of labels their log-odds: what
+    a last bias can save. `constant_loss` is what the best constant costs that suits the targets of
+    these very batches: no output that ignores the inputs costs less. NaN where not known.
+
     Where the fresh models start off chance, `remedied` [remedies, seeds] is their mean loss, as a
-    multiple of the neutral one, with each of `remedies` applied: `inputs` and `targets`
-    standardised, the last `bias` at zero, every layer's weights `reset` to PyTorch's own
+    multiple of the neutral one, with each of `remedies` applied, one or two at once: `inputs` and
+    `targets` standardised, the last `bias` at zero, every layer's weights `reset` to PyTorch's own
     initialisation, and the last layer (`head`) divided by the deviation of what it puts out.
     """
 
@@ -54,7 +71,9 @@ class FreshLosses:
     growth: Number = math.nan
     examples: int = 0
     left_out: tuple[str, ...] = ()
-    remedies: tuple[Remedy, ...] = ()
+    constant_loss: Number = math.nan
+    prior_loss: Number = math.nan
+    remedies: tuple[tuple[Remedy, ...], ...] = ()
     remedied: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
@@ -80,11 +99,11 @@ class FreshLossesOver(Request[FreshLosses]):
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the forward passes, with those that remedies take where the loss is off.
 
-        One per seed and batch and one per batch for the checkpoint; for the remedies two more per
+        One per seed and batch and one per batch for the checkpoint; for the remedies three more per
         seed and batch, and one to see which layer takes the inputs.
         """
         looked_at = min(self.batches, batches.get("train" if self.split == "train" else "val", 0))
-        return Cost(forwards=(3 * self.seeds + 1) * looked_at + min(1, looked_at))
+        return Cost(forwards=(4 * self.seeds + 1) * looked_at + min(1, looked_at))
 
 
 def chance_of(fresh: FreshLosses) -> tuple[float, str]:
@@ -122,10 +141,15 @@ def chance_of(fresh: FreshLosses) -> tuple[float, str]:
 
 
 def best_constant(fresh: FreshLosses, chance: float) -> float | None:
-    """Return the entropy of the labels: the least loss without looking at the input."""
+    """Return the least loss without looking at the input: the entropy of the labels, or measured.
+
+    None where there are no labels: the best constant for numbers is chance.
+    """
     facts = fresh.targets
-    if fresh.loss not in (*CATEGORICAL, *BINARY) or not facts.counts:
+    if not facts.counts:
         return None
+    if fresh.loss not in (*CATEGORICAL, *BINARY):
+        return min(chance, fresh.prior_loss) if math.isfinite(fresh.prior_loss) else None
     labels = fresh.loss in BINARY
     groups: dict[int, list[int]] = {}
     for index, count in zip(facts.classes, facts.counts, strict=True):

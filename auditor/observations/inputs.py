@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
-from auditor.core.statistics import kolmogorov_smirnov
 from auditor.core.values import Array, Number
 
 MOST = 1_000_000
@@ -164,45 +163,6 @@ class InputStatisticsOf(Request[InputStatistics]):
         """Return the one pass that shows which layer takes the inputs."""
         here = batches.get("train" if self.split == "train" else "val", 0)
         return Cost(forwards=min(1, here))
-
-
-@dataclass(frozen=True)
-class Shift:
-    """How far each compared column of one input lies apart in two splits.
-
-    `distance` is the largest gap between the two cumulative distributions, `low` what it is at
-    least, at 99 % for all columns together.
-    """
-
-    input: InputColumns
-    other: InputColumns
-    names: tuple[str, ...]
-    distance: Array
-    low: Array
-
-
-def shifts(one: InputStatistics, other: InputStatistics) -> tuple[Shift, ...]:
-    """Return how far the inputs of two splits lie apart, for those of one name and layout."""
-    second = {columns.name: columns for columns in other.inputs}
-    pairs = [
-        (mine, second[mine.name])
-        for mine in one.inputs
-        if mine.name in second and np.array_equal(mine.compared, second[mine.name].compared)
-    ]
-    tests = sum(mine.sample.shape[1] for mine, _ in pairs)
-    return tuple(_shift(mine, theirs, 0.01 / tests) for mine, theirs in pairs)
-
-
-def _shift(mine: InputColumns, theirs: InputColumns, error: float) -> Shift:
-    names = [mine.named(int(column)) for column in mine.compared]
-    if not mine.table:
-        names = [f"{n}, {what}" for what in ("mean", "deviation") for n in names]
-    found = [
-        kolmogorov_smirnov(a, b, 1 - error)
-        for a, b in zip(mine.sample.T, theirs.sample.T, strict=True)
-    ]
-    distance, low = np.array(found).reshape(-1, 2).T
-    return Shift(mine, theirs, tuple(names), distance, low)
 
 
 def _square(count: int) -> bool:

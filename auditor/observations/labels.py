@@ -6,31 +6,40 @@ from typing import ClassVar
 import numpy as np
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
-from auditor.core.values import Array
+from auditor.core.values import Array, Number
 
 FOLDS = 2
 """Parts of the training data; each is predicted by a fresh model that was trained on the others."""
 
+LOOKS = 4
+"""Looks at what a fresh model predicts, each after twice the steps of the one before."""
+
+MOST = 256
+"""Batches of a split that are predicted at most, unless more are asked for."""
+
 PICTURES = 16
-"""Examples shown as images."""
+"""Examples of each split shown as images."""
 
 
 @dataclass(frozen=True)
 class LabelledSplit:
     """Labels [rows] and out-of-sample probabilities [rows, classes] of a split.
 
-    `numbers` [rows] are the examples' numbers in the split, as the loader yields it; those without
-    a label or a finite prediction have no row. `steps` says for how many steps each of the fresh
-    models that predicted was trained, zero where the checkpoint predicted. Where there are no
+    Of its `examples`, those were read, `whole` tells whether they are all. `numbers` [rows] are the
+    predicted ones, as the loader yields them; those without a label or a finite prediction have no
+    row. `steps` says after how many steps the fresh models predicted, and `settled` whether they
+    had stopped getting better by then; the checkpoint predicts after zero. Where there are no
     probabilities `reason` says why.
     """
 
     split: Split
     examples: int
+    whole: bool
     numbers: Array
     labels: Array
     probabilities: Array
     steps: int
+    settled: bool
     reason: str = ""
 
     @property
@@ -52,29 +61,37 @@ class Thumbnail:
 class LabelEvidence:
     """What labels, predictions and repeated inputs tell of a subject's data.
 
-    Two examples are the same where all input tensors agree to six digits. `repeated_split`,
-    `repeated_example` and `repeated_group` [rows] list those that are not alone, of `splits` in
-    order; `repeated_label` is their label, -1 where the task has no single label for each.
-    `near` counts the examples that differ from another in exactly one value; it is large where
+    `splits` are predicted by fresh models, `checkpoint` is validation data as the checkpoint
+    predicts it, without what stands in training data too.
+
+    Two examples are the same where all input tensors agree to six digits, padding at their end left
+    aside. `repeated_split`, `repeated_example` and `repeated_group` [rows] list those that are not
+    alone, of `splits` in order; `repeated_label` is their label, -1 where they have no single one.
+    `near` is the share of examples that differ from another in exactly one value; it is large where
     inputs take few distinct values, so that examples are alike by chance.
     """
 
     splits: tuple[LabelledSplit, ...]
+    checkpoint: LabelledSplit
     repeated_split: Array
     repeated_example: Array
     repeated_group: Array
     repeated_label: Array
-    near: int
+    near: Number
     thumbnails: tuple[Thumbnail, ...]
     note: str = ""
 
 
 @dataclass(frozen=True)
 class LabelEvidenceOver(Request[LabelEvidence]):
-    """Asks for labels, predictions and repetitions of both splits; training data may be missing."""
+    """Asks for labels, predictions and repetitions of both splits; training data may be missing.
+
+    `batches` of each are predicted, or more where they are small; both are read whole, or as far
+    as is bearable. Fresh models are trained for up to `steps` steps.
+    """
 
     batches: int = 64
-    steps: int = 300
+    steps: int = 2400
 
     answer: ClassVar = LabelEvidence
     depth: ClassVar = Depth.BACKWARD
@@ -82,10 +99,12 @@ class LabelEvidenceOver(Request[LabelEvidence]):
     at_most: ClassVar = True
 
     def cost(self, batches: dict[Split, int]) -> Cost:
-        """Return a pass over validation data, and those of the fresh models."""
-        val, train = (min(self.batches, batches.get(split, 0)) for split in ("val", "train"))
-        steps = FOLDS * self.steps if train else 0
-        return Cost(val + steps + FOLDS * train, steps)
+        """Return the checkpoint's pass over validation data, and the passes of fresh models."""
+        most = max(self.batches, MOST)
+        val, train = (min(most, batches.get(split, 0)) for split in ("val", "train"))
+        steps = FOLDS * (self.steps + 1) if train else 0
+        looks = FOLDS * LOOKS * (train + val) if train else 0
+        return Cost(val + steps + looks, steps)
 
 
 def margins(split: LabelledSplit) -> Array:
@@ -104,6 +123,11 @@ def margins(split: LabelledSplit) -> Array:
 def suggested(split: LabelledSplit) -> Array:
     """Return [rows] the most probable label."""
     return np.asarray(np.asarray(split.probabilities).argmax(axis=1))
+
+
+def contradicted(split: LabelledSplit) -> Array:
+    """Tell of each example whether its label is another than the most probable one, [rows]."""
+    return np.asarray(suggested(split) != np.asarray(split.labels))
 
 
 def confident_errors(split: LabelledSplit) -> Array:

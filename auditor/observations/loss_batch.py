@@ -6,11 +6,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from auditor.core.statistics import mean_interval
-from auditor.observations.loss_fit import CONFIDENCE, NUMBER_LOSSES, Misfit, Rows
+from auditor.observations.loss_fit import NUMBER_LOSSES, Cure, Misfit, Rows
 from auditor.observations.loss_probe import LossProbe
+from auditor.observations.loss_task import CONFIDENCE
 
 DOUBLES = 0.05
 """Distance of log2(loss of 2k / loss of k) from 1 up to which a loss grows with its batch."""
+
+NOTABLE = 0.01
+"""Share of the loss from which a part of it that is a sum is spoken of."""
 
 COLLAPSED = 0.1
 """Deviation of the outputs, of the targets', below which they are nearly one answer: a regression
@@ -20,7 +24,8 @@ that explains a share R² of the variance has √R², so this is one of 1 %."""
 def reduction(probe: LossProbe) -> Iterator[Misfit]:
     """Yield a loss that is a sum over its batch."""
     rate, low, high = growth(probe)
-    if not (low > 1 - DOUBLES and high < 1 + DOUBLES):
+    if not _doubles(low, high):
+        yield from _partly(probe)
         return
     yield Misfit(
         "sum",
@@ -33,8 +38,39 @@ def reduction(probe: LossProbe) -> Iterator[Misfit]:
         "multiply a plain SGD's learning rate by the batch size to keep its steps.",
         "loss",
         "is summed over the batch",
-        "mean",
+        Cure("as they are", "mean"),
     )
+
+
+def _doubles(low: float, high: float) -> bool:
+    return low > 1 - DOUBLES and high < 1 + DOUBLES
+
+
+def _partly(probe: LossProbe) -> Iterator[Misfit]:
+    """Yield a loss of which a part is a sum: its growth doubles from one doubling to the next.
+
+    Of S + M with a sum S and a mean M, the parts of a batch lose S / 2, then S / 4 on average.
+    """
+    whole, quarters = np.asarray(probe.whole, float), np.asarray(probe.quarters, float)
+    halves = np.asarray(probe.halves, float).reshape(-1, 2).mean(axis=1)
+    if len(quarters) < 2:
+        return
+    with np.errstate(all="ignore"):
+        rates = np.log2((whole - halves) / (halves - quarters))
+        parts = 2 * (whole - halves) / whole
+    sure = np.isfinite(rates).all() and bool((parts > NOTABLE).all())
+    if sure and _doubles(*mean_interval(rates, CONFIDENCE)):
+        yield Misfit(
+            "partly sum",
+            False,
+            f"A part of the loss grows with the batch: about {parts.mean():.0%} of it, over "
+            f"{len(probe.whole)} batches, doubles with the number of examples, so it is a sum, and "
+            "the rest is none. Their balance, and the learning rate, mean something else for each "
+            "batch size.",
+            "Average every part of the loss over the batch (`.mean()` instead of `.sum()`).",
+            "loss",
+            "is partly summed over the batch",
+        )
 
 
 def growth(probe: LossProbe) -> tuple[float, float, float]:
@@ -69,7 +105,7 @@ def pairing(probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
             advice,
             "loss",
             "broadcasts outputs against targets",
-            "paired",
+            Cure("as they are", "paired"),
         )
     elif probe.broadcasts and set(probe.acts_like) & {*NUMBER_LOSSES}:
         outputs, targets = rows.outputs, rows.targets

@@ -15,7 +15,8 @@ SCORED = 8
 class LossCure:
     """Two copies of one fresh model, trained on the same batches by either loss.
 
-    `kind` is the misfit that the loss was cured of. `as_is` and `cured` [steps] are the cured
+    `kind` is the misfit that the loss was cured of; `same_loss` tells that the cure changes what
+    the loss is given, not the loss. `as_is` and `cured` [steps] are the cured
     loss of both copies before each step, so that they can be compared; empty where there was no
     race, and `no_race` says why. `scores_as_is` and `scores_cured` [examples] are what they then
     score on the same examples of `split` by `metric`. `checkpoint_as_is` and `checkpoint_cured`
@@ -23,6 +24,7 @@ class LossCure:
     """
 
     kind: str
+    same_loss: bool
     as_is: Array
     cured: Array
     metric: str

@@ -1,4 +1,4 @@
-"""What targets and outputs are, read off their numbers, and which losses they contradict."""
+"""What outputs are, read off their numbers, and how a loss may contradict them."""
 
 import math
 from dataclasses import dataclass
@@ -6,15 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from auditor.core.statistics import rule_of_three
 from auditor.core.values import Array
-from auditor.observations.loss_probe import LossProbe
-
-CONFIDENCE = 0.99
-"""Of what is called a misfit: a report holds some 25 checks."""
-
-SUMS_TO_ONE = 5e-3
-"""How far from 1 the sum of a row of probabilities may be: half precision, a thousand classes."""
+from auditor.observations.loss_probe import SIGMOID, SOFTMAX, LossProbe
+from auditor.observations.loss_task import SUMS_TO_ONE, Task, task_of
 
 LOG_SUM = 0.05
 """How far from 0 the logarithm of the sum of a row's exponentials may be, for log-probabilities."""
@@ -26,26 +20,14 @@ HELD = 0.05
 """Share of a blown-up copy's outputs that stand at a bound which holds them. Of free outputs, no
 two are alike."""
 
-MOST_CLASSES = 64
-"""Distinct whole numbers up to which a single target may be a class index."""
+COLUMNS = 64
+"""Outputs up to which each is asked for bounds of its own."""
 
-CLASS_LOSSES = ("cross_entropy", "nll_loss", "kl_div")
+CLASS_LOSSES = ("cross_entropy", "nll_loss", "kl_div", SOFTMAX)
+LABEL_LOSSES = ("binary_cross_entropy", "binary_cross_entropy_with_logits", SIGMOID)
 NUMBER_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 
-Truth = Literal[
-    "classes", "exclusive", "labels", "binary", "whole numbers", "shares", "numbers", "unknown"
-]
-Form = Literal["probabilities", "log-probabilities", "one", "free"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the targets are: `truth`, with how sure that is and why, in words."""
-
-    truth: Truth
-    sure: Literal["certain", "likely", "open"]
-    words: str
-    width: int = 0
+Form = Literal["probabilities", "log-probabilities", "one", "nought", "free"]
 
 
 @dataclass(frozen=True)
@@ -72,11 +54,19 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """One way in which loss, outputs and targets do not go together.
+class Cure:
+    """What may be tried on a copy: which loss, of what is made of the outputs.
 
-    `cure` names what may be tried on a copy (see `experiments.loss_cure`), empty for nothing.
+    `bare` outputs are those without the activation that ends the model.
     """
+
+    outputs: Literal["as they are", "log", "logit", "atanh", "log_softmax", "bare"]
+    loss: Literal["own", "mean", "paired", "bce_logits", "cross_entropy"] = "own"
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """One way in which loss, outputs and targets do not go together."""
 
     kind: str
     severe: bool
@@ -84,57 +74,7 @@ class Misfit:
     advice: str
     place: str
     note: str
-    cure: str = ""
-
-
-def task_of(targets: Array, classes: bool) -> Task:
-    """Return what the targets say the task is, from their numbers alone."""
-    values = np.asarray(targets, float)
-    rows = len(values)
-    if not values.size or not np.isfinite(values).all():
-        return Task("unknown", "open", "the targets can't be read")
-    if classes:
-        seen = len(np.unique(values))
-        return Task("classes", "certain", f"each target is one whole number, {seen:,} of them seen")
-    table = values.reshape(rows, -1)
-    width = table.shape[1]
-    if np.isin(table, (0.0, 1.0)).all():
-        if width == 1:
-            sure: Literal["certain", "open"] = "certain" if len(np.unique(table)) == 2 else "open"
-            return Task("binary", sure, "every target is 0 or 1", 1)
-        ones = table.sum(axis=1)
-        if (ones == 1).all():
-            bound = rule_of_three(rows)
-            words = (
-                f"each of {rows:,} rows holds exactly one 1, so fewer than {bound:.2g} of all rows "
-                "can hold another number of them (at 95 %)"
-            )
-            return Task("exclusive", "certain" if rows >= 30 else "likely", words, width)
-        several = float((ones > 1).mean())
-        return Task("labels", "certain", f"{several:.0%} of the rows hold several 1s", width)
-    if width > 1 and (table >= 0).all() and np.abs(table.sum(axis=1) - 1).max() <= SUMS_TO_ONE:
-        return Task("shares", "certain", "each row of targets sums to one", width)
-    distinct = np.unique(table)
-    if width == 1 and np.array_equal(distinct, np.round(distinct)) and len(distinct) > 2:
-        return _whole_numbers(table[:, 0], distinct)
-    return Task("numbers", "certain", f"the targets take {len(distinct):,} values", width)
-
-
-def _whole_numbers(values: Array, distinct: Array) -> Task:
-    """Return whether whole numbers are likely classes: 0 to C - 1, none of them rare.
-
-    Counts thin out towards their largest value and grades mostly start at 1; classes that were
-    collected to be told apart do neither. That is likely, never certain.
-    """
-    count = len(distinct)
-    if count > MOST_CLASSES or distinct[0] != 0 or distinct[-1] != count - 1:
-        return Task("numbers", "certain", f"the targets take {count:,} whole values", 1)
-    shares = np.bincount(values.astype(int)) / len(values)
-    even = shares.min() >= 0.5 / count and len(values) >= 10 * count
-    words = f"the targets are the whole numbers 0 to {count - 1}"
-    if even:
-        return Task("whole numbers", "likely", f"{words}, about equally often", 1)
-    return Task("whole numbers", "open", words, 1)
+    cure: Cure | None = None
 
 
 def form_of(outputs: Array, shaken: Array) -> Form:
@@ -146,6 +86,8 @@ def form_of(outputs: Array, shaken: Array) -> Form:
     if not len(tables[0]):
         return "free"
     if tables[0].shape[1] == 1:
+        if len(tables) > 1 and all((np.abs(t) < 1e-6).all() for t in tables):
+            return "nought"
         return "one" if all((np.abs(t - 1) < 1e-6).all() for t in tables) else "free"
     if all(_sums_to_one(t) for t in tables):
         return "probabilities"
@@ -164,32 +106,48 @@ def log_sums(table: Array) -> Array:
 
 
 def reach_of(probe: LossProbe, outputs: Array) -> Reach:
-    """Return the bounds that hold the outputs.
+    """Return the bounds that hold all outputs.
 
     A bound is proven where copies blown up by two factors or more pile up at the same value, none
     goes beyond it, and the outputs themselves do not either. Copies whose outputs do not vary
     tell nothing and are left out.
     """
-    values = np.asarray(outputs, float)
-    values = values[np.isfinite(values)]
-    shaken = np.asarray(probe.shaken, float)
-    if not shaken.size or not values.size:
-        return Reach()
+    return _held(_draws(probe), np.asarray(outputs, float))
+
+
+def reaches_of(probe: LossProbe, outputs: Array) -> tuple[Reach, ...]:
+    """Return the bounds that hold each output for itself."""
+    draws, table = _draws(probe), np.asarray(outputs, float)
+    return tuple(
+        _held([(by, rows[:, [column]]) for by, rows in draws], table[:, column])
+        for column in range(table.shape[1])
+    )
+
+
+def _draws(probe: LossProbe) -> list[tuple[float, Array]]:
+    """Return, for each blown-up copy, by what factor it was, and its finite rows."""
+    shaken, numbers = np.asarray(probe.shaken, float), np.asarray(probe.shaken_draw)
+    if not shaken.size:
+        return []
     draws = []
-    for number in np.unique(probe.shaken_draw):
-        mine = np.asarray(probe.shaken_draw) == number
-        table = shaken[mine]
-        table = table[np.isfinite(table).all(axis=1)]
-        if len(table) > 1 and float(np.ptp(table, axis=0).max()) > 0:
-            draws.append((float(np.asarray(probe.shaken_by)[mine][0]), table.ravel()))
-    if len(draws) < 3 or len({factor for factor, _ in draws}) < 2:
+    for number in np.unique(numbers):
+        table = shaken[numbers == number]
+        factor = float(np.asarray(probe.shaken_by)[numbers == number][0])
+        draws.append((factor, table[np.isfinite(table).all(axis=1)]))
+    return draws
+
+
+def _held(draws: list[tuple[float, Array]], outputs: Array) -> Reach:
+    values = outputs[np.isfinite(outputs)]
+    told = [(by, t.ravel()) for by, t in draws if len(t) > 1 and np.ptp(t, axis=0).max() > 0]
+    if len(told) < 3 or len({factor for factor, _ in told}) < 2 or not values.size:
         return Reach()
-    pooled = np.concatenate([table for _, table in draws])
+    pooled = np.concatenate([table for _, table in told])
     span = max(float(np.ptp(pooled)), 1e-12)
     found = []
     for bound, sign in ((float(pooled.min()), 1.0), (float(pooled.max()), -1.0)):
         near = AT_BOUND * min(span, max(abs(bound), 1.0))
-        held = {f for f, table in draws if (sign * (table - bound) <= near).mean() >= HELD}
+        held = {f for f, table in told if (sign * (table - bound) <= near).mean() >= HELD}
         beyond = (sign * (values - bound) < -near).any()
         found.append(bound if len(held) > 1 and not beyond else -sign * math.inf)
     low, high = found
@@ -213,6 +171,8 @@ class Rows:
     task: Task
     form: Form
     reach: Reach
+    reaches: tuple[Reach, ...] = ()
+    """Of each output for itself, where they are few and the loss is one of numbers."""
 
     @property
     def width(self) -> int:
@@ -228,10 +188,13 @@ def rows_of(probe: LossProbe, outputs: Array | None = None, targets: Array | Non
     if classes and outputs.shape[1:] == (1,) and not set(probe.acts_like) & {*CLASS_LOSSES}:
         # Whole numbers beside a single output: no index of one class.
         classes, targets = False, targets.reshape(-1, 1)
+    several = outputs.ndim == targets.ndim == 2 and 1 < outputs.shape[1] <= COLUMNS
+    numbers = several and set(probe.acts_like) & {*NUMBER_LOSSES}
     return Rows(
         outputs,
         targets,
         task_of(targets, classes),
         form_of(outputs, probe.shaken),
         reach_of(probe, outputs),
+        reaches_of(probe, outputs) if numbers else (),
     )

@@ -5,50 +5,67 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from auditor.core.statistics import mean_interval
-from auditor.core.text import clean_text
 from auditor.observations.loss_batch import pairing, reduction
 from auditor.observations.loss_fit import (
     CLASS_LOSSES,
-    CONFIDENCE,
+    LABEL_LOSSES,
     LOG_SUM,
     NUMBER_LOSSES,
+    Cure,
     Misfit,
     Rows,
     log_sums,
-    unreachable,
 )
-from auditor.observations.loss_probe import LossProbe
-
-UNREACHABLE = 0.01
-"""Share of the targets' variance out of reach from which a bound is called one that cuts off."""
+from auditor.observations.loss_numbers import model_name, number_loss, one_unit
+from auditor.observations.loss_probe import SIGMOID, SOFTMAX, LossProbe
 
 SQUEEZED = 0.1
 """Least loss within the bounds, of chance, from which logits are called squeezed."""
+
+RANKED = 100
+"""Labels above which a softmax over several may be meant to rank them (Liang et al. 2018)."""
 
 
 def misfits(probe: LossProbe, rows: Rows) -> tuple[Misfit, ...]:
     """Return all that contradicts itself, the worst first."""
     found = [*reduction(probe), *pairing(probe, rows)]
-    if len(rows.outputs) > 1:
+    if probe.over_batch:
+        found += [_over_batch(probe)]
+    elif len(rows.outputs) > 1:
         for name in dict.fromkeys(probe.acts_like):
             if name in CLASS_LOSSES:
                 found += _class_loss(name, probe, rows)
-            elif name.startswith("binary"):
+            elif name in LABEL_LOSSES:
                 found += _label_loss(name, probe, rows)
             elif name in NUMBER_LOSSES:
-                found += _number_loss(name, probe, rows)
+                found += number_loss(name, probe, rows)
     return tuple(sorted(found, key=lambda one: not one.severe))
 
 
-def model_name(probe: LossProbe) -> str:
-    """Return how the model is called in a sentence."""
-    return f"`{clean_text(probe.factory, 80)}`" if probe.factory else "the model"
+def _over_batch(probe: LossProbe) -> Misfit:
+    cures = {"cross_entropy": Cure("bare"), "nll_loss": Cure("log_softmax")}
+    return Misfit(
+        "softmax over the batch",
+        True,
+        "In every batch each output sums to one over the examples, by itself or by its "
+        "exponential, and the outputs of an example do not: the softmax is taken over the batch, "
+        "so that examples compete and an answer depends on what else is in its batch.",
+        f"Take the softmax at the end of {model_name(probe)} over the classes, `dim=1` instead of "
+        "`dim=0`, or remove it where the loss wants logits.",
+        "model.factory",
+        "takes its softmax over the batch",
+        next((cures[name] for name in probe.acts_like if name in cures), None),
+    )
+
+
+def _called(name: str, probe: LossProbe) -> str:
+    return f"`{probe.loss if name in (SOFTMAX, SIGMOID) else name}`"
 
 
 def _class_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
     end, rounds = f"the end of {model_name(probe)}", f"{len(rows.outputs):,} rows"
-    if name == "cross_entropy" and rows.width == 1:
+    called, takes_logits = _called(name, probe), name in ("cross_entropy", SOFTMAX)
+    if rows.width == 1 and (takes_logits or rows.form == "nought"):
         yield Misfit(
             "one class",
             True,
@@ -58,22 +75,37 @@ def _class_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
             "output for each class.",
             "loss",
             "cross_entropy over one output",
+            Cure("as they are" if takes_logits else "bare", "bce_logits")
+            if rows.task.truth == "binary"
+            else None,
         )
-    elif name == "cross_entropy" and rows.form == "probabilities":
+    elif rows.task.truth == "labels" and rows.task.sure == "certain":
+        yield _softmax_for_labels(name, probe, rows, end)
+    elif takes_logits and rows.form == "probabilities":
         floor = _floor(rows.width, 0.0, 1.0)
+        proof = (
+            ""
+            if name == "cross_entropy"
+            else " (it stays what it is when a constant is added to an example's outputs)"
+        )
         yield Misfit(
             "softmax twice",
             True,
             f"The outputs are probabilities already: in all {rounds} they lie within 0 to 1 and "
-            "sum to one, which logits never do, and `cross_entropy` takes the softmax a second "
-            f"time. However sure the model is, its loss can't fall below {floor:.3g}.",
+            f"sum to one, which logits never do, and {called} takes the softmax a second "
+            f"time{proof}. However sure the model is, "
+            + (
+                f"its loss can't fall below {floor:.3g}."
+                if name == "cross_entropy"
+                else f"no class can get more than {math.exp(-floor):.3g} of the probability."
+            ),
             f"Remove the softmax at {end}, or use `nll_loss` on the logarithm of its outputs.",
             "loss",
             "softmax is applied twice",
-            "log",
+            Cure("log"),
         )
-    elif name == "cross_entropy":
-        yield from _squeezed(name, rows, end, rows.width)
+    elif takes_logits:
+        yield from _squeezed(name, probe, rows, end, rows.width)
     elif rows.form == "probabilities":
         yield Misfit(
             "no logarithm",
@@ -83,7 +115,7 @@ def _class_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
             f"Replace the softmax at {end} by `log_softmax`, or remove it and use `cross_entropy`.",
             "loss",
             "is given probabilities instead of log-probabilities",
-            "log" if name == "nll_loss" else "",
+            Cure("log"),
         )
     elif rows.width > 1 and rows.form != "log-probabilities":
         sums = log_sums(rows.outputs[np.isfinite(rows.outputs).all(axis=1)])
@@ -99,150 +131,103 @@ def _class_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
                 f"Put a `log_softmax` at {end}, or use `cross_entropy` on its outputs.",
                 "loss",
                 "is given logits instead of log-probabilities",
-                "cross_entropy" if name == "nll_loss" else "",
+                Cure("log_softmax"),
             )
 
 
+def _softmax_for_labels(name: str, probe: LossProbe, rows: Rows, end: str) -> Misfit:
+    """Return what a loss of exclusive classes does to targets that hold several."""
+    called, free = _called(name, probe), rows.form == "free"
+    ranked = (
+        " With so many labels this may be meant: it ranks them, and can't tell how many apply."
+        if rows.width > RANKED
+        else ""
+    )
+    return Misfit(
+        "softmax for labels",
+        rows.width <= RANKED,
+        f"{called} is used on several labels: {rows.task.words}, and its probabilities sum to one, "
+        "so one label is likely only at the cost of the others, and a row without any teaches "
+        f"nothing.{ranked}",
+        "Use `binary_cross_entropy_with_logits`, which asks for each label by itself"
+        + ("." if free else f", and remove the softmax at {end}."),
+        "loss",
+        f"{called.strip('`')} on several labels",
+        Cure("as they are" if free else "bare", "bce_logits"),
+    )
+
+
 def _label_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
-    end = f"the end of {model_name(probe)}"
-    with_logits = name.endswith("logits")
+    end, called = f"the end of {model_name(probe)}", _called(name, probe)
+    with_logits = name != "binary_cross_entropy"
     truth, count = rows.task.truth, f"{len(rows.outputs):,}"
-    if rows.form == "one":
-        yield _one_unit(name, rows, end)
+    labels = truth == "labels" and rows.task.sure == "certain"
+    if rows.form in ("one", "nought"):
+        yield one_unit(called, rows, end)
         return
-    if rows.form == "probabilities" and (truth == "labels" or with_logits):
+    if rows.form == "probabilities" and (labels or with_logits):
         several = (
             ""
-            if truth != "labels"
+            if not labels
             else (f", though {rows.task.words}: one label is likely only at the cost of the others")
         )
-        twice = " `binary_cross_entropy_with_logits` then takes the sigmoid of them."
+        twice = f" {called} then takes the sigmoid of them."
         yield Misfit(
-            "softmax for labels" if truth == "labels" else "softmax before sigmoid",
+            "softmax for labels" if labels else "softmax before sigmoid",
             True,
             f"The outputs of all {count} rows lie within 0 to 1 and sum to one, as a softmax makes "
             f"them{several}.{twice if with_logits else ''}",
             f"Remove the softmax at {end} and use `binary_cross_entropy_with_logits`."
-            if truth == "labels"
+            if labels
             else f"Remove the softmax at {end} and use `cross_entropy` on class indices.",
             "model.factory",
             "ends in a softmax",
-            "log" if truth == "exclusive" else "",
+            Cure("log", "cross_entropy")
+            if truth == "exclusive"
+            else Cure("bare", "bce_logits" if labels else "own"),
         )
     elif with_logits and rows.reach.within_one:
         yield Misfit(
             "sigmoid twice",
             True,
             f"The outputs of all {count} rows, and those of copies with weights blown up, "
-            "lie within 0 to 1: a sigmoid ends the model, and "
-            "`binary_cross_entropy_with_logits` takes it a second time. No probability below 0.5 "
-            "or above 0.73 can come out.",
+            f"lie within 0 to 1: a sigmoid ends the model, and {called} takes it a second time. "
+            "No probability below 0.5 or above 0.73 can come out.",
             f"Remove the sigmoid at {end}, or use `binary_cross_entropy`.",
             "loss",
             "sigmoid is applied twice",
-            "bce",
+            Cure("logit"),
         )
     elif with_logits:
-        yield from _squeezed(name, rows, end, 2)
-    if truth == "exclusive" and rows.width > 2 and not (with_logits and rows.reach.proven):
+        yield from _squeezed(name, probe, rows, end, 2)
+    # The two probabilities of a softmax over two are a sigmoid's and its complement.
+    competing = rows.width == 2 and rows.form == "probabilities"
+    exclusive = truth == "exclusive" and rows.task.sure == "certain"
+    if exclusive and not competing and not (with_logits and rows.reach.proven):
         yield Misfit(
             "labels for classes",
             False,
-            f"The {rows.width} labels are exclusive classes: {rows.task.words}. `{name}` judges "
+            f"The {rows.width} labels are exclusive classes: {rows.task.words}. {called} judges "
             "each for itself and never asks them to compete; this works, but the probabilities of "
             "a row need not sum to one and most of the gradient goes into saying no.",
             "Use `cross_entropy` with class indices (`target.argmax(1)`) on the model's outputs"
             + ("." if with_logits else f", without the activation at {end}."),
             "loss",
-            f"{name} on exclusive classes",
-            "cross_entropy" if with_logits else "log" if rows.form == "probabilities" else "logit",
+            f"{called.strip('`')} on exclusive classes",
+            Cure(
+                "as they are"
+                if with_logits
+                else "log"
+                if rows.form == "probabilities"
+                else "logit",
+                "cross_entropy",
+            ),
         )
 
 
-def _number_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
-    end = f"the end of {model_name(probe)}"
-    truth = rows.task.truth
-    if rows.form == "one" and float(np.ptp(rows.targets)) > 0:
-        yield _one_unit(name, rows, end)
-        return
-    if truth == "labels" and rows.form == "probabilities":
-        yield Misfit(
-            "softmax for labels",
-            True,
-            f"The outputs of all {len(rows.outputs):,} rows sum to one, as a softmax makes them, "
-            f"though {rows.task.words}: one label can only be likely at the cost of the others.",
-            f"Remove the softmax at {end} and use `binary_cross_entropy_with_logits` in place of "
-            f"`{name}`.",
-            "model.factory",
-            "ends in a softmax",
-        )
-    elif truth in ("exclusive", "binary") and rows.task.sure != "open":
-        yield _categories(name, rows, end)
-    elif truth == "whole numbers" and rows.task.sure == "likely":
-        count = int(rows.targets.max()) + 1
-        yield Misfit(
-            "numbers for classes",
-            False,
-            f"`{name}` is used where {rows.task.words}, which class indices are and counts or "
-            f"grades seldom. If they are {count} classes, the loss calls class 0 more like class 1 "
-            f"than like class {count - 1}; this is likely, not certain.",
-            f"If the targets are classes, give the model {count} outputs and use `cross_entropy`; "
-            "if their order means something, keep the loss and waive this finding.",
-            "loss",
-            f"{name} on class indices",
-        )
-    elif truth in ("numbers", "labels", "whole numbers"):
-        yield from _out_of_reach(name, rows, end)
-
-
-def _categories(name: str, rows: Rows, end: str) -> Misfit:
-    binary = rows.task.truth == "binary"
-    bounded = rows.form == "probabilities" or rows.reach.within_one
-    if binary:
-        cure, better = "bce" if bounded else "bce_logits", "`binary_cross_entropy_with_logits`"
-    else:
-        softmax = rows.form == "probabilities"
-        cure = "log" if softmax else "logit" if rows.reach.within_one else "cross_entropy"
-        better = "`cross_entropy` on class indices (`target.argmax(1)`)"
-    without = f", without the activation at {end}" if bounded else ""
-    note = (
-        " Over probabilities it is the Brier score, which works but whose gradient vanishes where "
-        "the model is surely wrong."
-        if bounded
-        else " Least squares can tell classes apart, but it punishes answers that are right by far."
-    )
-    return Misfit(
-        "numbers for classes",
-        False,
-        f"`{name}` is used on classes: {rows.task.words}.{note}",
-        f"Use {better}{without}.",
-        "loss",
-        f"{name} on classes",
-        cure,
-    )
-
-
-def _one_unit(name: str, rows: Rows, end: str) -> Misfit:
-    return Misfit(
-        "softmax over one unit",
-        True,
-        f"The one output is 1 in all {len(rows.outputs):,} rows, and stays 1 however the weights "
-        f"are changed: a softmax over one unit is always 1. `{name}` has no gradient, and nothing "
-        "is learnt.",
-        f"Remove the softmax at {end}"
-        + (
-            " and use `binary_cross_entropy_with_logits`."
-            if rows.task.truth == "binary"
-            else "; a regression ends in a linear layer."
-        ),
-        "model.factory",
-        "ends in a softmax over one unit",
-    )
-
-
-def _squeezed(name: str, rows: Rows, end: str, classes: int) -> Iterator[Misfit]:
+def _squeezed(name: str, probe: LossProbe, rows: Rows, end: str, classes: int) -> Iterator[Misfit]:
     """Yield what logits within bounds can't say."""
-    reach = rows.reach
+    reach, called = rows.reach, _called(name, probe)
     if not reach.proven or classes < 2 or rows.form == "log-probabilities":
         return
     if math.isfinite(reach.low) and math.isfinite(reach.high):
@@ -250,55 +235,35 @@ def _squeezed(name: str, rows: Rows, end: str, classes: int) -> Iterator[Misfit]
         if floor < SQUEEZED * math.log(classes):
             return
         what = "a sigmoid" if reach.within_one else "an activation"
-        inverse = {0.0: "logit", -1.0: "atanh"}.get(round(reach.low, 2), "")
-        fits = abs(reach.high - 1) < 1e-3 and name == "cross_entropy"
         yield Misfit(
             "squeezed logits",
             True,
-            f"`{name}` wants logits, but the outputs are {reach.words}, in "
+            f"{called} wants logits, but the outputs are {reach.words}, in "
             f"{len(rows.outputs):,} rows and in copies with weights blown up: {what} ends "
-            f"the model. However sure it is, its loss can't fall below {floor:.3g} "
+            f"the model. However sure it is, its cross-entropy can't fall below {floor:.3g} "
             f"(chance: {math.log(classes):.3g}).",
-            f"Remove the activation at {end}: `{name}` takes care of it itself.",
+            f"Remove the activation at {end}: {called} takes care of it itself.",
             "loss",
             f"is given outputs {reach.words}",
-            inverse if fits else "",
+            Cure("bare"),
         )
     elif abs(reach.low) < 1e-3:
         zero = rows.outputs <= 1e-6
         dead = int(zero.all(axis=0).sum())
-        labels = name != "cross_entropy"
+        labels = name in LABEL_LOSSES
         never = f" {dead} of {rows.width} classes have a logit of 0 in every row." if dead else ""
         yes = " No probability below 0.5 can come out." if labels else ""
         yield Misfit(
             "clipped logits",
             labels or bool(dead),
-            f"`{name}` wants logits, but the outputs are {reach.words}: a ReLU or the like ends "
+            f"{called} wants logits, but the outputs are {reach.words}: a ReLU or the like ends "
             f"the model, and {zero.mean():.0%} of the outputs are 0, where no gradient passes."
             f"{yes}{never}",
             f"Remove the ReLU at {end}, so that logits can be negative.",
             "loss",
             f"is given outputs {reach.words}",
+            Cure("bare"),
         )
-
-
-def _out_of_reach(name: str, rows: Rows, end: str) -> Iterator[Misfit]:
-    short = unreachable(rows.targets, rows.reach)
-    low, _ = mean_interval(short, CONFIDENCE)
-    if not rows.reach.proven or not low > UNREACHABLE:
-        return
-    share = float((short > 0).mean())
-    yield Misfit(
-        "out of reach",
-        low > 5 * UNREACHABLE,
-        f"The outputs are {rows.reach.words}, in {len(rows.outputs):,} rows and in copies with "
-        f"weights blown up, but {share:.0%} of the targets lie beyond (they go from "
-        f"{rows.targets.min():.3g} to {rows.targets.max():.3g}). At least {short.mean():.0%} of "
-        "the targets' variance is out of reach.",
-        f"Remove the activation at {end}, or scale the targets into what it can reach.",
-        "model.factory",
-        f"its outputs are {rows.reach.words}",
-    )
 
 
 def _floor(classes: int, low: float, high: float) -> float:

@@ -10,8 +10,12 @@ DRAWS = 6
 """Copies with their weights blown up, to see how far the outputs can go: so many of the checkpoint,
 and as many of a fresh model, since a dead checkpoint's outputs do not move."""
 
-PASSES = 3
-"""Forward passes of a batch: whole, and in two halves."""
+PASSES = 4
+"""Forward passes of a batch: whole, in two halves, and in quarters, each as long as the batch."""
+
+
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
+"""What a loss that is like none of torch's is said to act like where it takes one of its own."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,20 @@ class LossProbe:
     `outputs` is [rows, width]; `targets` [rows] where they are `classes` by their index, which
     takes whole numbers with one dimension fewer than the outputs, else [rows, width]. Both are
     empty where they can't be read side by side. `ignored` of the targets are left out by the
-    label `ignored_label`, `counted` are not; where these are many, not all rows are kept.
+    label `ignored_label`, `counted` are not; where these are many, not all rows are kept. There
+    are `examples` behind them.
 
     `shaken` [rows, width] is what copies, of the checkpoint and of a fresh model, put out whose
     every parameter tensor was multiplied by ±3, ±30 or ±300 (`shaken_by` [rows]; `shaken_draw`
     [rows] numbers the copy): an activation at the end holds even those within its bounds.
 
     `acts_like` names, for each term of the loss, the function of `torch.nn.functional` that it
-    agrees with on every batch, up to mean or sum; it is empty for a term that is like none.
-    `whole` [batches] is the loss of 2k examples, `halves` [batches, 2] that of k and k.
+    agrees with on every batch, up to mean or sum. A term that is like none is said to act like
+    `SOFTMAX` where a constant added to a row of outputs does not change it, and like `SIGMOID`
+    where it pays beyond 0 and 1 to say yes and no; else it is empty. `over_batch` tells that in
+    each batch every output sums to one over the examples, by itself or by its exponential.
+    `whole` [batches] is the loss of 2k examples, `halves` [batches, 2] that of k and k,
+    and `quarters` [batches] the mean of those of k / 2, NaN where k is odd.
     `unpaired` tells that outputs and targets have shapes which broadcast to every pair of both,
     and that the loss does not change when the targets are handed round among the examples.
     `broadcasts` tells the first half alone.
@@ -41,12 +50,15 @@ class LossProbe:
     counted: int
     ignored: int
     ignored_label: int
+    examples: int
     shaken: Array
     shaken_by: Array
     shaken_draw: Array
     acts_like: tuple[str, ...]
+    over_batch: bool
     whole: Array
     halves: Array
+    quarters: Array
     unpaired: bool
     broadcasts: bool
     output_shape: str

@@ -1,5 +1,6 @@
 """Attempts to learn a few examples by heart."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -21,7 +22,28 @@ RESCUES = (0.1, 0.01, 0.001)
 """Factors of the declared learning rate that are tried where it fails and Adam does not."""
 
 SCORED = 8
-"""Batches of validation data that a model is scored on once it knows two examples."""
+"""Batches of validation data that a model is scored on, untrained or once it knows two examples."""
+
+SURE = 0.99
+"""Confidence with which it is said that a model knows more than it was shown."""
+
+KNOWING = 0.5
+"""Share of what a model can't know from which on it is said to know it."""
+
+
+def knowing(known: float) -> float:
+    """Return the share right beyond which a model knows more than the share that it may."""
+    return known + KNOWING * (1 - known)
+
+
+def seeds_for(outputs: int | None) -> int:
+    """Return how many fresh models have to know a task before it can't be luck.
+
+    A model whose answers are turned round by one class, by two and so on is as likely to be
+    drawn as itself, and the shares right of all of these add up to one: so a fresh model that
+    knows nothing gets more than half right with a probability of 1 / outputs at most.
+    """
+    return math.ceil(math.log(1 - SURE) / -math.log(max(2, outputs or 2)))
 
 
 @dataclass(frozen=True)
@@ -102,6 +124,23 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Unshown:
+    """What fresh models get right of some validation `examples` before their first step.
+
+    `accuracies` has the share right of each, of `seeds_for` models or until one does not know
+    the task; `common` is the share of the commonest class. Where all know it, `alike` tells
+    whether the factory's weights are the same for another seed, and `trained` whether they are
+    those of the audited model.
+    """
+
+    accuracies: tuple[Number, ...]
+    examples: int
+    common: Number
+    alike: bool
+    trained: bool
+
+
+@dataclass(frozen=True)
 class OverfitTrials:
     """All attempts, those on the large set from the first weights first.
 
@@ -110,14 +149,16 @@ class OverfitTrials:
     values in the large set, and `parameters` that of trainable weights. `tensors` is the number of
     trainable parameter tensors; `silent` names those that get no gradient from the large set in a
     fresh model, `silent_after` those that get none after the first weights' last attempt, and
-    `silent_share` the share of trainable weights that get none either time. `probabilities` tells
-    whether the outputs of a fresh model are positive and sum to one; it is looked at only where no
-    attempt succeeded. `instead` says why the optimizer is not the declared one.
+    `silent_share` the share of trainable weights that get none either time. `cut_off` names those
+    of the silent ones that the loss hangs on all the same. `probabilities` tells whether the
+    outputs of a fresh model are positive and sum to one; it is looked at only where no attempt
+    succeeded. `instead` says why the optimizer is not the declared one.
 
     `read` examples were looked at, `different` of which have inputs of their own; `labels` is the
     number of different targets among all. `validation` [examples] is the accuracy on validation
     examples of models that know the small set alone, and `shown` the share of these examples whose
-    class is in it; empty and NaN where that was not measured.
+    class is in it; empty and NaN where that was not measured. `unshown` is what models know that
+    were shown nothing, None where that was not measured.
     """
 
     fits: tuple[Fit, ...]
@@ -130,6 +171,7 @@ class OverfitTrials:
     silent: tuple[str, ...]
     silent_after: tuple[str, ...]
     silent_share: Number
+    cut_off: tuple[str, ...]
     probabilities: bool
     outputs: int | None
     loss: str
@@ -142,6 +184,7 @@ class OverfitTrials:
     labels: int
     validation: Array
     shown: Number
+    unshown: Unshown | None
     split: str
     floor_known: bool = True
 
@@ -188,4 +231,4 @@ class OverfitTrialsOver(Request[OverfitTrials]):
         first = recipes + LONG + len(RESCUES)
         others = (2 * self.seeds - 1) * (recipes - 1 + LONG)
         steps = (first + others) * self.steps
-        return Cost(steps + 2 + SCORED * self.seeds, steps + 2)
+        return Cost(steps + 2 + SCORED * (self.seeds + seeds_for(None)), steps + 2)

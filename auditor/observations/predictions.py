@@ -26,8 +26,10 @@ class Predictions:
     is the loss as the subject defines it, over batches of `batch_examples` examples.
 
     `loss` is the name of a loss that `torch.nn.functional` knows, else empty; `plain` tells
-    whether it is computed without class weights and smoothing. `weights` is that of each class,
-    or of each label's positive examples, where it is known. `task` is what the subject's is.
+    whether it is computed without class weights and smoothing. `weights` is how much each class
+    counts in it, or a one of each label against a zero; (1,) where all count alike, empty where
+    that is not known. `smoothing` is the share of a label that the loss, or the targets, give to
+    the other classes. `task` is what the subject's is.
     """
 
     kind: Literal["classes", "labels", "numbers"]
@@ -43,6 +45,7 @@ class Predictions:
     split: str
     task: str = ""
     weights: tuple[Number, ...] = ()
+    smoothing: Number = 0.0
 
     @property
     def rows(self) -> int:
@@ -65,6 +68,7 @@ class Predictions:
             batch_examples=np.concatenate([self.batch_examples, other.batch_examples]),
             rows_seen=self.rows_seen + other.rows_seen,
             ignored=self.ignored + other.ignored,
+            smoothing=max(self.smoothing, other.smoothing),
         )
 
 

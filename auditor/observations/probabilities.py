@@ -201,7 +201,7 @@ def _scale(seen: Predictions) -> Scale:
 def _unweighted(seen: Predictions, logs: Array) -> Array:
     """Return log-probabilities without what class weights added to them."""
     weights = np.asarray(seen.weights, float)
-    if not weights.size or not (weights > 0).all():
+    if not weights.size or not (weights > 0).all() or (weights == 1).all():
         return logs
     if seen.kind == "labels":
         yes = np.tile(np.broadcast_to(weights, seen.outputs.shape[1]), len(seen.outputs))

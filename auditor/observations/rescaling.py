@@ -1,12 +1,13 @@
 """How well the checkpoint does when its inputs are rescaled."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
-from auditor.core.statistics import paired_bootstrap
+from auditor.core.statistics import examples_to_settle, paired_bootstrap
 from auditor.core.values import Array, Number
 
 MOST = 24
@@ -51,49 +52,59 @@ class Rescaled:
 
 @dataclass(frozen=True)
 class Gain:
-    """What rescaling gains beyond doubt; `proven` where nothing but the inputs can account for it.
+    """What rescaling gains: the mean loss falls from `before` to `after`, `low` to `high` at 95 %.
 
-    The mean loss falls from `before` to `after`, by `low` to `high` at 95 %.
+    `rival` is what else may account for it, empty where nothing may: the fall is so `small` that
+    some way or other had to bring it; a `constant` answer does as well, as it does better than a
+    model that has diverged; it may be `chance`; the `accuracy` falls; or a wrong `confidence`
+    alone explains it. Without a rival, `proven` tells that the loss is not all that gets better.
+    `enough` examples would rule out chance, where no more than that is in doubt.
     """
 
     before: float
     after: float
     low: float
     high: float
-    proven: bool
+    rival: Literal["", "small", "constant", "chance", "accuracy", "confidence"]
+    proven: bool = False
+    enough: int | None = None
 
 
 WORTH = 0.01
 """Share of the best constant's loss that a fall must reach: less is no harm."""
 
 
-def gained(seen: Rescaled, fall: float, differs: bool, rng: np.random.Generator) -> Gain | None:
-    """Return what the best way gains where the loss falls beyond doubt, and by `fall` or more.
+def gained(seen: Rescaled, fall: float, differs: bool, rng: np.random.Generator) -> Gain:
+    """Return what the best way gains, with what else may account for it. Doubt is at 99 %.
 
-    None where something else may account for it. A diverged model comes no further than the best
-    constant. One that is over-confident fits its training data as they are, so there the loss
-    must fall too, unless the splits `differs` or the fall is beyond what a temperature gives; one
-    that is under-confident gains by any larger scale, so the fall must be beyond that of a
-    temperature. Doubt is at 99 %.
+    The loss must fall by the share `fall` or more. A model that is over-confident fits its
+    training data as they are, so there the loss must fall too, unless the splits `differs` or the
+    fall is beyond what a temperature gives; one that is under-confident gains by any larger scale,
+    so the fall must be beyond that of a temperature.
     """
     before, after = np.asarray(seen.before, float), np.asarray(seen.after, float)
-    if not np.isfinite(after).all() or not len(after):
-        return None
 
     def surely(a: Array, b: Array) -> float:
         return paired_bootstrap(a, b, rng, confidence=0.99)[0]
 
+    low, high = paired_bootstrap(before, after, rng)
+    gain = Gain(float(before.mean()), float(after.mean()), low, high, "")
     keep, classes = 1 - fall, seen.metric == "accuracy"
-    if after.mean() > min(keep * before.mean(), 0.95 * seen.constant):
-        return None
-    if surely(before, after) <= WORTH * seen.constant:
-        return None
+    if not gain.after <= keep * gain.before:
+        return replace(gain, rival="small")
+    if gain.after > 0.95 * seen.constant:
+        return replace(gain, rival="constant")
+    floor, least = WORTH * seen.constant, surely(before, after)
+    if least <= floor:
+        change = gain.before - gain.after
+        enough = examples_to_settle(len(before), change, least, math.inf, floor)
+        return replace(gain, rival="chance", enough=enough if change > floor else None)
     if classes and np.mean(seen.right_after) < np.mean(seen.right_before) - 0.02:
-        return None
+        return replace(gain, rival="accuracy")
     tempered = np.asarray(seen.tempered, float)
-    beyond = classes and after.mean() < keep * tempered.mean() and surely(tempered, after) > 0
+    beyond = classes and gain.after < keep * tempered.mean() and surely(tempered, after) > 0
     if seen.temperature < 1 and not beyond:
-        return None
+        return replace(gain, rival="confidence")
     better = surely(seen.right_after, seen.right_before) if classes else 0.0
     quarter = surely(0.25 * before, after) > 0
     if len(seen.train_before):
@@ -101,10 +112,8 @@ def gained(seen: Rescaled, fall: float, differs: bool, rng: np.random.Generator)
     else:
         supported = seen.reason == "statistics" or quarter
     if not (supported or beyond or better > 0.02):
-        return None
-    low, high = paired_bootstrap(before, after, rng)
-    proven = better > 0.05 if classes else quarter
-    return Gain(float(before.mean()), float(after.mean()), low, high, proven)
+        return replace(gain, rival="confidence")
+    return replace(gain, proven=better > 0.05 if classes else quarter)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ import torch
 
 from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
-from auditor.intake.losses import main_output, matched
+from auditor.intake.losses import as_classes, main_output, matched, picks_class
+from auditor.intake.neutral import class_weights
 from auditor.intake.subject import Subject
 from auditor.observations.predictions import MOST, Predictions, PredictionsOver
 from auditor.observers.observer import Observer, Step
-
-CLASS_TASKS = ("multiclass", "segmentation", "language_model", "binary")
 
 Kind = Literal["classes", "labels", "numbers"]
 
@@ -29,6 +28,8 @@ class PredictionsObserver(Observer):
         self._share = MOST // max(1, min(request.batches, known))
         self._kind: Kind | None = None
         self._unreadable = ""
+        self._weights: tuple[float, ...] = ()
+        self._smoothing = subject.loss.smoothing
         self._kept: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._losses: list[torch.Tensor] = []
         self._sizes: list[int] = []
@@ -42,6 +43,7 @@ class PredictionsObserver(Observer):
         except InputError as error:
             self._unreadable = str(error)
             return
+        self._look_at(step)
         counted = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
         if self._kind == "classes":
             counted = targets != self._loss.ignored
@@ -58,6 +60,16 @@ class PredictionsObserver(Observer):
             self._losses.append(step.loss.detach())
         self._sizes.append(step.batch.size)
 
+    def _look_at(self, step: Step) -> None:
+        """Take in how the loss weights classes, once, and how far targets are smoothed."""
+        outputs, target = step.outputs, step.batch.target
+        if not self._sizes and self._kind != "numbers":
+            plain = self._loss.known and self._loss.plain
+            known = self._loss.weights or ((1.0,) if plain else ())
+            self._weights = known or class_weights(self._loss, self._task, outputs, target)
+        if self._kind == "classes" and target.is_floating_point():
+            self._smoothing = max(self._smoothing, 1 - float(target.amax(dim=1).mean()))
+
     def _read(self, step: Step) -> tuple[Kind, torch.Tensor, torch.Tensor, int]:
         """Return how to read the batch, its rows, their targets, and how many an example has.
 
@@ -70,9 +82,8 @@ class PredictionsObserver(Observer):
         if outputs.is_complex() or not outputs.ndim:
             raise InputError("the outputs are complex or a single number")
         outputs, target = outputs.detach().float(), target.detach()
-        several = outputs.ndim > 1 and outputs.shape[1:].numel() > 1
-        if self._task in CLASS_TASKS and several and not target.is_floating_point():
-            scores, target = matched(outputs, target, "cross_entropy")
+        if picks_class(self._loss, self._task, outputs, target):
+            scores, target = as_classes(outputs, target)
             if scores.ndim != target.ndim + 1:
                 raise InputError("outputs and targets do not match")
             rows = scores.movedim(1, -1).reshape(-1, scores.shape[1])
@@ -101,7 +112,8 @@ class PredictionsObserver(Observer):
             plain=self._loss.plain,
             split=self._split,
             task=self._task or "",
-            weights=self._loss.weights,
+            weights=self._weights,
+            smoothing=round(self._smoothing, 6),
         )
 
 

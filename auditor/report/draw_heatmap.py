@@ -14,7 +14,7 @@ from auditor.core.figure import Heatmap
 from auditor.report.extent import HUGE
 from auditor.report.frame import CHARACTER, Box, Key, add_axes, left_out
 from auditor.report.svg import SMALL, WIDTH, canvas, stand_in
-from auditor.report.wording import common_start, named, short_number, shortened
+from auditor.report.wording import common_start, named, short_number, shortened, tick_names
 
 MOST_CELLS = 256
 """Rows and columns drawn of a larger grid."""
@@ -163,7 +163,7 @@ def _draw_scale(
     side.set_xticks([])
     ticks = [low, (low + high) / 2, high]
     side.yaxis.tick_right()
-    side.set_yticks(ticks, [short_number(tick) for tick in ticks])
+    side.set_yticks(ticks, tick_names(ticks))
     side.tick_params(length=0, pad=5, labelsize=SMALL, labelcolor=stand_in("muted"))
     drawing.text(
         1 - 4 / width,

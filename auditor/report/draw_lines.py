@@ -20,7 +20,7 @@ from auditor.report.frame import (
 from auditor.report.selection import MOST_SERIES
 from auditor.report.svg import WIDTH, canvas, stand_in
 from auditor.report.theme import SERIES
-from auditor.report.wording import common_start, named, shortened
+from auditor.report.wording import common_start, named, shortened, tick_names
 
 MOST_NAMES = 14
 LONGEST_NAME = 22
@@ -44,7 +44,10 @@ def draw_lines(figure: Lines) -> tuple[Figure, tuple[Key, ...], tuple[str, ...]]
         log=figure.y_log,
     )
     bottom = 12.0 + (_tilt_room(names) if names else 22.0) + (18.0 if figure.x_label else 0.0)
-    left = max(62.0, len(names[0]) * CHARACTER * 0.85 + 8 if names and _tilted(names) else 0.0)
+    longest = max(map(len, tick_names(y_axis.ticks())), default=0)
+    left = max(62.0, longest * CHARACTER + 12)
+    if names and _tilted(names):
+        left = max(left, len(names[0]) * CHARACTER * 0.85 + 8)
     box = Box(left=left, right=24, top=30, bottom=bottom)
     height = box.top + PLOT_HEIGHT + box.bottom
     drawing = canvas(height)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from auditor.core.figure import Guide
 from auditor.report.extent import Extent
 from auditor.report.svg import SMALL, stand_in
-from auditor.report.wording import short_number, shortened
+from auditor.report.wording import short_number, shortened, tick_names
 
 CHARACTER = 0.58 * SMALL
 """Width of a character of a small label, generously."""
@@ -65,7 +65,7 @@ def add_axes(figure: Figure, box: Box) -> Axes:
 def set_axis(axes: Axes, which: str, extent: Extent, label: str, grid: bool = True) -> None:
     """Give one axis its reach, round ticks in our numbers, and its label."""
     ticks = extent.ticks()
-    names = [short_number(tick) for tick in ticks]
+    names = tick_names(ticks)
     if which == "x":
         axes.set_xscale("log" if extent.log else "linear")
         axes.set_xlim(extent.low, extent.high)

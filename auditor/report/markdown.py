@@ -37,9 +37,9 @@ def render_markdown(record: AuditRecord) -> str:
     return _fitted([block for block in blocks if block])
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, longest: int = _LONGEST) -> str:
     """Return text that Markdown and HTML show as it is, and that mentions nobody."""
-    cut = text[:_LONGEST] + ("…" if len(text) > _LONGEST else "")
+    cut = text[:longest] + ("…" if len(text) > longest else "")
     plain = _MENTION.sub(lambda found: f"{found[0]}\u200b", cut)
     marked = _MARKS.sub(r"\\\g<0>", plain)
     safe = _ENTITIES.sub(lambda found: f"&#{ord(found[0])};", marked)
@@ -47,8 +47,9 @@ def escaped(text: str) -> str:
 
 
 def _rich(spans: tuple[Span, ...]) -> str:
-    parts = [f"<code>{escaped(s.text)}</code>" if s.code else escaped(s.text) for s in spans]
-    return "".join(parts)
+    """Return a whole paragraph: it was cut to what a page can hold where its spans were made."""
+    shown = [(escaped(span.text, len(span.text)), span.code) for span in spans]
+    return "".join(f"<code>{text}</code>" if code else text for text, code in shown)
 
 
 def _top(page: PageView) -> list[str]:

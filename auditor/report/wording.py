@@ -13,6 +13,9 @@ from auditor.core.verdict import Verdict
 LONGEST_PROSE = 1500
 """Characters shown of one paragraph."""
 
+MOST_DIGITS = 17
+"""Digits with which any two numbers of double precision differ."""
+
 WORDS: Mapping[Verdict, str] = MappingProxyType(
     {
         Verdict.PASS: "Passed",
@@ -100,6 +103,16 @@ def number(value: float | None, unit: str = "") -> str:
 def short_number(value: float) -> str:
     """Return a number for the narrow places of a plot."""
     return "NaN" if math.isnan(value) else number(value)
+
+
+def tick_names(values: Sequence[float]) -> list[str]:
+    """Return the short numbers of an axis, with as many digits as tell its ticks apart."""
+    names = [short_number(value) for value in values]
+    digits = 4
+    while len(set(names)) < len(set(values)) and digits <= MOST_DIGITS:
+        names = [f"{value:.{digits}g}" for value in values]
+        digits += 1
+    return names
 
 
 def _digits(value: float) -> str:

@@ -11,6 +11,7 @@ from auditor.checks import catalogue, find
 from auditor.core.request import Cost, Profile
 from auditor.engine.perform import perform
 from auditor.engine.plan import planned
+from auditor.intake.batches import tensors_in
 from auditor.intake.subject import Subject
 from tests.awkward import BY_NAME, TABLE, Awkward, mlp, subject_of, vectors
 
@@ -18,7 +19,10 @@ PROFILES: tuple[Profile, ...] = ("quick", "standard", "deep")
 
 
 class Counter:
-    """Counts the forward passes of every model built, and the backward passes of one loss."""
+    """Counts the forward passes of every model built, and the backward passes from one loss.
+
+    Passes back to outputs that no model made are not counted: they are of the loss alone.
+    """
 
     def __init__(self) -> None:
         self.forwards = 0
@@ -34,7 +38,7 @@ class Counter:
     def loss(self, loss: Any) -> Any:
         def counting(outputs: Any, target: Any) -> torch.Tensor:
             value = loss(outputs, target)
-            if value.requires_grad:
+            if any(tensor.grad_fn is not None for tensor in tensors_in(outputs)):
                 value = value * 1.0
                 value.register_hook(self._backward)
             return value

@@ -1,5 +1,6 @@
 """What fresh copies fit, against loops that anybody would write."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,10 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.request import Unavailable
-from auditor.experiments.capacity import capacity, unregularised
+from auditor.experiments.capacity import capacity
+from auditor.experiments.fresh_copies import unregularised
+from auditor.experiments.lab import BUDGET
 from auditor.intake.seeding import derived_seed
 from auditor.intake.subject import Subject
-from auditor.observations.capacity import Capacity, CapacityOver
+from auditor.observations.capacity import Capacity, CapacityOver, Strait
 from tests.awkward import TABLE, Awkward, subject_of
 
 SMALL = CapacityOver(examples=64, steps=60, seeds=3)
@@ -56,7 +59,7 @@ def test_a_wide_network_fits_true_targets_faster_than_random_ones() -> None:
     assert (found.slowness() > 2).all()
     assert not found.longer_scores.size
     assert (found.parameters, found.targets, found.all_counted) == (838, 96, True)
-    assert (found.layers, found.widths, found.outputs) == (("0",), (64,), 6)
+    assert found.strait is None
 
 
 def test_noise_is_no_faster_than_random_targets() -> None:
@@ -69,7 +72,7 @@ def test_a_bottleneck_is_trained_longer_and_stays_behind() -> None:
     assert found.linear_scores.mean() > 0.95
     assert found.longer_scores.mean() < found.linear_scores.mean() - 0.2
     assert found.out_of_reach
-    assert found.narrowest() == ("3", 1)
+    assert found.strait == Strait("3", "out", 1, 5, "3")
 
 
 def test_losses_are_those_of_a_plain_loop() -> None:
@@ -121,16 +124,32 @@ def test_it_is_the_same_each_time_and_leaves_the_model_alone() -> None:
 
 
 def test_fewer_seeds_where_there_are_few_parameters() -> None:
-    request = CapacityOver(examples=64, steps=60, seeds=5)
-    assert len(answered(subject(6, 16, 6), request).true) == 3
+    request = CapacityOver(examples=64, steps=20, seeds=5)
+    assert answered(subject(6, 16, 6), request).true.shape == (3, 20)
     assert len(answered(subject(6, 128, 6), request).true) == 5
+
+
+def test_steps_are_saved_before_seeds_are() -> None:
+    on = subject(6, 128, 6)
+    request = CapacityOver(examples=64, steps=100, seeds=5)
+    step = 3 * 16 * (2 * request.seeds + 3)
+    for steps, shape in ((80.1, (5, 80)), (50.1, (3, 72))):
+        costly = replace(on, facts=replace(on.facts, flops=BUDGET / (step * steps)))
+        assert answered(costly, request).true.shape == shape
+
+
+def test_random_targets_are_trained_on_until_they_are_learnt() -> None:
+    found = answered(subject(6, 128, 6, noise=1.0), CapacityOver(examples=64, steps=20, seeds=3))
+    assert found.random.shape[1] == 80
+    assert found.learnt
 
 
 @pytest.mark.parametrize("case", TABLE, ids=str)
 def test_awkward_models_get_an_answer(case: Awkward) -> None:
-    found = capacity(CapacityOver(examples=16, steps=8, seeds=2), case.subject())
+    found = capacity(CapacityOver(examples=16, steps=8, seeds=3), case.subject())
     if isinstance(found, Unavailable):
         assert case.name in ("no-parameters", "frozen-whole"), found.reason
         return
-    assert found.true.shape == (2, 8)
+    assert found.true.shape == found.random.shape
+    assert found.true.shape in ((3, 8), (3, 32))
     assert np.isfinite(found.true).all()

@@ -6,7 +6,8 @@ from torch import nn
 from auditor.core.request import Unavailable
 from auditor.experiments.inputs import column_axis, in_columns, input_statistics, inputs_of
 from auditor.intake.batches import tensors_in
-from auditor.observations.inputs import InputStatistics, InputStatisticsOf, shifts
+from auditor.observations.input_shift import shifts
+from auditor.observations.inputs import InputStatistics, InputStatisticsOf
 from tests.awkward import BY_NAME, SIZES, TABLE, Awkward, subject_of, vectors
 
 ASKED = InputStatisticsOf(split="train")

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from auditor.experiments.labels import label_evidence, near_misses
+from auditor.core.spec import OptimizerSpec
+from auditor.experiments.labels import label_evidence
 from auditor.experiments.pictures import picture
 from auditor.observations.labels import (
     LabelEvidence,
@@ -19,7 +20,7 @@ from auditor.observations.labels import (
     margins,
     ranked,
 )
-from tests.awkward import TABLE, Awkward, mlp, subject_of, vectors
+from tests.awkward import TABLE, Awkward, Batches, mlp, subject_of, vectors
 
 REQUEST = LabelEvidenceOver(steps=60)
 
@@ -30,76 +31,110 @@ def told(*arguments: Any, **settings: Any) -> LabelEvidence:
     return answer
 
 
-def test_validation_is_predicted_by_the_checkpoint() -> None:
+def random(
+    examples: int = 256, seed: int = 0, features: int = 8
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return inputs and labels that have nothing to do with each other."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(examples, features, generator=generator)
+    return inputs, torch.randint(3, (examples,), generator=generator)
+
+
+def batched(inputs: torch.Tensor, labels: torch.Tensor, size: int = 32) -> Batches:
+    return list(zip(inputs.split(size), labels.split(size), strict=True))
+
+
+def test_the_checkpoint_predicts_validation_that_training_lacks() -> None:
     model, val = mlp(), vectors()
-    answer = told(model, val, "cross_entropy", factory=mlp)
+    train = batched(*random())
+    answer = told(model, val, "cross_entropy", train=train, factory=mlp)
     inputs, target = (torch.cat(column) for column in zip(*val, strict=True))
-    split = answer.splits[1]
+    split = answer.checkpoint
     assert split.split == "val"
     assert split.steps == 0
     np.testing.assert_array_equal(split.labels, target)
     expected = functional.softmax(model.eval()(inputs), dim=1).detach()
     np.testing.assert_allclose(split.probabilities, expected, rtol=1e-5)
+    seen = told(model, val, "cross_entropy", train=[*train, val[1]], factory=mlp)
+    new = [number for number in range(len(target)) if not 6 <= number < 12]
+    np.testing.assert_array_equal(seen.checkpoint.numbers, new)
 
 
 def test_training_is_predicted_by_models_that_have_not_seen_it() -> None:
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(256, 8, generator=generator)
-    labels = torch.randint(3, (256,), generator=generator)
-    train = list(zip(inputs.split(32), labels.split(32), strict=True))
-    answer = told(mlp(), vectors(), "cross_entropy", train=train, factory=mlp)
+    inputs, labels = random()
+    answer = told(mlp(), vectors(), "cross_entropy", train=batched(inputs, labels), factory=mlp)
     split = answer.splits[0]
     assert split.split == "train"
     assert split.steps == 60
     np.testing.assert_array_equal(split.labels, labels)
-    right = (split.probabilities.argmax(axis=1) == split.labels).mean()
-    assert right < 0.5, "random labels can't be predicted by who has not seen them"
+    assert right(split) < 0.5, "random labels can't be predicted by who has not seen them"
 
 
-def test_without_a_factory_training_is_not_predicted() -> None:
+def right(split: LabelledSplit) -> float:
+    return float((split.probabilities.argmax(axis=1) == split.labels).mean())
+
+
+def learner() -> nn.Module:
+    """Return a network that learns by heart."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, 3))
+
+
+def test_copies_are_predicted_by_models_that_have_seen_none_of_them() -> None:
+    inputs, labels = random(128, features=32)
+    order = torch.randperm(512, generator=torch.Generator().manual_seed(1))
+    train = batched(inputs.repeat(4, 1)[order], labels.repeat(4)[order])
+    quick = OptimizerSpec(name="Adam", lr=1e-2)
+    subject = subject_of(
+        learner(), train, "cross_entropy", train=train, factory=learner, optimizer=quick
+    )
+    answer = label_evidence(LabelEvidenceOver(steps=200), subject)
+    assert isinstance(answer, LabelEvidence)
+    for split in answer.splits:
+        assert len(split.labels) == 128, "of each example one copy counts"
+        assert right(split) < 0.5, split.split
+    assert len(answer.checkpoint.labels) == 0
+
+
+def test_fresh_models_judge_validation_on_average() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(384, 8, generator=generator)
+    labels = inputs[:, :3].argmax(dim=1)
+    train, val = batched(inputs[:256], labels[:256]), batched(inputs[256:], labels[256:])
+    quick = OptimizerSpec(name="Adam", lr=1e-2)
+    subject = subject_of(mlp(), val, "cross_entropy", train=train, factory=mlp, optimizer=quick)
+    answer = label_evidence(LabelEvidenceOver(steps=600), subject)
+    assert isinstance(answer, LabelEvidence)
+    fresh = answer.splits[1]
+    assert 0 < fresh.steps < 600, "labels that hold up need no more steps"
+    assert fresh.settled
+    assert right(fresh) > 0.85 > right(answer.checkpoint)
+    np.testing.assert_allclose(fresh.probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_without_a_factory_only_the_checkpoint_predicts() -> None:
     answer = told(mlp(), vectors(), "cross_entropy")
-    assert "factory" in answer.splits[0].reason
+    assert all("factory" in split.reason for split in answer.splits)
+    assert answer.checkpoint.predicted
+    alone = label_evidence(REQUEST, subject_of(mlp(), vectors(), "cross_entropy", factory=mlp))
+    assert isinstance(alone, LabelEvidence)
+    assert len(alone.repeated_example) >= 42
 
 
 @pytest.mark.parametrize("case", TABLE, ids=str)
 def test_no_subject_is_too_awkward(case: Awkward) -> None:
     answer = label_evidence(REQUEST, case.subject())
     assert isinstance(answer, LabelEvidence)
-    for split in answer.splits:
+    for split in (*answer.splits, answer.checkpoint):
         assert len(split.labels) == len(split.numbers) == len(split.probabilities)
         assert bool(split.reason) is not split.predicted
     assert len(answer.repeated_example) >= 42
 
 
-def test_repetitions_are_found_across_and_within_splits() -> None:
-    val = vectors()
-    (first, label), *rest = vectors()
-    train = [
-        (first + 1, label),
-        (first[:2] * (1 + 1e-9), label[:2] + 1),
-        *[(x - 9, y) for x, y in rest],
-    ]
-    answer = told(mlp(), val, "cross_entropy", train=train)
-    rows = list(
-        zip(answer.repeated_split, answer.repeated_example, answer.repeated_group, strict=True)
-    )
-    assert sorted(rows) == [(0, 6, 0), (0, 7, 1), (1, 0, 0), (1, 1, 1)]
-    by_group = {int(g): [] for g in answer.repeated_group}  # type: ignore[var-annotated]
-    for group, value in zip(answer.repeated_group, answer.repeated_label, strict=True):
-        by_group[int(group)].append(int(value))
-    assert all(len(set(values)) == 2 for values in by_group.values())
-
-
-def test_near_misses_are_those_of_a_naive_count() -> None:
-    table = np.random.default_rng(0).integers(0, 4, (60, 4)).astype(float)
-    apart = (table[:, None] != table[None]).sum(axis=2)
-    assert near_misses(table, 0) == int((apart == 1).any(axis=1).sum())
-
-
 def test_confident_learning_is_that_of_the_paper() -> None:
     probabilities = np.asarray([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7], [0.95, 0.05]])
     labels = np.asarray([0, 0, 1, 0, 1])
-    split = LabelledSplit("val", 5, np.arange(5), labels, probabilities, 0)
+    split = LabelledSplit("val", 5, True, np.arange(5), labels, probabilities, 0, True)
     # Thresholds: class 0 (0.9 + 0.6 + 0.3) / 3 = 0.6; class 1 (0.8 + 0.05) / 2 = 0.425.
     assert confident_errors(split).tolist() == [False, False, False, True, True]
     np.testing.assert_allclose(margins(split), [0.8, 0.2, 0.6, -0.4, -0.9])
@@ -137,6 +172,18 @@ def test_a_large_image_is_thinned_out() -> None:
 def test_outputs_that_are_probabilities_are_taken_as_they_are() -> None:
     model = nn.Sequential(nn.Linear(8, 3), nn.Softmax(dim=1))
     val = vectors()
-    answer = told(model, val, "cross_entropy")
+    answer = told(model, val, "cross_entropy", train=batched(*random()))
     expected = model(torch.cat([x for x, _ in val])).detach()
-    np.testing.assert_allclose(answer.splits[1].probabilities, expected, rtol=1e-5)
+    np.testing.assert_allclose(answer.checkpoint.probabilities, expected, rtol=1e-5)
+
+
+def test_one_hot_targets_are_classes() -> None:
+    val = vectors()
+    spread = [(x, functional.one_hot(y, 3).float()) for x, y in val]
+    train = batched(*random())
+    plain = told(mlp(), val, "cross_entropy", train=train)
+    answer = told(mlp(), spread, "cross_entropy", train=train, task="multiclass")
+    np.testing.assert_array_equal(answer.checkpoint.labels, plain.checkpoint.labels)
+    soft = [(x, functional.one_hot(y, 3).float() * 0.9 + 1 / 30) for x, y in val[1:]]
+    mixed = told(mlp(), [spread[0], *soft], "cross_entropy", train=train, task="multiclass")
+    assert mixed.checkpoint.numbers.tolist() == list(range(6)), "shares of classes are no class"

@@ -49,6 +49,9 @@ def probe(model: nn.Module, batches: Any, loss: Any, task: Any = None) -> LossPr
     return probed(subject, "train", 4)
 
 
+WEIGHT = torch.tensor([0.5, 1.0, 3.0])
+
+
 def by_hand(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -torch.log_softmax(outputs, 1)[range(len(target)), target].sum()
 
@@ -66,7 +69,13 @@ def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         (nn.CrossEntropyLoss(label_smoothing=0.1), "cross_entropy", 1.0),
         (by_hand, "cross_entropy", 2.0),
         (lambda o, t: functional.nll_loss(o, t), "nll_loss", 1.0),
-        (focal, "", 1.0),
+        (focal, "softmax", 1.0),
+        (lambda o, t: functional.cross_entropy(o, t, weight=WEIGHT), "softmax", None),
+        (lambda o, t: functional.cross_entropy(o, t, label_smoothing=0.1), "softmax", 1.0),
+        (lambda o, t: functional.multi_margin_loss(o, t), "", 1.0),
+        (lambda o, t: -o.sigmoid().gather(1, t.unsqueeze(1)).log().mean(), "", 1.0),
+        (lambda o, t: (o.softmax(1) - functional.one_hot(t, 3)).square().mean(), "softmax", 1.0),
+        (lambda o, t: (o - functional.one_hot(t, 3)).square().mean(), "", 1.0),
     ],
 )
 def test_a_loss_is_known_by_its_values(loss: Any, name: str, ratio: float) -> None:
@@ -74,7 +83,78 @@ def test_a_loss_is_known_by_its_values(loss: Any, name: str, ratio: float) -> No
     assert seen.acts_like == (name,)
     assert len(seen.whole) == 4
     # The last batch has three examples, of which two are taken.
-    np.testing.assert_allclose(seen.whole / seen.halves.mean(axis=1), ratio, rtol=1e-4)
+    if ratio is not None:
+        np.testing.assert_allclose(seen.whole / seen.halves.mean(axis=1), ratio, rtol=1e-4)
+        known = np.isfinite(seen.quarters)
+        assert known.tolist() == [len(x) // 2 * 2 % 4 == 0 for x, _ in vectors()[:4]]
+        kept = seen.halves.mean(axis=1)[known] / seen.quarters[known]
+        np.testing.assert_allclose(kept, ratio, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (lambda o, t: functional.binary_cross_entropy_with_logits(o, t, weight=1 + t), "sigmoid"),
+        (
+            lambda o, t: functional.binary_cross_entropy_with_logits(o, t, pos_weight=2 * WEIGHT),
+            "sigmoid",
+        ),
+        (lambda o, t: ((o.sigmoid() - t) ** 2 * functional.softplus(o * (1 - 2 * t))).mean(),
+         "sigmoid"),
+        (lambda o, t: functional.binary_cross_entropy(o.clamp(0.01, 0.99), t, 1 + t), ""),
+        (lambda o, t: ((1 + t) * (o - t).square()).mean(), ""),
+        (lambda o, t: (1 - o * (2 * t - 1)).clamp(min=0).mean(), ""),
+        (lambda o, t: -(o * (2 * t - 1)).mean(), ""),
+        (lambda o, t: -(t * o.log_softmax(1)).sum(1).square().mean(), "softmax"),
+    ],
+)  # fmt: skip
+def test_a_loss_of_labels_is_asked_whether_it_takes_a_sigmoid(loss: Any, name: str) -> None:
+    torch.manual_seed(0)
+    labels = [(x, (torch.rand(len(x), 3) < 0.5).float()) for x, _ in vectors()]
+    assert probe(mlp(), labels, loss, "multilabel").acts_like == (name,)
+
+
+def test_what_a_loss_of_ones_own_leaves_out_is_found() -> None:
+    def hiding(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(outputs, target, ignore_index=1)
+
+    def weighing(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        lost = functional.cross_entropy(outputs, target, reduction="none")
+        return (lost * (target != 0)).sum() / 7
+
+    for loss, label, name in ((hiding, 1, "cross_entropy"), (weighing, 0, "softmax")):
+        seen = probe(mlp(), vectors(), loss)
+        taken = torch.cat([y[: len(y) - len(y) % 2] for _, y in vectors()])
+        assert seen.ignored_label == label
+        assert seen.ignored == int((taken == label).sum()) > 0
+        assert seen.acts_like == (name,)
+    sure = mlp()
+    with torch.no_grad():
+        list(sure.parameters())[-1].copy_(torch.tensor([0.0, 1e4, 0.0]))
+    for loss in (focal, lambda o, t: functional.multi_margin_loss(o, t)):
+        assert probe(mlp(), vectors(), loss).ignored == 0
+        assert probe(sure, vectors(), loss).ignored == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "over"),
+    [
+        (nn.Softmax(dim=0), True),
+        (nn.LogSoftmax(dim=0), True),
+        (nn.Softmax(dim=1), False),
+        (nn.Identity(), False),
+    ],
+)
+def test_a_softmax_over_the_batch_is_seen(end: nn.Module, over: bool) -> None:
+    model = nn.Sequential(mlp(), end)
+    assert probe(model, vectors(), "cross_entropy").over_batch is over
+
+
+def test_a_head_of_zeros_is_stirred() -> None:
+    head = nn.Linear(8, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    assert np.ptp(probe(head, numbers(1), "mse_loss").shaken) > 0
 
 
 def squared(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,8 +131,8 @@ def scaled_last(factor: float, bias: float = 0.0):
     return build
 
 
-def ratio(seen: FreshLosses, remedy: str) -> float:
-    return float(np.mean(seen.remedied[seen.remedies.index(remedy)]))
+def ratio(seen: FreshLosses, *remedies: str) -> float:
+    return float(np.mean(seen.remedied[seen.remedies.index(remedies)]))  # type: ignore[arg-type]
 
 
 def test_remedies_are_tried_where_the_loss_is_off() -> None:
@@ -147,6 +148,67 @@ def test_remedies_are_tried_where_the_loss_is_off() -> None:
     raw = [(500 * x + 2000, y) for x, y in vectors()]
     seen = fresh_losses(ASKED, subject_of(mlp(), raw, "cross_entropy", factory=mlp))
     assert ratio(seen, "inputs") < 1.2 < 3 < ratio(seen, "reset")
+
+
+def test_two_remedies_at_once_are_tried_where_none_mends_it_alone() -> None:
+    far = [(500 * x + 2000, y * 3 + 90_000) for x, y in numbers(2)]
+
+    def build() -> nn.Module:
+        return nn.Linear(8, 2)
+
+    seen = fresh_losses(ASKED, subject_of(build(), far, "mse_loss", factory=build))
+    assert ratio(seen, "inputs", "targets") < 2
+    assert min(ratio(seen, "inputs"), ratio(seen, "targets")) > 100
+    near = [(x, y * 3 + 90_000) for x, y in numbers(2)]
+    seen = fresh_losses(ASKED, subject_of(build(), near, "mse_loss", factory=build))
+    assert all(len(done) == 1 for done in seen.remedies)
+
+
+RARE = torch.cat([torch.zeros(190), torch.ones(10)]).long()[
+    torch.randperm(200, generator=torch.Generator().manual_seed(0))
+]
+WEIGHTS = torch.tensor([1.0, 9.0])
+
+
+def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    surprise = functional.cross_entropy(outputs, target, reduction="none")
+    return ((1 - surprise.neg().exp()) ** 2 * surprise).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns"),
+    [
+        ("cross_entropy", 2),
+        (nn.CrossEntropyLoss(weight=WEIGHTS), 2),
+        (lambda o, t: functional.cross_entropy(o, t, weight=WEIGHTS), 2),
+        (nn.CrossEntropyLoss(reduction="sum"), 2),
+        (focal, 2),
+        ("binary_cross_entropy_with_logits", 1),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.tensor([5.0])), 1),
+    ],
+)
+def test_no_constant_costs_less_than_the_best_one(loss: Any, columns: int) -> None:
+    torch.manual_seed(0)
+    targets = RARE if columns == 2 else RARE.float().unsqueeze(1)
+    batches = [(torch.randn(50, 8), target) for target in targets.split(50)]
+
+    def build() -> nn.Module:
+        return nn.Linear(8, columns)
+
+    subject = subject_of(build(), batches, loss, factory=build)
+    seen = fresh_losses(ASKED, subject)
+    assert subject.loss is not None
+
+    def cost(logit: float) -> float:
+        row = torch.tensor([[0.0, logit][-columns:]], dtype=torch.float32)
+        costs = [subject.loss(row.expand(50, columns), y) for _, y in batches[:3]]
+        return float(torch.stack(costs).mean())
+
+    least = min(cost(logit) for logit in np.linspace(-8, 4, 241))
+    assert seen.constant_loss == pytest.approx(least, rel=0.1)
+    assert seen.neutral_loss > seen.constant_loss
+    if loss == "cross_entropy":
+        assert seen.prior_loss == pytest.approx(cost(math.log(10 / 190)), rel=1e-4)
 
 
 def test_targets_are_standardised_for_a_regression() -> None:

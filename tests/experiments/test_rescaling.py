@@ -7,11 +7,10 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.request import Unavailable
-from auditor.experiments.rescaling import (
+from auditor.experiments.rescaling import parted, rescaled
+from auditor.experiments.rescaling_ways import (
     _as_batch_norm_saw,
     layouts_of,
-    parted,
-    rescaled,
     standardised,
 )
 from auditor.intake.batches import tensors_in

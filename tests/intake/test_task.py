@@ -7,11 +7,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from auditor.intake.losses import callable_loss
+from auditor.intake.losses import Loss, callable_loss, named_loss
 from auditor.intake.task import inferred_task
 
 CLASSES = torch.tensor([0, 1, 2, 0, 1, 2])
 LABELS = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+SHARES = torch.tensor([0.55, 0.7, 0.95, 0.6, 0.75, 0.8]).reshape(6, 1)
+"""Soft labels whose mean is about its own sigmoid, so that no shift of all of them pays."""
+NUMBERS = torch.tensor([-1.2, 0.3, 0.9, 2.0, -0.4, 0.1]).reshape(6, 1)
+
+
+HOT = functional.one_hot(CLASSES, 3).float()
 
 
 def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -50,22 +56,78 @@ def first_of_three(outputs: tuple[torch.Tensor, ...], target: torch.Tensor) -> t
     [
         (focal, torch.zeros(6, 3), CLASSES, "multiclass"),
         (of_probabilities, torch.full((6, 3), 1 / 3), CLASSES, "multiclass"),
-        (contrastive, torch.randn(6, 3), CLASSES, "custom"),
+        (contrastive, torch.arange(18.0).reshape(6, 3).sin(), CLASSES, "custom"),
         (of_last_dimension, torch.zeros(2, 3, 3), CLASSES.reshape(2, 3), "language_model"),
         (signs, torch.zeros(3, 2), LABELS, "multilabel"),
         (signs, torch.zeros(3, 1), LABELS[:, :1], "binary"),
         (squares, torch.zeros(3, 2), LABELS, "regression"),
-        (lambda o, t: -squares(o, t), torch.zeros(6, 1), torch.randn(6, 1), "regression"),
+        (lambda o, t: -squares(o, t), torch.zeros(6, 1), NUMBERS, "regression"),
         (lambda o, t: -focal(o, t), torch.zeros(6, 3), CLASSES, "multiclass"),
-        (squares, torch.zeros(6, 1), torch.randn(6, 1), "regression"),
-        (signs, torch.zeros(6, 1), torch.rand(6, 1), "custom"),
-        (first_of_three, (torch.zeros(6, 1), torch.ones(6, 2)), torch.rand(6, 1), "custom"),
+        (squares, torch.zeros(6, 1), NUMBERS, "regression"),
+        (signs, torch.zeros(6, 1), SHARES, "custom"),
+        (first_of_three, (torch.zeros(6, 1), torch.ones(6, 2)), SHARES, "custom"),
     ],
 )
 def test_a_loss_of_ones_own_is_asked(
     loss: Callable[..., torch.Tensor], outputs: Any, target: torch.Tensor, task: str
 ) -> None:
     assert inferred_task(callable_loss(loss, "own"), outputs, target) == task
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("count", [2, 6, 50])
+def test_a_logistic_loss_of_soft_labels_is_not_one_of_numbers(seed: int, count: int) -> None:
+    shares = torch.rand(count, 1, generator=torch.Generator().manual_seed(seed))
+    outputs = torch.zeros(count, 1)
+    assert inferred_task(callable_loss(signs, "own"), outputs, shares) == "custom"
+    assert inferred_task(callable_loss(squares, "own"), outputs, shares) == "regression"
+
+
+def of_shares(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(target * outputs.log_softmax(1)).sum(1).mean()
+
+
+def of_log_shares(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(target * outputs).sum(1).mean()
+
+
+@pytest.mark.parametrize("target", [HOT, 0.9 * HOT + 0.1 / 3, HOT.flip(1) / 2 + HOT / 2])
+@pytest.mark.parametrize(
+    ("loss", "logs", "task"),
+    [
+        (named_loss("cross_entropy"), False, "multiclass"),
+        (callable_loss(functional.cross_entropy, "own"), False, "multiclass"),
+        (callable_loss(of_shares, "own"), False, "multiclass"),
+        (callable_loss(lambda o, t: -of_shares(o, t), "own"), False, "multiclass"),
+        (callable_loss(of_log_shares, "own"), True, "multiclass"),
+        (
+            callable_loss(lambda o, t: functional.kl_div(o, t, reduction="sum"), "own"),
+            True,
+            "multiclass",
+        ),
+        (named_loss("mse_loss"), False, "regression"),
+        (named_loss("binary_cross_entropy_with_logits"), False, "multilabel"),
+        (callable_loss(squares, "own"), False, "regression"),
+    ],
+)
+def test_targets_that_give_each_class_a_share(
+    loss: Loss, logs: bool, task: str, target: torch.Tensor
+) -> None:
+    outputs = torch.randn(6, 3)
+    assert inferred_task(loss, outputs.log_softmax(1) if logs else outputs, target) == task
+
+
+def test_labels_of_which_each_example_has_one_are_labels_still() -> None:
+    assert inferred_task(callable_loss(signs, "own"), torch.randn(6, 3), HOT) == "multilabel"
+    several = named_loss("cross_entropy")
+    assert inferred_task(several, torch.randn(3, 2), LABELS) == "custom"
+
+
+def test_shares_of_pixels_and_of_positions() -> None:
+    mask = functional.one_hot(torch.randint(3, (2, 4, 4)), 3).movedim(-1, 1).float()
+    loss = named_loss("cross_entropy")
+    assert inferred_task(loss, torch.randn(2, 3, 4, 4), mask) == "segmentation"
+    assert inferred_task(loss, torch.randn(2, 3, 4), mask[..., 0]) == "language_model"
 
 
 def test_shapes_decide_where_the_loss_takes_no_other_outputs() -> None:

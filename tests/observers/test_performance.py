@@ -131,9 +131,20 @@ def test_a_custom_task_says_that_it_has_no_metric() -> None:
 
 
 def test_class_probabilities_as_targets_say_so() -> None:
-    batches = [(x, functional.one_hot(y, 3).float()) for x, y in vectors()]
-    answer = swept(subject_of(nn.Linear(8, 3), batches, "cross_entropy", task="multiclass"), ASKED)
+    batches = [(x, 0.4 * functional.one_hot(y, 3) + 0.2) for x, y in vectors()]
+    answer = swept(subject_of(nn.Linear(8, 3), batches, "cross_entropy"), ASKED)
     assert answer == Unavailable("the targets are probabilities of classes, not classes")
+
+
+@pytest.mark.parametrize("smoothed", [0.0, 0.1])
+def test_shares_that_name_a_class_are_scored_as_that_class(smoothed: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(8, 3)
+    shares = [(x, (1 - smoothed) * functional.one_hot(y, 3) + smoothed / 3) for x, y in vectors()]
+    answer = swept(subject_of(model, shares, "cross_entropy"), ASKED)
+    plain = swept(subject_of(model, vectors(), "cross_entropy"), ASKED)
+    for field in ("scores", "entropies", "target_class", "target_count"):
+        np.testing.assert_array_equal(getattr(answer, field), getattr(plain, field))
 
 
 def test_probabilities_that_are_not_finite_are_scored_as_such() -> None:

@@ -81,6 +81,42 @@ def test_a_weighted_loss_is_not_plain() -> None:
     assert (answer.weights, answer.task) == ((1.0, 2.0, 3.0), "multiclass")
 
 
+def test_shares_that_name_a_class_are_read_as_that_class() -> None:
+    model, smoothed = mlp(), nn.CrossEntropyLoss(label_smoothing=0.1)
+    plain = seen(subject_of(model, vectors(), smoothed))
+    hot = [(x, functional.one_hot(y, 3).float()) for x, y in vectors()]
+    answers = [seen(subject_of(model, hot, "cross_entropy"))]
+    answers += [seen(subject_of(model, [(x, 0.9 * y + 0.1 / 3) for x, y in hot], "cross_entropy"))]
+    assert isinstance(plain, Predictions)
+    for answer, smoothing in zip(answers, (0.0, 0.1 * 2 / 3), strict=True):
+        assert isinstance(answer, Predictions)
+        assert (answer.kind, answer.task) == ("classes", "multiclass")
+        np.testing.assert_array_equal(answer.targets, plain.targets)
+        np.testing.assert_array_equal(answer.outputs, plain.outputs)
+        assert answer.smoothing == pytest.approx(smoothing, abs=1e-6)
+    assert plain.smoothing == 0.1
+
+
+def test_shares_that_name_no_class_are_not_read() -> None:
+    soft = [(x, 0.4 * functional.one_hot(y, 3) + 0.2) for x, y in vectors()]
+    answer = seen(subject_of(mlp(), soft, "cross_entropy"))
+    assert answer == Unavailable("the targets are probabilities of classes, not classes")
+
+
+def test_weights_within_a_function_are_measured() -> None:
+    weights = torch.tensor([1.0, 2.0, 4.0])
+
+    def loss(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(outputs, target, weight=weights)
+
+    answer = seen(subject_of(mlp(), vectors(), loss))
+    assert isinstance(answer, Predictions)
+    assert answer.weights == pytest.approx((1.0, 2.0, 4.0))
+    plain = seen(subject_of(mlp(), vectors(), "cross_entropy"))
+    assert isinstance(plain, Predictions)
+    assert plain.weights == (1.0,)
+
+
 def test_weights_of_positive_labels_are_told() -> None:
     case, weights = BY_NAME["multilabel"], torch.tensor([1.0, 2.0, 3.0, 4.0])
     loss = nn.BCEWithLogitsLoss(pos_weight=weights)

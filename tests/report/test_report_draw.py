@@ -13,9 +13,11 @@ import report_records as given
 
 from auditor.core.figure import Bars, Guide, Heatmap, Histogram, Lines, Series
 from auditor.report.draw import draw
+from auditor.report.extent import extent_of
 from auditor.report.selection import shown_bars
 from auditor.report.tables import numbers_of
 from auditor.report.theme import PRINT, SCREEN
+from auditor.report.wording import tick_names
 
 PLOTS = {
     "lines": given.LOSS,
@@ -59,6 +61,15 @@ def test_limits_are_drawn_and_labelled(plot):
 
 def test_a_limit_far_off_the_axis_is_still_named():
     assert "far limit (-40) ←" in words(draw(given.COUNTS, "f").svg)
+
+
+@pytest.mark.parametrize("values", [(1.0986, 1.1012), (123456789.0, 123456790.0), (-5.0, -4.9999)])
+def test_ticks_that_lie_close_are_told_apart(values):
+    plot = Lines("t", "c", "x", "y", (Series("s", (0.0, 1.0), values),))
+    shown = words(draw(plot, "figure-n1", SCREEN).svg)
+    names = tick_names(extent_of(values).ticks())
+    assert len(names) == len(set(names)) > 2
+    assert all(name.replace("-", "−") in shown or name in shown for name in names)
 
 
 def test_ids_of_two_figures_differ():

@@ -57,6 +57,15 @@ def test_markdown_of_a_huge_record_is_cut(record):
     assert "cut here" in text
 
 
+def test_a_long_summary_is_whole_in_markdown(record):
+    summary = " ".join(f"word{number}" for number in range(150))
+    section = record.sections[0]
+    found = replace(section.findings[0], summary=f"{summary} `code` {summary}")
+    longer = replace(section, findings=(found, *section.findings[1:]))
+    text = render_markdown(replace(record, sections=(longer, *record.sections[1:])))
+    assert f"{summary} <code>code</code> word0" in text
+
+
 def test_junit_counts_agree(record):
     root = ET.fromstring(render_junit(record))
     suites = root.findall("testsuite")

@@ -325,7 +325,26 @@ def test_a_subject_that_changes_is_not_mixed_up(tmp_path: Path) -> None:
     assert any("the batches of data.train have changed" in reason for reason in reasons)
 
 
-# --- noise and helpers ----------------------------------------------------------------------
+# --- neighbours, noise and helpers ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "policy"), [("", "passive"), ("active", "active")])
+def test_threads_that_wait_leave_the_cores_to_others(
+    given: str, policy: str, tmp_path: Path
+) -> None:
+    """Spinning, each of two audits on the same cores is ten times slower; a user's word counts."""
+    folder = subject(tmp_path / "subject", "time.sleep(1000)")
+    environment = {"OMP_WAIT_POLICY": given} if given else {}
+    program = Program(folder, "run", ".", "--out", OUT, **environment)
+
+    def told() -> list[bytes]:
+        found = [Path(f"/proc/{pid}/environ").read_bytes() for pid in program.workers()]
+        return [line for part in found for line in part.split(b"\0") if b"OMP_WAIT" in line]
+
+    program.until(lambda: bool(told()))
+    assert told() == [b"OMP_WAIT_POLICY=" + policy.encode()]
+    program.process.terminate()
+    assert program.ended().left == []
 
 
 @pytest.mark.slow

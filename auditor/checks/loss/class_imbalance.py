@@ -21,14 +21,15 @@ against half of the others' lower bound, at 99 % shared out over the classes. Th
 a class suffers and is rare (less than half of an even share of the training targets), and fails
 where a class suffers that is never found at all, unless the loss weights it up. It fails too where
 validation data holds a class that training data lacks. Of several labels, 0 and 1 of each are two
-classes.
+classes. How the loss weights classes is read off a module of torch, or measured, for any other: by
+the gradient that a target of each class gives to an output that knows nothing.
 
 When it misleads
 ----------------
 A rare class may be hard for reasons of its own. A model meant to rank may never put a rare class
 first and still be useful; then move the threshold. A weighted sampler shows in the training counts,
-which are those that the loader yields. Weights inside a loss of the authors' own can't be seen.
-Tokens of a language model are not judged: their frequencies are those of the language.
+which are those that the loader yields. Weights that a loss draws from each batch are those of the
+first one. Tokens of a language model are not judged: their frequencies are those of the language.
 
 What to do
 ----------
@@ -113,7 +114,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     sure = 1 - (1 - SURE) / len(found.present)
     suffering = [place for place in found.present if _suffers(found, place, bound, sure)]
     never = [place for place in suffering if not found.recall[place]]
-    up = _weighted_up(found, predictions)
+    weights = _weights(found, predictions)
+    up = _weighted_up(found, weights)
     ignored = [place for place in never if not up[place]]
     rare = [place for place in suffering if _rare(found, place) or place in never]
     unsure = [place for place in found.present if not found.recall[place] and place not in never]
@@ -124,7 +126,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if verdict is Verdict.PASS and (unsure or len(absent) or len(foreign)):
         verdict = Verdict.INFO
     balance = _balance(found, training)
-    summary = f"{balance} {_reading(found, guilty, never, up, order, sure)}"
+    weighting = _weighting(found, weights)
+    summary = f"{balance} {weighting} {_reading(found, guilty, never, up, order, sure)}"
     summary += _open_questions(found, unsure, absent, foreign)
     return Judgement(
         verdict,
@@ -133,7 +136,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         where=tuple(
             Place("setting", found.names[place], _note(found, place)) for place in guilty[:SHOWN]
         ),
-        advice=_advice(found, predictions, guilty, up) if guilty else (),
+        advice=_advice(found, predictions, guilty, weights) if guilty else (),
         figures=(
             _recall_bars(found, order, guilty),
             _count_bars(found, order, training),
@@ -192,16 +195,43 @@ def _rare(found: Recalls, place: int) -> bool:
     return bool(found.trained[place] < RARE * total / len(peers))
 
 
-def _weighted_up(found: Recalls, seen: Predictions) -> Array:
-    """Tell of each class whether the loss weights it more than the mean of the training targets."""
+def _weights(found: Recalls, seen: Predictions) -> Array:
+    """Return how much a target of each class counts in the loss, to its kind; NaN if not known."""
     weights = np.asarray(seen.weights, float)
     if not weights.size:
-        return np.zeros(len(found.classes), bool)
+        return np.full(len(found.classes), np.nan)
     if seen.kind == "labels":
-        positive = np.broadcast_to(weights, seen.outputs.shape[1])[found.classes // 2]
-        return np.asarray(np.where(found.classes % 2 == 1, positive > 1, positive < 1))
-    own = weights[np.minimum(found.classes, len(weights) - 1)]
-    return np.asarray(own > np.average(own, weights=np.maximum(found.trained, 1)))
+        ones = np.broadcast_to(weights, seen.outputs.shape[1])[found.classes // 2]
+        return np.asarray(np.where(found.classes % 2 == 1, ones, 1.0))
+    return np.asarray(weights[np.minimum(found.classes, len(weights) - 1)])
+
+
+def _weighted_up(found: Recalls, weights: Array) -> Array:
+    """Tell of each class whether the loss weights it more than the mean of its kind's targets."""
+    up = np.zeros(len(weights), bool)
+    for place in np.flatnonzero(np.isfinite(weights)):
+        peers = found.peers(int(place))
+        mean = np.average(weights[peers], weights=np.maximum(found.trained[peers], 1))
+        up[place] = weights[place] - mean > 1e-9 * abs(mean)
+    return up
+
+
+def _weighting(found: Recalls, weights: Array) -> str:
+    """Return a sentence on whether the loss makes up for a rare class."""
+    known = np.flatnonzero(found.trained)
+    if not np.isfinite(weights[known]).all():
+        return "Whether the loss weights them can't be told."
+    if (weights[known] == weights[known[0]]).all():
+        return "The loss weights none more than another."
+    least = known[found.trained[known].argmin()]
+    peers = found.peers(int(least))
+    most = peers[found.trained[peers].argmax()]
+    with np.errstate(divide="ignore"):
+        ratio = weights[least] / weights[most]
+    return (
+        f"In the loss a target of {found.names[least]} counts {ratio:.3g} times as much as one of "
+        f"{found.names[most]}."
+    )
 
 
 def _balance(found: Recalls, training: TargetsSeen) -> str:
@@ -289,7 +319,9 @@ def _note(found: Recalls, place: int) -> str:
     )
 
 
-def _advice(found: Recalls, seen: Predictions, guilty: list[int], up: Array) -> tuple[str, ...]:
+def _advice(
+    found: Recalls, seen: Predictions, guilty: list[int], weights: Array
+) -> tuple[str, ...]:
     rare = [place for place in guilty if _rare(found, place)]
     if not rare:
         names = listed([found.names[place] for place in guilty])
@@ -300,13 +332,14 @@ def _advice(found: Recalls, seen: Predictions, guilty: list[int], up: Array) -> 
             "Show ten of its training examples beside ten of the class it is taken for.",
         )
     worst = rare[0]
-    advice = [_weights_advice(found, seen, rare, bool(up[worst]))]
+    advice = [_weights_advice(found, seen, rare, weights)]
     share = found.trained[worst] / found.trained[found.peers(worst)].sum()
     even = 1 / len(found.peers(worst))
-    advice.append(
-        "Or draw rare classes more often: `WeightedRandomSampler(1 / counts[labels], len(labels))` "
-        f"shows {found.names[worst]} {even / share:.3g} times as often as now."
-    )
+    if not found.several and share > 0:
+        advice.append(
+            "Or draw rare classes more often: `WeightedRandomSampler(1 / counts[labels], "
+            f"len(labels))` shows {found.names[worst]} {even / share:.3g} times as often as now."
+        )
     advice.append(
         "Or use the focal loss, FL(p_t) = -(1 - p_t)^gamma ln p_t with gamma = 2: an example that "
         "the model already gives 0.9 then counts 100 times less than under cross-entropy, one at "
@@ -319,12 +352,21 @@ def _advice(found: Recalls, seen: Predictions, guilty: list[int], up: Array) -> 
     return tuple(advice)
 
 
-def _weights_advice(found: Recalls, seen: Predictions, rare: list[int], up: bool) -> str:
-    if up:
+def _weights_advice(found: Recalls, seen: Predictions, rare: list[int], weights: Array) -> str:
+    names = listed([found.names[place] for place in rare])
+    if _weighted_up(found, weights)[rare[0]]:
         return (
             "The loss weights it up already, and it does not help: look at whether the examples of "
-            f"{listed([found.names[place] for place in rare])} can be told from the others at all."
+            f"{names} can be told from the others at all."
         )
+    advice = _fair_weights(found, seen, rare)
+    if _weighted_up(found, -weights)[rare[0]]:
+        return f"The loss weights {names} down, which makes it worse: mend that first. {advice}"
+    return advice
+
+
+def _fair_weights(found: Recalls, seen: Predictions, rare: list[int]) -> str:
+    """Return advice on the weights that make all classes count alike."""
     if seen.kind == "labels":
         label = rare[0]
         peers = found.peers(label)

@@ -20,11 +20,13 @@ the median for absolute error. For any other loss it is what the loss itself giv
 that knows nothing: all zeros, equal probabilities, or the best constant for numbers; so weighted,
 smoothed and summed losses are judged too. The excess is (loss - chance) / chance, of the geometric
 mean over seeds, with Student's interval of the logarithms (over the batches where there is but one
-seed). Logits of variance s² cost about s²/2 nats over chance, so twice the chance of ten classes
-means logits of deviation 2.1. Regression is given more room, since outputs of unit variance for
-standardised targets alone double the loss. Where the loss is off, the same models are measured
-again with each remedy: inputs or targets standardised, the last bias at zero, PyTorch's own
-initialisation, a smaller last layer. A loss that doubles with the batch is a sum over it.
+seed). Below chance only a bias can be, so a shortfall is measured from the best constant on the
+same batches, and wants 99 %. Logits of variance s² cost about s²/2 nats over chance, so twice the
+chance of ten classes means logits of deviation 2.1. Regression is given more room, since outputs of
+unit variance for standardised targets alone double the loss. Where the loss is off, the same models
+are measured again with each remedy: inputs or targets standardised, the last bias at zero,
+PyTorch's own initialisation, a smaller last layer; where none mends it alone, with two at once. A
+loss that doubles with the batch is a sum over it.
 
 When it misleads
 ----------------
@@ -56,10 +58,11 @@ from auditor.core.statistics import examples_to_settle, geometric_interval, mean
 from auditor.core.text import counted, listed
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
+from auditor.observations.initial_causes import causes_of, together, typical
 from auditor.observations.initial_loss import (
+    BINARY,
     FreshLosses,
     FreshLossesOver,
-    Remedy,
     best_constant,
     chance_of,
 )
@@ -69,17 +72,8 @@ FRESH = FreshLossesOver()
 SUMMED = 0.9
 """Power of the batch's size from which the loss is a sum over it."""
 
-REMEDIES: dict[Remedy, str] = {
-    "inputs": "inputs standardised",
-    "targets": "targets standardised",
-    "bias": "last bias at zero",
-    "reset": "PyTorch's own initialisation",
-    "head": "last layer smaller",
-}
-"""What is tried, the most specific cause first."""
-
-Cause = tuple[Place, str, str]
-"""Where the cause is, what it is, and what to do about it."""
+MOST_SEEDS = 1000
+"""Seeds beyond which it is idle to say how many would settle a question."""
 
 
 @check(
@@ -102,7 +96,8 @@ Cause = tuple[Place, str, str]
         "shortfall": Limit(
             warn=-0.2,
             bad="below",
-            source="CS231n notes, loss at chance; no fresh model can know a fifth of the answer",
+            source="CS231n notes, loss at chance; no fresh model can know a fifth of the answer, "
+            "that is be a fifth better than the best constant",
         ),
     },
 )
@@ -121,11 +116,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         return Judgement(Verdict.NOT_APPLICABLE, words)
     limit = limits["excess_regression" if fresh.numeric else "excess"]
     means = losses.mean(axis=1)
-    loss, low, high = _typical(means if len(means) > 1 else losses)
+    loss, low, high = typical(means if len(means) > 1 else losses)
     excess = loss / chance - 1
     bounds = low / chance - 1, high / chance - 1
     verdict = limit.verdict(excess, *bounds)
-    short = limits["shortfall"].verdict(excess, *bounds)
+    floor = _floor(fresh, chance)
+    short = _shortfall(means if len(means) > 1 else losses, floor, limits["shortfall"])
     over = "" if len(means) > 1 else "over its batches "
     summary = (
         f"{_models(len(means))} at a loss of {loss:.4g} (95 % interval {over}{low:.4g} to "
@@ -135,21 +131,27 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         summary += f" {listed(list(fresh.left_out))} of the loss was left out, as it regularises."
     advice: tuple[str, ...] = ()
     where: tuple[Place, ...] = ()
-    if verdict is Verdict.WARN and limit.warn is not None and bounds[0] <= limit.warn:
+    if limit.warn is not None and bounds[0] <= limit.warn < bounds[1] and len(means) > 1:
         needed = examples_to_settle(len(means), excess, *bounds, limit.warn)
-        settle = f"; {needed:,} seeds would settle it" if needed else ""
-        summary += f" That is {excess:.0%} above chance, but not certainly too much{settle}."
+        settle = f"; {needed:,} seeds would settle it" if needed and needed <= MOST_SEEDS else ""
+        summary += f" Whether that is too far above chance is not certain{settle}."
     if not fresh.loss and fresh.task == "custom":
         verdict = short = Verdict.INFO
         summary += " For a loss of your own this need not be chance, so it is not judged."
     elif verdict is not Verdict.PASS:
-        (place, cause, line), proof = _cause(fresh, excess, limit, chance)
-        summary += f" {'Cause' if proof else 'Likely cause'}: {cause}.{proof}"
-        advice, where = (line,), (place,)
+        causes, said = causes_of(fresh, excess, limit, chance)
+        summary += f" {said}"
+        advice, where = tuple(c.cure for c in causes), tuple(c.place for c in causes)
     elif short is not Verdict.PASS:
         verdict = short
         advice, where = _too_low(fresh)
-        summary += " No model without training can be this good."
+        least = f": the best constant costs {floor:.4g} on these batches" if floor < chance else ""
+        summary += f" No model without training can be this good{least}."
+    elif limits["shortfall"].verdict(excess) is not Verdict.PASS and floor < chance:
+        summary += (
+            f" The best constant costs {floor:.4g} on these batches, so the last bias may account "
+            "for it: it knows how often each answer comes."
+        )
     times = _summed(fresh)
     if times:
         verdict = max(verdict, Verdict.WARN, key=_SEVERITY.index)
@@ -169,12 +171,16 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         Metric("loss of the checkpoint on the same batches", fresh.checkpoint_loss),
     ]
     if best is not None:
-        metrics.append(Metric("loss of the best constant", best, "nats"))
-        metrics.append(Metric("saved by setting the last bias", chance - best, "nats"))
+        unit = "nats" if fresh.loss else ""
+        metrics.append(Metric("loss of the best constant", best, unit))
+        metrics.append(Metric("saved by setting the last bias", chance - best, unit))
         if advice and chance - best > 0.1 * chance:
+            labels = fresh.task == "multilabel" or fresh.loss in BINARY
+            level = "the log-odds of each label" if labels else "the logarithm of the class shares"
+            weighted = "" if fresh.loss else ", weighted as the loss weights them"
             advice += (
-                "Set the last bias to the logarithm of the class frequencies: the model then "
-                f"starts at {best:.3g} instead of {chance:.3g}.",
+                f"Set the last bias to {level}{weighted}: the model then starts at {best:.3g} "
+                f"instead of {chance:.3g}.",
             )
     if fresh.checkpoint_loss > 0.98 * chance and verdict is not Verdict.INFO:
         summary += f" The checkpoint's own loss, {fresh.checkpoint_loss:.4g}, is no better."
@@ -185,13 +191,6 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 
 _SEVERITY = (Verdict.INFO, Verdict.PASS, Verdict.WARN, Verdict.FAIL)
-
-
-def _typical(losses: Array) -> tuple[float, float, float]:
-    """Return the geometric mean with its interval, or the plain mean where a loss is negative."""
-    if (losses > 0).all():
-        return geometric_interval(losses)
-    return (float(losses.mean()), *mean_interval(losses))
 
 
 def _models(count: int) -> str:
@@ -207,95 +206,19 @@ def _summed(fresh: FreshLosses) -> float:
     return float(fresh.examples)
 
 
-def _cause(fresh: FreshLosses, excess: float, limit: Limit, chance: float) -> tuple[Cause, str]:
-    """Return the cause, and in a sentence what proved it; empty where it is only likely."""
-    for remedy in REMEDIES:
-        if remedy not in fresh.remedies:
-            continue
-        ratios = np.asarray(fresh.remedied, float)[fresh.remedies.index(remedy)]
-        left = _typical(ratios)[0] - 1
-        if left <= min(0.25 * excess, float(limit.warn or 0.0)):
-            start = f"{(1 + left) * chance:.4g}"
-            if remedy == "targets":
-                start = f"{1 + left:.3g} times chance"
-            how = f"with {REMEDIES[remedy]} the same models start at {start}"
-            return _of(remedy, fresh), f" Tried: {how}."
-    return _culprit(fresh), ""
+def _floor(fresh: FreshLosses, chance: float) -> float:
+    """Return what the best constant costs on the batches that the fresh models saw."""
+    known = math.isfinite(fresh.constant_loss) and fresh.constant_loss > 0
+    return min(chance, fresh.constant_loss) if known else chance
 
 
-def _of(remedy: Remedy, fresh: FreshLosses) -> Cause:
-    match remedy:
-        case "inputs":
-            return _inputs(fresh)
-        case "targets":
-            return _targets(fresh)
-        case "bias":
-            return (
-                Place("setting", "model.factory", "last bias"),
-                "the last layer's bias starts far from zero",
-                "Start the last bias at zero, or at the logarithm of the class frequencies.",
-            )
-        case "reset":
-            return (
-                Place("setting", "model.factory", "initialisation"),
-                f"the model's own initialisation is too large (outputs of deviation "
-                f"{float(np.mean(fresh.output_deviation)):.3g})",
-                "Leave the weights as PyTorch's layers draw them, or scale yours by fan-in: "
-                "`nn.init.kaiming_normal_(layer.weight)` and `nn.init.zeros_(layer.bias)`.",
-            )
-        case "head":
-            return _outputs(fresh)
-
-
-def _culprit(fresh: FreshLosses) -> Cause:
-    """Return the likely cause, as the scale of inputs, targets and outputs shows it."""
-    if abs(fresh.input_mean) > 3 or fresh.input_deviation > 3:
-        return _inputs(fresh)
-    facts = fresh.targets
-    centre = float(np.sqrt(np.mean(np.square(facts.mean or (0.0,)))))
-    if fresh.numeric and facts.variance and centre > np.sqrt(np.mean(facts.variance)):
-        return _targets(fresh)
-    return _outputs(fresh)
-
-
-def _inputs(fresh: FreshLosses) -> Cause:
-    mean, deviation = fresh.input_mean, fresh.input_deviation
-    return (
-        Place("setting", "data", f"inputs of mean {mean:.3g} and deviation {deviation:.3g}"),
-        f"the inputs are not normalised (mean {mean:.3g}, deviation {deviation:.3g})",
-        f"Normalise the inputs: subtract {mean:.3g} and divide by {deviation:.3g}, or better "
-        "each channel or feature by its own.",
-    )
-
-
-def _targets(fresh: FreshLosses) -> Cause:
-    means = np.asarray(fresh.targets.mean or (0.0,), float)
-    centre = float(np.sqrt(np.mean(np.square(means))))
-    variance = fresh.targets.variance
-    width = float(np.sqrt(np.mean(variance))) if variance else 1.0
-    one = len(means) == 1
-    level = f"mean {means[0]:.3g}" if one else f"means of size {centre:.3g}"
-    how = (
-        f"subtract {means[0]:.3g} and divide by {width:.3g}"
-        if one
-        else "subtract each output's own mean and divide by its own deviation"
-    )
-    return (
-        Place("setting", "data", f"targets of {level} and deviation {width:.3g}"),
-        f"the targets are not standardised ({level}, deviation {width:.3g})",
-        f"Standardise the targets: {how}, and undo that when predicting; or start the last "
-        "bias at the mean.",
-    )
-
-
-def _outputs(fresh: FreshLosses) -> Cause:
-    spread = float(np.mean(fresh.output_deviation))
-    return (
-        Place("setting", "model.factory", f"outputs of deviation {spread:.3g}"),
-        f"the outputs of a fresh model are too large (deviation {spread:.3g})",
-        f"Initialise the last layer smaller, by a factor of about {max(spread, 1):.2g}, with zero "
-        "bias, and make sure that the loss averages over examples and outputs.",
-    )
+def _shortfall(losses: Array, floor: float, limit: Limit) -> Verdict:
+    """Return the verdict on losses below all that a constant can have, sure at 99 %."""
+    if (losses > 0).all():
+        level, _, high = geometric_interval(losses, 0.99)
+    else:
+        level, high = float(losses.mean()), mean_interval(losses, 0.99)[1]
+    return limit.verdict(max(level, high if math.isfinite(high) else level) / floor - 1)
 
 
 def _too_low(fresh: FreshLosses) -> tuple[tuple[str, ...], tuple[Place, ...]]:
@@ -375,11 +298,11 @@ def _tried(fresh: FreshLosses, losses: Array, limit: Limit) -> Bars:
     ratios = np.vstack([now, np.asarray(fresh.remedied, float)])
     return Bars(
         title="Loss before training with each remedy",
-        caption="The same fresh models, as they are and with one thing changed, as a multiple of "
-        "what knowing nothing costs; the bracket spans the seeds.",
+        caption="The same fresh models, as they are and with one or two things changed, as a "
+        "multiple of what knowing nothing costs; the bracket spans the seeds.",
         label="times chance",
-        labels=("as they are", *(REMEDIES[name] for name in fresh.remedies)),
-        values=tuple(_typical(row)[0] for row in ratios),
+        labels=("as they are", *(together(done) for done in fresh.remedies)),
+        values=tuple(typical(row)[0] for row in ratios),
         low=tuple(ratios.min(axis=1)),
         high=tuple(ratios.max(axis=1)),
         marked=(True, *[False] * len(fresh.remedies)),

@@ -13,14 +13,15 @@ against each other from the start undo each other's steps.
 
 How it is measured
 ------------------
-For each batch one forward pass, dropout off, and one gradient for each term. The ratio of two
-terms' gradient norms is averaged geometrically over the batches, with Student's interval of the
-logarithms at 99 %, shared among the pairs (Bonferroni); so is the cosine between them. Both are
-measured at the checkpoint and at a fresh model. At the end of training terms must balance each
-other, so that their gradients are opposite there; only what holds in both places, or at the
-checkpoint alone for lack of a factory, is called off scale, and only a conflict that is there from
-the start is called one. A term that is the same on every batch penalises the weights and not the
-answers; that one may be as small as it likes.
+For each batch one forward pass, dropout off, and one gradient for each term. Each value and each
+gradient must be finite, for a square root at zero has a value but no slope. The ratio of two terms'
+gradient norms is averaged geometrically over the batches, with Student's interval of the logarithms
+at 99 %, shared among the pairs (Bonferroni); so is the cosine between them. Both are measured at
+the checkpoint and at a fresh model. At the end of training terms must balance each other, so that
+their gradients are opposite there; only what holds in both places, or at the checkpoint alone for
+lack of a factory, is called off scale, and only a conflict that is there from the start is called
+one. A term that is the same on every batch penalises the weights and not the answers; that one may
+be as small as it likes.
 
 When it misleads
 ----------------
@@ -46,9 +47,9 @@ import math
 import numpy as np
 
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Bars, Figure, Heatmap, Table
+from auditor.core.figure import Figure, Heatmap, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import geometric_interval
+from auditor.core.statistics import examples_to_settle, geometric_interval, mean_interval
 from auditor.core.text import counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
@@ -95,8 +96,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         return Judgement(Verdict.NOT_APPLICABLE, "No batch could be taken for the loss's terms.")
     figures = _figures(terms)
     metrics = tuple(
-        Metric(f"gradient norm of {name}", *_typical(at.norms[:, i]))
+        metric
         for i, name in enumerate(names)
+        for metric in (
+            Metric(f"value of {name}", *_averaged(at.values[:, i])),
+            Metric(f"gradient norm of {name}", *_typical(at.norms[:, i])),
+        )
     )
     for judged in (_not_finite(terms), _without_effect(terms)):
         if judged is not None:
@@ -132,7 +137,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         ]
         metrics += (Metric(name, shown[0].ratio[0], "times", *shown[0].ratio[1:], limits["ratio"]),)
     if not found:
-        return Judgement(Verdict.PASS, _balanced(terms, widest), metrics, figures=figures)
+        return Judgement(
+            Verdict.PASS, _balanced(terms, widest, limits["ratio"].warn), metrics, figures=figures
+        )
     return Judgement(
         Verdict.WARN,
         " ".join(said for said, _, _ in found),
@@ -143,17 +150,23 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     )
 
 
-def _typical(norms: Array) -> tuple[float | None, str, float | None, float | None]:
-    """Return the geometric mean of a term's norms as a metric's value, unit and interval."""
+Measured = tuple[float | None, str, float | None, float | None]
+"""A metric's value, unit and interval."""
+
+
+def _averaged(values: Array) -> Measured:
+    """Return the mean of a term's values over the batches; none where one is not finite."""
+    if not np.isfinite(values).all():
+        return None, "", None, None
+    return float(values.mean()), "", *mean_interval(values)
+
+
+def _typical(norms: Array) -> Measured:
+    """Return the geometric mean of a term's norms; none where they are not finite."""
     middle, low, high = geometric_interval(norms)
     if math.isnan(middle):
-        return 0.0, "", None, None
+        return 0.0 if (norms == 0).all() else None, "", None, None
     return middle, "", low, high
-
-
-def _mean(values: Array) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else None
 
 
 def _apart(pair: Pair, start: Pair | None, limit: float | None) -> bool:
@@ -198,39 +211,49 @@ def _conflict(names: tuple[str, ...], pair: Pair, start: Pair) -> tuple[str, str
     )
 
 
-def _balanced(terms: LossTerms, widest: Pair | None) -> str:
+def _balanced(terms: LossTerms, widest: Pair | None, limit: float | None) -> str:
     names = terms.terms
     left = f" ({terms.left_out} more were not looked at)" if terms.left_out else ""
     start = f"{counted(len(names), 'term')}{left} over {len(terms.checkpoint.values)} batches: "
     if widest is None or not math.isfinite(widest.ratio[0]):
         return f"{start}their gradients can't be set against each other."
+    settled = ""
+    if limit is not None and widest.ratio[0] > limit >= widest.ratio[1] > 0:
+        ratio, low, _ = map(math.log, widest.ratio)
+        batches = len(terms.checkpoint.values)
+        enough = examples_to_settle(batches, ratio, low, math.inf, math.log(limit))
+        settled = f"{enough:,} batches would settle that; " if enough else ""
     return (
         f"{start}`{names[widest.strong]}` pulls hardest, {widest.ratio[0]:,.3g} times as hard as "
-        f"`{names[widest.weak]}` at the checkpoint, which is not beyond doubt too far apart, and "
-        "no two terms undo each other from the start on."
+        f"`{names[widest.weak]}` at the checkpoint, which is not beyond doubt too far apart; "
+        f"{settled}no two terms undo each other from the start on."
     )
 
 
 def _not_finite(terms: LossTerms) -> Judgement | None:
-    bad = {
-        name: int((~np.isfinite(column)).sum())
-        for name, column in zip(terms.terms, terms.checkpoint.values.T, strict=True)
-    }
-    bad = {name: count for name, count in bad.items() if count}
+    """Return the judgement of terms whose value, or gradient alone, is not finite."""
+    tables = [
+        (what, whose, table)
+        for at, whose in ((terms.checkpoint, ""), (terms.fresh, " of a fresh model"))
+        if at
+        for what, table in (("value", at.values), ("gradient", at.norms))
+    ]
+    bad: dict[str, str] = {}
+    for what, whose, table in tables:
+        over = f"{counted(len(table), 'batch', 'batches')}{whose}"
+        for name, lost in zip(terms.terms, (~np.isfinite(table)).sum(axis=0), strict=True):
+            if lost:
+                bad.setdefault(name, f"the {what} of `{name}` on {lost:,} of {over}")
     if not bad:
         return None
-    batches = len(terms.checkpoint.values)
-    said = ", ".join(f"`{name}` on {count:,}" for name, count in bad.items())
     return Judgement(
         Verdict.FAIL,
-        f"Terms of the loss are not finite: {said} of {counted(batches, 'batch', 'batches')}.",
-        where=tuple(
-            Place("setting", f"loss.{name}", f"not finite on {count:,}")
-            for name, count in bad.items()
-        ),
+        f"Terms of the loss are not finite: {', '.join(bad.values())}.",
+        where=tuple(Place("setting", f"loss.{name}", "not finite") for name in bad),
         advice=(
-            "Look for a logarithm, square root or division in "
-            f"`{next(iter(bad))}` that meets zero, and add a small constant there.",
+            f"Look for a logarithm, square root, norm or division in `{next(iter(bad))}` that "
+            "meets zero, and add a small constant inside it: `torch.where` around it hides the "
+            "value, not the gradient.",
         ),
     )
 
@@ -268,8 +291,6 @@ def _without_effect(terms: LossTerms) -> Judgement | None:
 
 def _figures(terms: LossTerms) -> tuple[Figure, ...]:
     at, names = terms.checkpoint, terms.terms
-    typical = [geometric_interval(at.norms[:, i]) for i in range(len(names))]
-    known = [t for t in typical if all(map(math.isfinite, t))]
     figures: list[Figure] = [
         Table(
             title="Terms of the loss",
@@ -279,31 +300,17 @@ def _figures(terms: LossTerms) -> tuple[Figure, ...]:
             rows=tuple(
                 (
                     name,
-                    float(np.nanmean(at.values[:, i]))
-                    if np.isfinite(at.values[:, i]).any()
-                    else None,
+                    _averaged(at.values[:, i])[0],
                     float(at.norms[:, i].mean()),
                     float(terms.fresh.norms[:, i].mean()) if terms.fresh else None,
                     at.own[i],
                 )
                 for i, name in enumerate(names)
             ),
-        )
+        ),
+        _by_batch("What each term is worth", "value", names, at.values),
+        _by_batch("How hard each term pulls", "gradient norm", names, at.norms),
     ]
-    if len(known) == len(names):
-        figures.append(
-            Bars(
-                title="How hard each term pulls",
-                caption="Gradient norm of each term at the checkpoint, geometric mean over the "
-                "batches with its interval.",
-                label="gradient norm",
-                labels=names,
-                values=tuple(middle for middle, _, _ in typical),
-                low=tuple(low for _, low, _ in typical),
-                high=tuple(high for _, _, high in typical),
-                log=True,
-            )
-        )
     sizes = np.sqrt(np.maximum(np.einsum("bii->bi", at.products), 0.0))
     with np.errstate(all="ignore"):
         cosines = (at.products / (sizes[:, :, None] * sizes[:, None, :])).mean(axis=0)
@@ -322,3 +329,18 @@ def _figures(terms: LossTerms) -> tuple[Figure, ...]:
             )
         )
     return tuple(figures)
+
+
+def _by_batch(title: str, what: str, names: tuple[str, ...], table: Array) -> Lines:
+    batches = tuple(float(number) for number in range(1, len(table) + 1))
+    return Lines(
+        title=title,
+        caption=f"The {what} of each term at the checkpoint, batch by batch.",
+        x_label="batch",
+        y_label=what,
+        series=tuple(
+            Series(name, batches, tuple(map(float, column)))
+            for name, column in zip(names, table.T, strict=True)
+        ),
+        y_log=bool((table > 0).all()),
+    )

@@ -14,25 +14,36 @@ among the most frequent bugs of networks that "don't learn".
 How it is measured
 ------------------
 Targets are classes where they are whole numbers beside one output for each; exclusive classes where
-every row holds exactly one 1; several labels where some rows hold more. Outputs are probabilities
-where all rows lie within 0 to 1 and sum to one, and log-probabilities where their exponentials do.
+every row holds exactly one 1, several labels where some rows hold more; whole numbers may be the
+indices of classes where none of them is rare. Fewer than 44 rows leave room for one in ten of
+another kind, at 99 %, and then they are not called exclusive, or two classes. Outputs are
+probabilities where all rows lie within 0 to 1 and sum to one, and log-probabilities where their
+exponentials do.
 
 What bounds hold the outputs is tried on copies, of the checkpoint and of a fresh model, whose every
 weight tensor is multiplied by ±3, ±30 or ±300: an activation at the end piles their outputs up at
-its bounds, and none goes beyond. The loss of 2k examples is divided by that of its halves: 1 for a
-mean, 2 for a sum. Where outputs and targets have shapes that broadcast, the targets are handed
-round among the examples: a loss that stays what it is sets every output against every target. A
-loss of your own is recognised as one of torch's where it has its value on every batch. For the
-cure, two fresh models from one seed are trained on the same batches, by the loss as it is and by
-the cured one.
+its bounds, and none goes beyond; the outputs of a regression are asked one by one, too. The loss of
+2k examples is divided by that of its halves: 1 for a mean, 2 for a sum. Where a part of it is a
+sum, what it grows by doubles from one doubling of the batch to the next. Where outputs and targets
+have shapes that broadcast, the targets are handed round among the examples: a loss that stays what
+it is sets every output against every target.
+
+A loss of your own is recognised as one of torch's where it has its value on every batch. It takes a
+softmax where a constant added to all outputs of an example leaves it alone, a sigmoid where outputs
+beyond 0 and 1 still pay, and it leaves out a label whose outputs do not matter to it.
+
+For the cure, two fresh models from one seed are trained on the same batches, by the loss as it is
+and by the cured one. Where the cure is to remove the activation that ends the model, the loss is
+given what went into it; class weights and the like stay what they are.
 
 When it misleads
 ----------------
 Some choices found here are made on purpose: a sum instead of a mean, binary cross-entropy over
 exclusive classes (Beyer et al. 2020 and Wightman et al. 2021 gain from it), squared error over
 classes (Hui & Belkin 2021). They are warned of, never failed. Whether whole numbers are classes,
-grades or counts can't be known for certain. A loss of your own that is like none of torch's is
-asked only for its reduction and its pairing.
+grades or counts can't be known for certain. A softmax over more than a hundred labels may be meant
+to rank them (Liang et al. 2018), and is warned of. A loss of your own that is like none of torch's,
+and takes neither softmax nor sigmoid, is asked only for its reduction and its pairing.
 
 What to do
 ----------
@@ -55,15 +66,16 @@ import numpy as np
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Histogram, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import clopper_pearson, paired_bootstrap
+from auditor.core.statistics import clopper_pearson, examples_to_settle, paired_bootstrap
 from auditor.core.text import counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.loss_batch import growth
 from auditor.observations.loss_cure import LossCure, LossCureFrom
-from auditor.observations.loss_fit import CONFIDENCE, Misfit, Rows, rows_of
+from auditor.observations.loss_fit import CLASS_LOSSES, NUMBER_LOSSES, Misfit, Rows, rows_of
 from auditor.observations.loss_misfits import misfits
-from auditor.observations.loss_probe import LossProbe, LossProbeOver
+from auditor.observations.loss_probe import SIGMOID, SOFTMAX, LossProbe, LossProbeOver
+from auditor.observations.loss_task import CONFIDENCE, ENOUGH
 from auditor.observations.predictions import Predictions, PredictionsOver
 
 PROBE = LossProbeOver()
@@ -71,6 +83,9 @@ PREDICTIONS = PredictionsOver()
 CURE = LossCureFrom()
 
 BINS = 40
+
+MOST = 0.5
+"""Share of targets left out from which it is said, though it may be meant."""
 
 
 @check(
@@ -102,7 +117,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         metrics.append(share)
     figures = _figures(probe, rows)
     if not found:
-        verdict, summary = _fits(probe, rows, read)
+        doubts = _doubts(probe, rows, share, limits["ignored"]) if read else []
+        summary = " ".join((_fits(probe, rows, read), *doubts))
+        verdict = Verdict.INFO if doubts else Verdict.PASS
         return Judgement(verdict, summary, metrics=tuple(metrics), figures=figures)
     said = [one.evidence for one in found]
     if cure is not None and any(one.kind == cure.kind for one in found):
@@ -111,7 +128,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         metrics += scores
         figures = (*_race(cure), *figures)
     elif seen.missing(CURE) and any(one.cure for one in found) and cure is None:
-        said.append("What the cure would do was not tried.")
+        said.append(f"What the cure would do was not tried: {seen.missing(CURE)}.")
     return Judgement(
         Verdict.FAIL if found[0].severe else Verdict.WARN,
         " ".join(said),
@@ -139,20 +156,27 @@ def _unread(probe: LossProbe, rows: Rows) -> str:
 
 def _rows(probe: LossProbe, predictions: Predictions | None) -> Rows:
     """Return the rows of the whole validation split where they are read as the probe's are."""
-    if predictions is not None and np.ndim(probe.outputs) == 2:
+    known = predictions is not None and _knows(predictions, probe)
+    if predictions is not None and known and np.ndim(probe.outputs) == 2:
         alike = predictions.outputs.shape[1:] == probe.outputs.shape[1:]
         if alike and (predictions.kind == "classes") == probe.classes and predictions.rows:
             return rows_of(probe, predictions.outputs, predictions.targets)
     return rows_of(probe)
 
 
+def _knows(predictions: Predictions, probe: LossProbe) -> bool:
+    """Tell whether predictions leave out what the loss does: one's own does not say it."""
+    return predictions.ignored > 0 or not probe.ignored
+
+
 def _ignored(
     probe: LossProbe, predictions: Predictions | None, limit: Limit
 ) -> tuple[list[Misfit], Metric | None]:
     """Return what is wrong with the targets that the loss leaves out, and their share."""
-    whole = predictions is not None and predictions.kind == "classes"
-    ignored = predictions.ignored if predictions is not None and whole else probe.ignored
-    counted_in = predictions.rows_seen if predictions is not None and whole else probe.counted
+    ignored, counted_in, examples = probe.ignored, probe.counted, probe.examples
+    if predictions is not None and predictions.kind == "classes" and _knows(predictions, probe):
+        ignored, counted_in = predictions.ignored, predictions.rows_seen
+        examples = predictions.examples
     total = ignored + counted_in
     if not probe.classes or not ignored:
         return [], None
@@ -168,8 +192,8 @@ def _ignored(
             Misfit(
                 "ignored",
                 verdict is Verdict.FAIL,
-                f"The loss leaves out {ignored:,} of {total:,} targets ({share:.1%}): those with "
-                f"the label {label}.",
+                f"The loss leaves out {ignored:,} of {total:,} targets ({share:.1%}): "
+                f"{_left_out(probe)}.",
                 f"Look why so many targets are {label} (`ignore_index`): padding that could be cut "
                 "by grouping examples of like length, a mask that is inverted, or a class that "
                 "has the ignored index.",
@@ -177,8 +201,7 @@ def _ignored(
                 f"ignore_index={label} hides {share:.0%}",
             )
         )
-    alone = predictions is not None and whole and total == predictions.examples
-    if alone and ignored and probe.width and 0 <= label < probe.width:
+    if total == examples and probe.width and 0 <= label < probe.width:
         found.append(
             Misfit(
                 "ignored class",
@@ -195,7 +218,7 @@ def _ignored(
     return found, metric
 
 
-def _fits(probe: LossProbe, rows: Rows, read: bool) -> tuple[Verdict, str]:
+def _fits(probe: LossProbe, rows: Rows, read: bool) -> str:
     """Return what was looked at where nothing was found."""
     names = [name for name in probe.acts_like if name]
     rate, _, _ = growth(probe)
@@ -206,34 +229,69 @@ def _fits(probe: LossProbe, rows: Rows, read: bool) -> tuple[Verdict, str]:
     if not read or not names:
         why = "is like none of torch's" if read else "has outputs or targets that can't be read"
         return (
-            Verdict.PASS,
             f"{loss} {why}, so only its reduction and its pairing were looked at: it is "
-            f"{reduction}, and does not mix up its examples.",
+            f"{reduction}, and does not mix up its examples."
         )
+    own = "" if names == [probe.loss] else f" {_likeness(names)} and"
+    return (
+        f"{loss}{own} fits the outputs and targets of {counted(len(rows.outputs), 'row')}: "
+        f"{rows.task.words}. It is {reduction}."
+    )
+
+
+def _likeness(names: list[str]) -> str:
+    """Return in words what the terms of a loss act like."""
+    alike = [name for name in dict.fromkeys(names) if name not in (SOFTMAX, SIGMOID)]
+    takes = [f"takes a {name} itself" for name in (SOFTMAX, SIGMOID) if name in names]
+    acts = [f"acts as `{'` and `'.join(alike)}`"] if alike else []
+    return " and ".join((*acts, *takes))
+
+
+def _doubts(probe: LossProbe, rows: Rows, share: Metric | None, limit: Limit) -> list[str]:
+    """Return what can't be decided, and what would decide it."""
+    task, count, names = rows.task, len(rows.outputs), set(probe.acts_like)
+    said = []
+    if share is not None and share.value is not None and share.value > MOST:
+        said.append(f"It leaves out {share.value:.1%} of all targets, {_left_out(probe)}.")
+        if share.high is not None and limit.warn is not None and share.high > limit.warn:
+            needed = examples_to_settle(
+                probe.counted + probe.ignored, share.value, share.low or 0.0, share.high, limit.warn
+            )
+            more = f"; {needed:,} targets would settle it" if needed else ""
+            said.append(f"Whether that is more than {limit.warn:.0%} is not certain{more}.")
+    asked = task.truth == "exclusive" and not names & {*CLASS_LOSSES}
+    asked = asked or (task.truth == "binary" and bool(names & {*NUMBER_LOSSES}))
+    if asked and task.sure == "likely":
+        said.append(f"So few do not tell whether these are classes: {ENOUGH} rows would.")
+    elif task.truth == "whole numbers" and names & {*NUMBER_LOSSES}:
+        said.append(
+            "Whether these are numbers, which this loss wants, or the indices of classes, which "
+            "want an output each and `cross_entropy`, can't be told from them."
+        )
+    if count < ENOUGH and any(names) and not said:
+        said.append(f"That is as far as {count} rows show; {ENOUGH} would do.")
     labels = np.unique(rows.targets) if probe.classes else np.zeros(0)
     width = rows.width
-    if 1 < width <= 1000 and len(rows.targets) >= 10 * width:
-        late = np.array_equal(labels, np.arange(1, width))
-        if late and not probe.ignored:
-            return (
-                Verdict.INFO,
-                f"{loss} fits what was looked at. The labels go from 1 to {width - 1} and "
-                f"class 0 never occurs among {len(rows.targets):,} targets: if they count from 1, "
-                "subtract 1 and give the model one output fewer.",
-            )
-    own = "" if names == [probe.loss] else f" acts as `{'` and `'.join(dict.fromkeys(names))}` and"
-    return (
-        Verdict.PASS,
-        f"{loss}{own} fits the outputs and targets of {counted(len(rows.outputs), 'row')}: "
-        f"{rows.task.words}. It is {reduction}.",
-    )
+    single = 1 < width <= 1000 and count >= 10 * width and probe.counted == probe.examples
+    if single and np.array_equal(labels, np.arange(1, width)):
+        said.append(
+            f"The labels go from 1 to {width - 1} and class 0 never occurs among "
+            f"{len(rows.targets):,} targets: if they count from 1, subtract 1 and give the "
+            "model one output fewer."
+        )
+    return said
+
+
+def _left_out(probe: LossProbe) -> str:
+    return f"those with the label {probe.ignored_label}"
 
 
 def _cure(cure: LossCure, rng: np.random.Generator) -> tuple[str, list[Metric]]:
     """Return what the cure does, in words and as metrics."""
     at_checkpoint = (
         f"The checkpoint's loss on {cure.split} data is {cure.checkpoint_as_is:.4g} as it is and "
-        f"{cure.checkpoint_cured:.4g} cured."
+        f"{cure.checkpoint_cured:.4g} cured"
+        + ("." if cure.same_loss else ", which is another loss and not to be compared.")
     )
     metrics = [
         Metric("checkpoint's loss as it is", cure.checkpoint_as_is),

@@ -23,8 +23,9 @@ comes from a bootstrap over whole examples, since the pixels or positions of one
 independent. The best temperature T is that of least cross-entropy of softmax(logits / T), with a
 sandwich interval: T above 1 tells of overconfidence. It sees what the ECE can't, for the ECE of an
 overconfident model is no larger than its error rate. A low T counts only where the ECE is above
-0.1, more than label smoothing costs. For the cure, T is fitted on one half of the examples and the
-ECE measured on the other. Verdicts use 99 % intervals.
+0.1, more than label smoothing costs; where loss or targets are known to smooth labels, the ECE is
+allowed as much more. For the cure, T is fitted on one half of the examples and the ECE measured on
+the other. Verdicts use 99 % intervals.
 
 When it misleads
 ----------------
@@ -133,10 +134,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     best = fitted_temperature(stated)
     wrong = len(np.unique(stated.decisions.example[stated.decisions.right == 0]))
     error_limit, heat_limit = limits["calibration_error"], limits["temperature"]
-    by_error = _beyond(error_limit, found.interval(0.99)[0])
+    smoothed = float(predictions.smoothing)
+    by_error = _beyond(error_limit, found.interval(0.99)[0] - smoothed)
     hot = best.interval(SURE)[0] if best is not None and wrong >= FEWEST_WRONG else 0.0
     verdict = max(by_error, _beyond(heat_limit, hot), key=_SEVERITY.index)
-    if verdict is Verdict.PASS and _cold(found, best, heat_limit):
+    if verdict is Verdict.PASS and _cold(found, best, heat_limit, smoothed):
         verdict = Verdict.WARN
     mended = _mended(stated, seen.rng)
     lean = float(overconfidence(stated).mean())
@@ -151,13 +153,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         advice = _advice(wrong_way, best, mended)
         where = (Place("setting", "the outputs", wrong_way.note),)
         verdict = verdict if stated.sure else Verdict.INFO
-    elif error_limit.warn is not None and found.debiased > error_limit.warn:
-        bounds = found.debiased, *found.interval(0.99)
-        needed = examples_to_settle(examples, *bounds, error_limit.warn)
-        summary += (
-            f" Whether that is more than {error_limit.warn:g} is not certain; about {needed:,} "
-            "examples would settle it."
-        )
+    else:
+        summary += _unsettled("ECE", found.debiased, found.interval(0.99), error_limit, examples)
+        if best is not None and wrong >= FEWEST_WRONG:
+            bounds = best.interval(SURE)
+            summary += _unsettled("temperature", best.value, bounds, heat_limit, examples)
     if not stated.sure:
         summary += _doubt(predictions.loss)
     if mended is not None:
@@ -186,11 +186,24 @@ def _beyond(limit: Limit, low: float) -> Verdict:
     return Verdict.PASS
 
 
-def _cold(found: Reliability, best: Temperature | None, limit: Limit) -> bool:
+def _unsettled(
+    name: str, value: float, bounds: tuple[float, float], limit: Limit, examples: int
+) -> str:
+    """Return a sentence where it is open whether a value is beyond a limit; else nothing."""
+    if limit.warn is None or not bounds[0] <= limit.warn < bounds[1]:
+        return ""
+    needed = examples_to_settle(examples, value, *bounds, limit.warn)
+    within = needed is not None and needed <= 100 * examples
+    settle = f"; about {needed:,} examples would settle it" if within else ""
+    return f" Whether the {name} is more than {limit.warn:g} is not certain{settle}."
+
+
+def _cold(found: Reliability, best: Temperature | None, limit: Limit, smoothed: float) -> bool:
     """Tell whether logits are too small by more than the limit and smoothing would make them."""
     if best is None or limit.warn is None:
         return False
-    return best.interval(SURE)[1] < 1 / limit.warn and found.interval(0.99)[0] > SMOOTHED
+    least = SMOOTHED + smoothed
+    return best.interval(SURE)[1] < 1 / limit.warn and found.interval(0.99)[0] > least
 
 
 def _doubt(loss: str) -> str:

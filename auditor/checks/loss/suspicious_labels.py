@@ -2,7 +2,7 @@
 
 What it does
 ------------
-Ranks the examples by how strongly predictions of a model that has not seen them contradict their
+Ranks the examples by how strongly predictions of models that have not seen them contradict their
 labels, and looks for the same input under different labels and in both splits.
 
 Why it matters
@@ -12,29 +12,38 @@ choose the worse of two. A validation example that was trained on measures memor
 
 How it is measured
 ------------------
-Validation data is predicted by the checkpoint, training data by fresh models, each trained for a
-few hundred steps on the other half of it. Confident learning names the suspects: an example
-labelled i whose probability of another class j is at least the mean one of the examples that are
-labelled j, ranked by the probability of the label less that of the best other class. A model is
-wrong itself, though, and most often where it is unsure, so the share of wrong labels is estimated
-from the half of the examples that it is surest of: wrong labels are spread evenly there, while the
-model's own errors gather at the less sure end. Where the contradictions do gather (a rank test at
-5 %), only the surest sixteenth counts. The check warns where the estimate is at least twice what
-test sets in wide use have, 3.3 %, and at 99 % confidence (Bonferroni over the splits) above that
-itself.
+Examples are drawn evenly from each split and predicted by fresh models, each trained on one half of
+those of training until it predicts the other half no better (its contradictions fall by no more
+than a tenth, or than chance), or until the labels certainly hold up. All copies of an example
+belong to the same half; validation gets the mean of the models that have not seen it. Confident
+learning names the suspects: an example labelled i whose probability of another class j is at least
+the mean one of the examples that are labelled j, ranked by the probability of the label less that
+of the best other class.
 
-Inputs count as the same where they agree to six digits. Where a fifth of the examples differ from
-another in a single value, inputs take few distinct values and repeat themselves by chance: such
-data can't be blamed for it, and the same input under two labels shows that it does not settle the
-answer. Of the validation examples that stand in training too, only those count that are more than
-training's own repetitions lead to expect.
+A model is wrong itself, though, and most often where it is unsure, so the share of wrong labels is
+estimated from the half of the examples that it is surest of: wrong labels are spread evenly there,
+while the model's own errors gather at the less sure end. Where the contradictions do gather (a rank
+test at 5 %), only the surest sixteenth counts, and only of models that have learnt what can be
+learnt: which no longer get better, and contradict less than twice as many validation labels as the
+checkpoint. Where fresh models can't judge validation data, the checkpoint does. The check warns
+where the estimate is at least twice what test sets in wide use have, 3.3 %, and at 99 % confidence
+(Bonferroni over the splits) above that itself; it passes only where every split could be judged.
+
+Inputs count as the same where they agree to six digits, padding at their end (zeros, or the
+padding token of an embedding) left aside. Both splits are read whole for this, up to some
+65,000 examples, or fewer large ones; what is not read is said. Where a fifth of the examples differ
+from another in a single value, inputs take few distinct values and repeat themselves by chance:
+such data can't be blamed for it, and the same input under two labels shows that it does not settle
+the answer. Of the validation examples that stand in training too, only those count that are more
+than training's own repetitions lead to expect.
 
 When it misleads
 ----------------
 Where the inputs do not settle the answer (a survival, a click), contradictions are not errors of
 labelling; nor can predictions judge that are wrong more often than right where they are
-surest. Errors that follow a rule can be learnt, and are then not contradicted. Random crops and
-flips hide repetitions. A model far from done finds little.
+surest. Errors that follow a rule can be learnt, and are then not contradicted; nor does a
+checkpoint contradict what it was trained on, which tells nothing where it alone can judge. Random
+crops and flips hide repetitions.
 
 What to do
 ----------
@@ -50,7 +59,6 @@ Barz & Denzler 2020, "Do We Train on Test Data?" (3.3 % of CIFAR-10's test image
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,75 +66,30 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Image, Images, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.request import Split
-from auditor.core.statistics import clopper_pearson
+from auditor.core.statistics import examples_to_settle
 from auditor.core.text import counted
-from auditor.core.values import Array
 from auditor.core.verdict import Verdict, worst
+from auditor.observations.label_noise import FEWEST, USUAL, Estimate, estimates
+from auditor.observations.label_repeats import Repeats, repeats
 from auditor.observations.labels import (
+    PICTURES,
     LabelEvidence,
     LabelEvidenceOver,
     LabelledSplit,
     confident_errors,
+    contradicted,
     ranked,
     suggested,
 )
 
 EVIDENCE = LabelEvidenceOver()
 
-FEWEST = 40
-"""Examples below which the surest half is too small to tell an error of 3 % from none of 20."""
-USUAL = 0.033
-"""Share of wrong labels in ten test sets in wide use (Northcutt, Athalye, Mueller 2021)."""
 SHOWN = 20
 """Examples in the table."""
-NATURAL = 0.2
-"""Share of examples that differ from another in one value, from which on repetitions are natural.
-Of the Titanic's passengers they are 75 %, of names of people 5 %, of images none."""
-BLIND = 0.5
-"""Share of contradicted labels among the surest examples, beyond which the predictions are what is
-wrong: more wrong labels than right ones would have been learnt as the right ones."""
 FEW = 5
 """Examples in dispute below which a share of them is not judged."""
 
 NAMES = {"train": "training", "val": "validation"}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The share of wrong labels of a split, from its `wrong` of the `sure` surest examples.
-
-    [low, high] is its 95 % interval, [sure_low, sure_high] the one that decides.
-    """
-
-    split: LabelledSplit
-    wrong: int
-    sure: int
-    part: str
-    low: float
-    high: float
-    sure_low: float
-    sure_high: float
-
-    @property
-    def share(self) -> float:
-        """Return the estimate."""
-        return self.wrong / self.sure
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """Examples that are not alone: how many, and those that matter.
-
-    `disputed` holds (split, example, label) of inputs under several labels; `shared` the
-    validation examples that stand in training too, with one of their places there. `expected` is
-    the share of training examples that stand there twice.
-    """
-
-    rows: int
-    natural: bool
-    disputed: tuple[tuple[str, int, int], ...]
-    shared: tuple[tuple[int, int], ...]
-    expected: float
 
 
 @check(
@@ -155,196 +118,155 @@ class Repeats:
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge the estimated share of wrong labels, and the repetitions."""
     told = seen[EVIDENCE]
-    repeats = _repeats(told)
+    twins, limit = repeats(told), limits["wrong"]
     sizes = {split.split: split.examples for split in told.splits}
-    disputed = len(repeats.disputed) / max(1, sum(sizes.values()))
-    shared = len(repeats.shared) / max(1, sizes.get("val", 0))
-    leaked = limits["shared"].verdict(shared - repeats.expected) is not Verdict.PASS
-    usable = tuple(
-        split
-        for split in told.splits
-        if split.predicted and not (split.split == "val" and shared > 0.5)
+    disputed = len(twins.disputed) / max(1, sum(sizes.values()))
+    shared = len(twins.shared) / max(1, sizes.get("val", 0))
+    leaked = limits["shared"].verdict(shared - twins.expected) is not Verdict.PASS
+    found = estimates(told, limit)
+    judged = sorted(
+        (one for one in found if not one.blind), key=lambda one: not one.too_many(limit)
     )
-    known = [_estimate(split, len(usable)) for split in usable if len(split.labels) >= FEWEST]
-    estimates = [one for one in known if one.share <= BLIND]
-    blind = tuple(one.split for one in known if one.share > BLIND)
-    estimates.sort(key=lambda one: not _too_many(one, limits["wrong"]))
-    wrong = [one for one in estimates if _too_many(one, limits["wrong"])]
-    unsettled = bool(wrong) and repeats.natural and len(repeats.disputed) >= FEW
-    verdicts = [Verdict.WARN] if wrong and not unsettled else []
-    if len(repeats.disputed) >= FEW and not repeats.natural:
+    wrong = [one for one in judged if one.too_many(limit)]
+    arbitrary = bool(wrong) and twins.natural and len(twins.disputed) >= FEW
+    verdicts = [Verdict.WARN] if wrong and not arbitrary else []
+    if len(twins.disputed) >= FEW and not twins.natural:
         verdicts.append(limits["disputed"].verdict(disputed))
-    if len(repeats.shared) >= FEW:
-        verdicts.append(limits["shared"].verdict(shared - repeats.expected))
-    if estimates:
+    if len(twins.shared) >= FEW:
+        verdicts.append(limits["shared"].verdict(shared - twins.expected))
+    if judged:
         verdicts.append(Verdict.PASS)
-    verdict = worst(verdicts) if verdicts else _nothing(told)
-    if unsettled and verdict is Verdict.PASS:
+    predicted = any(split.predicted for split in (*told.splits, told.checkpoint))
+    nothing = Verdict.INFO if predicted or len(told.splits) > 1 else Verdict.NOT_APPLICABLE
+    verdict = worst(verdicts) if verdicts else nothing
+    doubtful = any(one.beyond(limit) for one in judged)
+    if verdict is Verdict.PASS and (doubtful or len(judged) < len(told.splits)):
         verdict = Verdict.INFO
     bad = verdict in (Verdict.WARN, Verdict.FAIL)
+    said = [
+        *(_of_estimate(one, limit) for one in found),
+        *_of_repeats(twins, sizes, arbitrary=arbitrary),
+        *_of_the_rest(told, found, twins),
+    ]
     return Judgement(
         verdict,
-        " ".join(_sentences(told, estimates, blind, repeats, sizes, unsettled=unsettled)),
-        metrics=_metrics(told, estimates, repeats, disputed, shared, limits),
-        where=_places(wrong, repeats, leaked=leaked) if bad else (),
-        advice=_advice(wrong, repeats, sizes, leaked=leaked) if bad else (),
-        figures=_figures(
-            told,
-            tuple(one.split for one in wrong or estimates),
-            estimates,
-            limits["wrong"],
-        ),
+        " ".join(said),
+        metrics=_metrics(told, judged, twins, disputed, shared, limits),
+        where=_places(wrong, twins, leaked=leaked) if bad else (),
+        advice=_advice(wrong, twins, sizes, leaked=leaked) if bad else (),
+        figures=_figures(told, tuple(one.split for one in wrong or judged), judged, limit),
     )
 
 
-def _nothing(told: LabelEvidence) -> Verdict:
-    """Return the verdict where no share could be estimated and nothing is amiss."""
-    if any(split.predicted for split in told.splits):
-        return Verdict.INFO
-    return Verdict.PASS if len(told.splits) > 1 else Verdict.NOT_APPLICABLE
-
-
-def _estimate(split: LabelledSplit, splits: int) -> Estimate:
-    """Return the share of wrong labels among the examples that the predictions are surest of."""
-    probabilities = np.asarray(split.probabilities, float)
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    contradicted = (suggested(split) != np.asarray(split.labels))[order]
-    half = len(order) // 2
-    sure, part = half, "half"
-    if _gather(np.flatnonzero(contradicted[:half]), half):
-        sure, part = max(FEWEST // 2, len(order) // 16), "sixteenth"
-    wrong = int(contradicted[:sure].sum())
-    return Estimate(
-        split,
-        wrong,
-        sure,
-        part,
-        *clopper_pearson(wrong, sure),
-        *clopper_pearson(wrong, sure, 1 - 0.02 / splits),
+def _of_estimate(one: Estimate, limit: Limit) -> str:
+    """Return in words what the surest predictions say, and how sure that is."""
+    name, fresh = NAMES[one.split.split], one.split.steps > 0
+    if one.blind:
+        by = "Fresh models" if fresh else "The checkpoint"
+        return f"{by} can't judge the {name} labels: even where surest, most predictions are wrong."
+    by = "fresh models are" if fresh else "the checkpoint is"
+    text = (
+        f"Of the {one.sure:,} {name} examples that {by} surest of, {one.wrong:,} "
+        f"({one.share:.1%}; 95 % interval {one.low:.1%} to {one.high:.1%}) have another label "
+        "than predicted."
     )
+    if limit.warn is None or one.decided(limit):
+        return text
+    if one.beyond(limit) and not one.ripe:
+        return (
+            f"{text} But the models have not learnt what can be learnt in {one.split.steps:,} "
+            "steps, so these may be errors of their own."
+        )
+    bound = USUAL if one.beyond(limit) else limit.warn
+    word = "more" if one.beyond(limit) else "less"
+    return f"{text} Whether that is {word} than {bound:.1%} is not certain{_settled(one, bound)}."
 
 
-def _gather(places: Array, count: int) -> bool:
-    """Tell whether places among 0 ... count - 1 gather at the end, at 5 %.
+def _settled(one: Estimate, bound: float) -> str:
+    """Return how many examples would tell the share from a bound, were it to stay.
 
-    Spread evenly their mean is (count - 1) / 2, with variance (count² - 1) / 12 / places.
+    Where nothing is contradicted, the interval shrinks as 1/n, not as 1/√n.
     """
-    if not len(places):
-        return False
-    deviation = math.sqrt((count**2 - 1) / 12 / len(places))
-    return float(places.mean()) - (count - 1) / 2 > 1.645 * deviation
+    needed: float | None = one.sure * one.high / bound
+    if one.wrong:
+        needed = examples_to_settle(one.sure, one.share, one.sure_low, one.high, bound)
+    if needed is None:
+        return ""
+    return f"; about {math.ceil(needed * len(one.split.labels) / one.sure):,} examples would tell"
 
 
-def _too_many(one: Estimate, limit: Limit) -> bool:
-    return limit.verdict(one.share) is not Verdict.PASS and one.sure_low > USUAL
-
-
-def _repeats(told: LabelEvidence) -> Repeats:
-    names = [split.split for split in told.splits]
-    groups: dict[int, list[tuple[str, int, int]]] = {}
-    for split, example, group, label in zip(
-        told.repeated_split,
-        told.repeated_example,
-        told.repeated_group,
-        told.repeated_label,
-        strict=True,
-    ):
-        member = names[int(split)], int(example), int(label)
-        groups.setdefault(int(group), []).append(member)
-    disputed: list[tuple[str, int, int]] = []
-    shared: list[tuple[int, int]] = []
-    twice = 0
-    for members in groups.values():
-        if len({label for _, _, label in members}) > 1:
-            disputed += members
-        training = [example for split, example, _ in members if split == "train"]
-        twice += len(training) if len(training) > 1 else 0
-        if training:
-            shared += [(n, training[0]) for split, n, _ in members if split == "val"]
-    rows = len(told.repeated_split)
-    sizes = {split.split: split.examples for split in told.splits}
-    natural = told.near > NATURAL * sum(sizes.values())
-    expected = twice / max(1, sizes.get("train", 0))
-    return Repeats(rows, natural, tuple(disputed), tuple(sorted(shared)), expected)
-
-
-def _sentences(
-    told: LabelEvidence,
-    estimates: list[Estimate],
-    blind: tuple[LabelledSplit, ...],
-    repeats: Repeats,
-    sizes: Mapping[Split, int],
-    *,
-    unsettled: bool,
-) -> list[str]:
+def _of_repeats(twins: Repeats, sizes: Mapping[Split, int], *, arbitrary: bool) -> list[str]:
     said = []
-    for one in estimates:
-        name = NAMES[one.split.split]
-        by = "fresh models are" if one.split.steps else "the checkpoint is"
-        said.append(
-            f"Of the {one.sure:,} {name} examples that {by} surest of, {one.wrong:,} "
-            f"({one.share:.1%}; 95 % interval {one.low:.1%} to {one.high:.1%}) have another label "
-            "than predicted."
-        )
-    for split in blind:
-        by = "Fresh models" if split.steps else "The checkpoint"
-        said.append(
-            f"{by} can't judge the {NAMES[split.split]} labels: even where surest, most "
-            "predictions are wrong."
-        )
-    if unsettled:
+    if arbitrary:
         said.append(
             "But inputs take few distinct values, and the same input occurs under different "
             "labels, so they do not settle the answer: these need not be errors."
         )
-    elif repeats.disputed:
-        natural = ", as inputs of few distinct values do by chance" if repeats.natural else ""
+    elif twins.disputed:
+        natural = ", as inputs of few distinct values do by chance" if twins.natural else ""
         said.append(
-            f"{counted(len(repeats.disputed), 'example')} share their input with one of another "
+            f"{counted(len(twins.disputed), 'example')} share their input with one of another "
             f"label{natural}."
         )
-    if repeats.shared:
-        often = f", where {repeats.expected:.0%} stand twice" if repeats.expected else ""
+    if twins.shared:
+        often = f", where {twins.expected:.0%} stand twice" if twins.expected else ""
         said.append(
-            f"{len(repeats.shared):,} of {sizes['val']:,} validation examples stand in the "
+            f"{len(twins.shared):,} of {sizes['val']:,} validation examples stand in the "
             f"training data too{often}."
         )
+    return said
+
+
+def _of_the_rest(told: LabelEvidence, found: list[Estimate], twins: Repeats) -> list[str]:
+    """Return what was not judged and why, and how much was looked at."""
+    said = []
     reasons: dict[str, list[str]] = {}
     for split in told.splits:
-        if not split.predicted:
-            reasons.setdefault(split.reason, []).append(NAMES[split.split])
-        elif split.split == "val" and len(repeats.shared) > sizes["val"] / 2:
-            said.append("Their labels can't be judged by a model that was trained on them.")
-        elif len(split.labels) < FEWEST:
+        name = NAMES[split.split]
+        both = (split, told.checkpoint) if split.split == "val" else (split,)
+        most = max(both, key=lambda one: (one.predicted, len(one.labels)))
+        judged = next((one.split for one in found if one.split.split == split.split), None)
+        if judged is None and most.predicted:
             said.append(
-                f"Only {counted(len(split.labels), f'{NAMES[split.split]} example')} can be "
-                f"judged; at least {FEWEST} are needed."
+                f"Only {counted(len(most.labels), f'{name} example')} can be judged; at least "
+                f"{FEWEST} are needed."
             )
+        elif judged is None:
+            reasons.setdefault(split.reason, []).append(name)
+        elif len(judged.labels) < split.examples:
+            said.append(f"{len(judged.labels):,} of {split.examples:,} {name} examples are judged.")
     for reason, names in reasons.items():
         said.append(f"Labels of {' and '.join(names)} data are not ranked: {reason}.")
-    if not repeats.rows:
-        said.append("No input stands in the data twice.")
-    elif not (repeats.disputed or repeats.shared):
-        said.append(f"{repeats.rows:,} examples stand in one split more than once.")
+    part = [split for split in told.splits if not split.whole]
+    for split in part:
+        said.append(
+            f"Of {NAMES[split.split]} data only the first {split.examples:,} examples are read."
+        )
+    if not twins.rows:
+        said.append(f"No input stands {'in what is read' if part else 'in the data'} twice.")
+    elif not (twins.disputed or twins.shared):
+        said.append(f"{twins.rows:,} examples stand in one split more than once.")
+    if told.note:
+        said.append(f"In training, {told.note}.")
     return said
 
 
 def _metrics(
     told: LabelEvidence,
-    estimates: list[Estimate],
-    repeats: Repeats,
+    judged: list[Estimate],
+    twins: Repeats,
     disputed: float,
     shared: float,
     limits: Limits,
 ) -> tuple[Metric, ...]:
     metrics = []
-    for one in estimates:
+    for one in judged:
         name, split = NAMES[one.split.split], one.split
         metrics.append(
             Metric(f"wrong labels, {name}", one.share, "share", one.low, one.high, limits["wrong"])
         )
         suspects = int(confident_errors(split).sum())
-        errors = float((suggested(split) != np.asarray(split.labels)).mean())
+        errors = float(contradicted(split).mean())
         metrics += [
             Metric(f"suspects by confident learning, {name}", suspects, f"of {len(split.labels)}"),
             Metric(f"all contradictions, {name}", errors, "share"),
@@ -356,23 +278,23 @@ def _metrics(
         metrics.append(
             Metric("validation seen in training", shared, "share", limit=limits["shared"])
         )
-    metrics.append(Metric("examples that are not alone", repeats.rows))
+    metrics.append(Metric("examples that are not alone", twins.rows))
     return tuple(metrics)
 
 
-def _places(wrong: list[Estimate], repeats: Repeats, *, leaked: bool) -> tuple[Place, ...]:
+def _places(wrong: list[Estimate], twins: Repeats, *, leaked: bool) -> tuple[Place, ...]:
     suspects = [
         Place("example", f"{split.split} {split.numbers[row]}", _doubt(split, row))
         for split, row in ranked(tuple(one.split for one in wrong), SHOWN)
     ]
     disputed = [
         Place("example", f"{split} {number}", f"labelled {label}, elsewhere otherwise")
-        for split, number, label in repeats.disputed[:SHOWN]
-        if not repeats.natural
+        for split, number, label in twins.disputed[:SHOWN]
+        if not twins.natural
     ]
     shared = [
         Place("example", f"val {number}", f"the same as train {twin}")
-        for number, twin in repeats.shared[:SHOWN]
+        for number, twin in twins.shared[:SHOWN]
         if leaked
     ]
     return (*suspects, *disputed, *shared)
@@ -383,7 +305,7 @@ def _doubt(split: LabelledSplit, row: int) -> str:
 
 
 def _advice(
-    wrong: list[Estimate], repeats: Repeats, sizes: Mapping[Split, int], *, leaked: bool
+    wrong: list[Estimate], twins: Repeats, sizes: Mapping[Split, int], *, leaked: bool
 ) -> tuple[str, ...]:
     advice = []
     for one in wrong:
@@ -398,16 +320,16 @@ def _advice(
             "Look for a cause first where one class is suggested for another again and again: "
             "labels in another order, a shift by one, inputs and labels shuffled apart."
         )
-    if repeats.disputed and not repeats.natural:
+    if twins.disputed and not twins.natural:
         advice.append(
-            f"Settle the labels of the {len(repeats.disputed):,} examples that share their input "
+            f"Settle the labels of the {len(twins.disputed):,} examples that share their input "
             "with one of another label, and keep one of each."
         )
     if leaked:
         advice.append(
-            f"Take the {len(repeats.shared):,} shared examples out of the training data, split "
+            f"Take the {len(twins.shared):,} shared examples out of the training data, split "
             "before anything is copied or augmented, then train anew: until then "
-            f"{len(repeats.shared) / sizes['val']:.0%} of the validation result is memory."
+            f"{len(twins.shared) / sizes['val']:.0%} of the validation result is memory."
         )
     return tuple(advice)
 
@@ -415,11 +337,11 @@ def _advice(
 def _figures(
     told: LabelEvidence,
     listed: tuple[LabelledSplit, ...],
-    estimates: list[Estimate],
+    judged: list[Estimate],
     limit: Limit,
 ) -> tuple[Figure, ...]:
     figures: list[Figure] = []
-    if estimates:
+    if judged:
         figures.append(
             Bars(
                 title="Contradicted labels among the surest predictions",
@@ -427,10 +349,13 @@ def _figures(
                 "examples that the model is surest of (the sixteenth, where contradictions gather "
                 "at the less sure end), with its 95 % interval.",
                 label="share of labels",
-                labels=tuple(f"{NAMES[e.split.split]} ({e.part})" for e in estimates),
-                values=tuple(e.share for e in estimates),
-                low=tuple(e.low for e in estimates),
-                high=tuple(e.high for e in estimates),
+                labels=tuple(
+                    f"{NAMES[e.split.split]} ({'sixteenth' if e.gathered else 'half'})"
+                    for e in judged
+                ),
+                values=tuple(e.share for e in judged),
+                low=tuple(e.low for e in judged),
+                high=tuple(e.high for e in judged),
                 guides=(Guide(USUAL, "usual test sets"), *limit.guides()),
             )
         )
@@ -450,9 +375,9 @@ def _figures(
         figures.append(
             Images(
                 title="The likeliest wrong labels",
-                caption="Inputs of the examples in the table, each scaled from its least value "
-                "(black) to its greatest (white).",
-                images=images,
+                caption="Inputs of the first examples in the table, each scaled from its least "
+                "value (black) to its greatest (white).",
+                images=images[:PICTURES],
             )
         )
     return tuple(figures)

@@ -149,7 +149,8 @@ def _compared(
         sentence = " Beyond doubt it is no better than a constant answer."
         if contradiction is not None:
             sentence += contradiction[1]
-        return Verdict.FAIL, sentence, LEARNT_NOTHING, (place,)
+        advice = (*ARRIVAL, ORDER if found.stated is not None else SCALE, OVERFIT)
+        return Verdict.FAIL, sentence, advice, (place,)
     misread = _misread(seen, found)
     if misread is not None:
         return misread
@@ -165,15 +166,24 @@ def _compared(
     return Verdict.PASS, "", (), ()
 
 
-LEARNT_NOTHING = (
+ARRIVAL = (
     "Make sure that the weights arrive: `load_state_dict(..., strict=True)`, no key missing, the "
     "right file and epoch.",
     "Prepare the inputs as in training (scale, mean and deviation, order of channels) and call "
     "`model.eval()`.",
-    "Compare the order of the classes in training and here: swapped classes make a good model's "
-    "loss worse than a constant's.",
-    "If all this is right, nothing was learnt: overfit one batch first.",
 )
+
+ORDER = (
+    "Compare the order of the classes in training and here: swapped classes make a good model's "
+    "loss worse than a constant's."
+)
+
+SCALE = (
+    "Compare the scale and the order of the target's columns in training and here: a mean and a "
+    "deviation taken from other data, or units not undone, make a good model worse than a constant."
+)
+
+OVERFIT = "If all this is right, nothing was learnt: overfit one batch first."
 
 
 def _contradiction(found: Level, draws: Drawn, limit: Limit) -> Reading | None:

@@ -2,8 +2,9 @@
 
 What it does
 ------------
-Trains fresh models on two examples and on sixteen, over and over, until they know them, and then
-shows the models that know two the validation data.
+Trains fresh models on two examples and on sixteen, over and over, until they know them. It looks
+for parameters that get no gradient meanwhile, and asks models that were shown nothing, and those
+that were shown two examples, about the validation data.
 
 Why it matters
 --------------
@@ -21,8 +22,19 @@ and the loss is near its floor. The floor is 0 for labels, the entropy of smooth
 of sequences what equal beginnings leave open; near is 5 % of the loss at chance, or 1 % of the
 variance of numeric targets (10 % of their mean absolute deviation). Of a loss of your own the floor
 is not known: half its start counts where targets can be counted right, a twentieth where not. All
-is done from three fresh models. Validation accuracy after two examples can't honestly exceed the
-share of examples whose class was shown by much; half of the rest is the limit.
+is done from three fresh models.
+
+A parameter that gets no gradient is cut off where the loss changes when the parameter does; one
+that the loss does not use, such as a spare head, or that nothing passes through is not. That is
+tried with all weights moved a little, so that an initialisation with zeros cuts nothing off. What
+is cut off warns, whatever was learnt without it, as does a model that mostly gets no gradient.
+
+Validation accuracy after two examples can't honestly exceed the share of examples whose class was
+shown by much; half of the rest is the limit. Before the first step it can't exceed the share of the
+commonest class by as much: a model that knows nothing is as likely to give the classes in any other
+order, so it does with a probability of one in C at most, and so many fresh models are asked that
+for all of them it is less than 1 %. Where the factory draws the same weights for every seed they
+count as one model, and are held against it where they are those of the checkpoint.
 
 When it misleads
 ----------------
@@ -30,7 +42,8 @@ A model with fewer weights than targets (or ten for each, where it did learn two
 expected to know them all, nor can one that may not use all of its input (a bigram model); the first
 is told and not judged. Some models want more steps: one that is still on its way is not judged
 either. With two classes, good validation accuracy after two examples may only mean that the task is
-easy.
+easy. A part that is meant to stay as it is, such as a pretrained body under `torch.no_grad()`, is
+taken for one that is cut off until its parameters say `requires_grad=False`.
 
 What to do
 ----------
@@ -44,6 +57,7 @@ Courville 2016, "Deep Learning", section 11.5 ("fit a tiny dataset").
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -52,12 +66,19 @@ from auditor.core.figure import Figure, Guide, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import clopper_pearson
 from auditor.core.text import clean_text, counted, listed
-from auditor.core.verdict import Verdict, worst
-from auditor.observations.overfit import LONG, Fit, OverfitTrials, OverfitTrialsOver
+from auditor.core.verdict import SEVERITY, Verdict, worst
+from auditor.observations.overfit import (
+    KNOWING,
+    LONG,
+    SURE,
+    Fit,
+    OverfitTrials,
+    OverfitTrialsOver,
+    seeds_for,
+)
 
 TRIALS = OverfitTrialsOver()
 
-SURE = 0.99
 TWICE = 0.02
 """How far, as a share, a loss may be from that of a softmax applied twice to be taken for it."""
 NIL = 1e-4
@@ -84,7 +105,7 @@ EASY = 0.9
             "takes less than half of the way from a constant answer has not learnt the targets",
         ),
         "knowing": Limit(
-            warn=0.5,
+            warn=KNOWING,
             source="a model knows the classes that it was shown, and nothing of the others; half "
             "of those is far above what luck gives it",
         ),
@@ -105,13 +126,16 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     learnt_few = [any(fit.reached for fit in fits) for fits in small.values()]
     everywhere = all(learnt) and all(learnt_few)
     if not trials.floor_known and not everywhere and trials.best.fall > FALLEN:
-        verdict, said, where, advice = _unknown(trials)
+        outcome = _unknown(trials)
     elif not any(learnt):
-        verdict, said, where, advice = _none(trials, any(learnt_few), limits["way"])
+        outcome = _none(trials, any(learnt_few), limits["way"])
     elif not everywhere:
-        verdict, said, where, advice = _some(trials, learnt, learnt_few)
+        outcome = _some(trials, learnt, learnt_few)
     else:
-        verdict, said, where, advice = _all(trials, limits)
+        outcome = _all(trials)
+    verdict, said, where, advice = _joined(
+        outcome, _silenced(trials, outcome, limits["untrained"]), _given(trials, limits["knowing"])
+    )
     best = trials.best
     metrics = [
         Metric(f"fresh models that know {trials.many} examples", sum(learnt), f"of {len(learnt)}"),
@@ -125,6 +149,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     ]
     if not math.isnan(best.accuracy):
         metrics.append(Metric("targets right", best.accuracy))
+    if trials.silent_share:
+        share = trials.silent_share
+        metrics.append(
+            Metric("weights without a gradient", share, "share", limit=limits["untrained"])
+        )
     if trials.validation.size:
         metrics.append(_validation(trials))
     return Judgement(
@@ -140,12 +169,24 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 FALLEN = 0.25
 """Share of its start that a loss of unknown floor has to lose to show that something is learnt."""
 
-NOTHING: tuple[Verdict, tuple[Place, ...], tuple[str, ...]] = Verdict.PASS, (), ()
-
 Part = tuple[Verdict, str, tuple[Place, ...], tuple[str, ...]]
 
+NOTHING: Part = Verdict.NOT_APPLICABLE, "", (), ()
 
-def _all(trials: OverfitTrials, limits: Limits) -> Part:
+
+def _joined(outcome: Part, *more: Part) -> Part:
+    """Return what was learnt, with what was found beside it; that comes first where it warns."""
+    said = outcome[1] + "".join(part[1] for part in more)
+    parts = sorted((*more, outcome), key=lambda part: -SEVERITY[part[0]])
+    verdict = parts[0][0]
+    if verdict is Verdict.PASS and any(part[0] is Verdict.INFO for part in parts):
+        verdict = Verdict.INFO
+    where = dict.fromkeys(place for part in parts for place in part[2])
+    advice = dict.fromkeys(step for part in parts for step in part[3])
+    return verdict, said, tuple(where), tuple(advice)
+
+
+def _all(trials: OverfitTrials) -> Part:
     """Judge trials of which every fresh model came to know both sets."""
     first = trials.on(trials.many)[0]
     winner, tried = next(fit for fit in first if fit.reached), first[0]
@@ -165,30 +206,99 @@ def _all(trials: OverfitTrials, limits: Limits) -> Part:
     )
     if trials.instead:
         said += f" That is not the declared optimizer: {trials.instead}."
-    verdict, where, advice = NOTHING
-    if tried.declared and not winner.declared:
-        verdict, more, where, advice = _declared_fails(trials, tried)
-        said += more
-    if limits["untrained"].verdict(trials.silent_share) is not Verdict.PASS:
-        verdict = Verdict.WARN
-        cause, places, more_advice = _cause(trials, trials.best)
-        said += f" But {trials.silent_share:.0%} of the weights never get a gradient. {cause}"
-        where, advice = (*where, *places), (*advice, *more_advice)
-    if _knows_too_much(trials, limits["knowing"]):
-        verdict = worst((verdict, Verdict.WARN))
-        said += (
-            f" But after two examples they get {trials.validation.mean():.0%} of the validation "
-            f"data right, though only {trials.shown:.0%} of it is of a class that they were shown: "
-            "something tells them the answer."
+    if not tried.declared or winner.declared:
+        return Verdict.PASS, said, (), ()
+    verdict, more, where, advice = _declared_fails(trials, tried)
+    return verdict, said + more, where, advice
+
+
+def _silenced(trials: OverfitTrials, outcome: Part, untrained: Limit) -> Part:
+    """Judge the parameters that get no gradient, where the outcome does not name them."""
+    much = untrained.verdict(trials.silent_share) is not Verdict.PASS
+    if any(place.kind == "parameter" for place in outcome[2]) or not (trials.cut_off or much):
+        return NOTHING
+    names = trials.cut_off or tuple(n for n in trials.silent if n in trials.silent_after)
+    which = (
+        f"though the loss hangs on {'it' if len(names) == 1 else 'them'}"
+        if trials.cut_off
+        else f"{trials.silent_share:.0%} of the weights"
+    )
+    modules = _modules(names)
+    return (
+        Verdict.WARN,
+        f" But {len(names)} of {counted(trials.tensors, 'parameter')} "
+        f"{'gets' if len(names) == 1 else 'get'} no gradient, {which}: in {listed(modules, 4)}.",
+        tuple(Place("parameter", name, "gets no gradient") for name in names[:20]),
+        (
+            f"Follow the output back from the loss to {clean_text(modules[0])}: a `.detach()`, "
+            "`torch.no_grad()`, `argmax`, a comparison or rounding, or a rectifier that lets "
+            "nothing through keeps the gradient from it. Where it is meant to stay as it is, set "
+            "its `requires_grad` to `False`.",
+        ),
+    )
+
+
+def _modules(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+
+
+def _given(trials: OverfitTrials, knowing: Limit) -> Part:
+    """Judge whether models know what they were not shown."""
+    factory = (Place("setting", "model.factory", "knows what it was not shown"),)
+    unshown = trials.unshown
+    known = unshown is not None and all(
+        _beyond(share, unshown.examples, unshown.common, knowing) for share in unshown.accuracies
+    )
+    before = ""
+    if unshown is not None and known:
+        before = (
+            f" But before the first step they get {np.mean(unshown.accuracies):.0%} of the "
+            f"validation data right, of which {unshown.common:.0%} is of the commonest class: the "
+            "factory hands out "
         )
-        where = (*where, Place("setting", "model.factory", "knows classes it was not shown"))
-        advice = (*advice, *LEAK)
-    elif trials.validation.size and trials.validation.mean() > EASY:
-        said += (
-            f" After two examples they get {trials.validation.mean():.0%} of the validation data "
-            "right: either the task is that easy, or the inputs hold the answer."
+        asked = 1 if unshown.alike else len(unshown.accuracies)
+        if unshown.trained:
+            return Verdict.WARN, f"{before}the weights of the checkpoint.", factory, LEAK
+        if asked >= seeds_for(trials.outputs):
+            return Verdict.WARN, f"{before}weights that know the task.", factory, LEAK
+    if not trials.validation.size:
+        return NOTHING
+    right = float(trials.validation.mean())
+    count = trials.validation.size // max(1, len(trials.on(trials.few)))
+    if trials.shown < 1 and _beyond(right, count, trials.shown, knowing):
+        return (
+            Verdict.WARN,
+            f" But after two examples they get {right:.0%} of the validation data right, though "
+            f"only {trials.shown:.0%} of it is of a class that they were shown: something tells "
+            "them the answer.",
+            factory,
+            LEAK,
         )
-    return verdict, said, where, advice
+    if before:
+        return (
+            Verdict.INFO,
+            f"{before}the same weights whatever the seed, so that they know the task, or "
+            "hit on it by luck.",
+            (),
+            (),
+        )
+    if right > EASY:
+        return (
+            Verdict.PASS,
+            f" After two examples they get {right:.0%} of the validation data right: either the "
+            "task is that easy, or the inputs hold the answer.",
+            (),
+            (),
+        )
+    return NOTHING
+
+
+def _beyond(share: float, count: int, known: float, knowing: Limit) -> bool:
+    """Tell whether more is right, beyond doubt, than what may be known of so many examples."""
+    if knowing.warn is None:
+        return False
+    low, _ = clopper_pearson(min(count, round(share * count)), count, SURE)
+    return low > known + knowing.warn * (1 - known)
 
 
 LEAK = (
@@ -357,7 +467,7 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
             ),
         )
     if silent or late:
-        modules = list(dict.fromkeys(name.rpartition(".")[0] or name for name in (*silent, *late)))
+        modules = _modules((*silent, *late))
         text = (
             f"{len(silent) + len(late)} of {counted(trials.tensors, 'parameter')} get no gradient"
         )
@@ -417,18 +527,6 @@ def _course(fit: Fit) -> str:
     return f"{moved}{right}"
 
 
-def _knows_too_much(trials: OverfitTrials, knowing: Limit) -> bool:
-    """Tell whether more is known than two examples can tell, beyond doubt.
-
-    The same validation examples are scored once a seed; they count once.
-    """
-    if not trials.validation.size or not trials.shown < 1 or knowing.warn is None:
-        return False
-    count = trials.validation.size // max(1, len(trials.on(trials.few)))
-    low, _ = clopper_pearson(round(trials.validation.mean() * count), count, SURE)
-    return low > trials.shown + knowing.warn * (1 - trials.shown)
-
-
 def _validation(trials: OverfitTrials) -> Metric:
     count = max(1, trials.validation.size // max(1, len(trials.on(trials.few))))
     share = float(trials.validation.mean())
@@ -442,8 +540,8 @@ def _curves(trials: OverfitTrials) -> Figure:
     large = [fit for fit in trials.fits if fit.examples == trials.many and fit.seed == 0]
     finite = [np.asarray(fit.losses)[np.isfinite(fit.losses)] for fit in large]
     series = tuple(
-        Series(_short(fit), tuple(range(len(losses))), tuple(losses.tolist()))
-        for fit, losses in zip(large, finite, strict=True)
+        Series(name, tuple(range(len(losses))), tuple(losses.tolist()))
+        for name, losses in zip(_names(large), finite, strict=True)
         if len(losses)
     )[-6:]
     guides = [Guide(trials.best.floor, "floor")]
@@ -460,6 +558,12 @@ def _curves(trials: OverfitTrials) -> Figure:
         series=series,
         guides=tuple(guides),
     )
+
+
+def _names(fits: list[Fit]) -> list[str]:
+    """Return what each attempt of one seed is called; the one made once more is the long one."""
+    names = [_short(fit) for fit in fits]
+    return [f"{name}, longer" if name in names[:n] else name for n, name in enumerate(names)]
 
 
 def _short(fit: Fit) -> str:

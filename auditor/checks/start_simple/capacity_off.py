@@ -16,32 +16,36 @@ How it is measured
 ------------------
 Up to 256 training examples. Fresh copies, without dropout, are trained on them by Adam for 150
 steps, at the best of 1e-3, 3e-3 and 1e-2. Too small: a linear model fits the same examples better
-than each copy. Copies are then trained for up to 600 steps at each rate. The check warns where the
-linear model is still ahead by 10 % of a constant's error with 99 % confidence (paired over the
-examples), where the pace of the loss would not close the gap in as many steps again, and where a
-layer passes on fewer numbers than the output needs (C - 1 for C classes); it fails where the
-checkpoint itself, too, is that far behind a linear model on the training data. Without such a layer
-the cause is another than size, and it only says so.
+than each copy. Copies are then trained for up to 600 steps at each rate. It counts where the linear
+model is still ahead by 10 % of a constant's error with 99 % confidence (paired over the examples)
+and the pace of the loss would not close the gap in as many steps again. The check then looks for
+the cause in what layers take in and pass on, in the order in which they run: fewer numbers for each
+example than the outputs need (C - 1 for C classes) and than the inputs hold, at a place that
+everything passes (given the mean of all examples there, the copy answers alike to all). It warns
+where there is one, or where the checkpoint itself, too, is that far behind a linear model on the
+training data; it fails where both are so.
 
 Too large: for each seed two copies start from the same weights and see the same batches, one with
-the targets dealt to other examples. The area under its loss curve over that of the other says how
-much slower it learns. Networks of many parameters that generalise can learn random targets, too
-(Zhang et al. 2017), but they learn true ones faster (Arpit et al. 2017). So the check warns only
-where all of this is shown: ten parameters or more for each training target, random targets learnt,
-less than half as long again for them as for true ones (95 % interval over eight seeds, three where
-a step is costly or parameters are fewer), and a gap between training and validation beyond 5 % of a
-constant's error (99 %).
+the targets dealt to other examples; where these are not learnt, for up to 600 steps. The area under
+its loss curve over that of the other, both cut off at the loss that they start from, says how much
+slower it learns. Networks of many parameters that generalise can learn random targets, too (Zhang
+et al. 2017), but they learn true ones faster (Arpit et al. 2017). So the check warns only where all
+of this is shown: ten parameters or more for each training target, random targets learnt, less than
+half as long again for them as for true ones (99 %, over eight seeds, three where a step is costly),
+and a gap between training and validation beyond 5 % of a constant's error (99 %). Where none of
+this is refuted but some is open, it says so and what would settle it.
 
 When it misleads
 ----------------
 Training data that is augmented differs from pass to pass and makes the gap look small. Where parts
 are frozen, fresh copies lack what those parts had learnt, so nothing is said about too small. A
-model whose targets repeat its inputs is narrow on purpose; it is held against no linear model.
+model whose targets repeat its inputs is narrow on purpose; it is held against no linear model. The
+quick profile's three seeds seldom show that a model is too large.
 
 What to do
 ----------
-Too small: widen the layer named. Too large: fewer units, more data, weight decay or early stopping;
-and look at the labels, since right ones are learnt faster than random ones.
+Too small: let more through at the layer named. Too large: fewer units, more data, weight decay or
+early stopping; and look at the labels, since right ones are learnt faster than random ones.
 
 Source
 ------
@@ -52,58 +56,37 @@ Recipe for Training Neural Networks" ("overfit", then "regularize").
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import (
-    examples_to_settle,
-    geometric_interval,
-    mean_interval,
-    paired_bootstraps,
-    welch_interval,
-)
+from auditor.core.statistics import geometric_interval, mean_interval
 from auditor.core.text import clean_text, counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.baselines import SimpleModelsOver
-from auditor.observations.capacity import Capacity, CapacityOver
-from auditor.observations.performance import Performance, PerformanceOver
-from auditor.observations.targets import best_constant_score
+from auditor.observations.by_heart import ByHeart, Gap, by_heart, gap_between
+from auditor.observations.capacity import Capacity, CapacityOver, Strait
+from auditor.observations.performance import PerformanceOver
+from auditor.observations.shortfall import best_copy, of_checkpoint, of_copies
 
 CAPACITY = CapacityOver()
 TRAIN = PerformanceOver(split="train")
 VAL = PerformanceOver(split="val")
 SIMPLE = SimpleModelsOver()
 
-FEWEST = 20
-"""Examples of each split below which the gap between them is not judged."""
-
 EVERY = 5
 """Steps that the curves are averaged over."""
 
-LEARNT = 0.5
-"""Share of the constant's error below which random targets count as learnt."""
+DOES = {"in": "takes in", "out": "passes on"}
 
+LARGE = {"shown": Verdict.WARN, "open": Verdict.INFO, "refuted": Verdict.PASS}
+"""What each standing of the evidence for too many parameters comes to."""
 
-@dataclass(frozen=True)
-class Gap:
-    """How much larger the checkpoint's error is on validation data, in shares of a constant's.
-
-    [low, high] is its 95 % interval, `sure` the least it is with 99 % confidence. `train` and
-    `val` are the scores.
-    """
-
-    metric: str
-    train: float
-    val: float
-    value: float
-    low: float
-    high: float
-    sure: float
+WORST_FIRST = (Verdict.FAIL, Verdict.WARN, Verdict.INFO, Verdict.PASS)
+"""Which of two verdicts counts: what is open does not pass."""
 
 
 @check(
@@ -139,73 +122,57 @@ class Gap:
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge whether fresh copies fit too little, or anything at all."""
     found = seen[CAPACITY]
-    gap = _gap(seen.get(TRAIN), seen.get(VAL))
+    gap = gap_between(seen.get(TRAIN), seen.get(VAL))
     slowness = found.slowness()
-    slow, low, high = geometric_interval(slowness)
-    verdict, small = _too_small(seen, found, limits["shortfall"])
-    large, heart = _too_large(found, gap, limits)
-    if large:
-        verdict = Verdict.WARN
-    elif verdict is Verdict.PASS and not found.true_scores.size and not len(slowness):
+    if not found.true_scores.size and not len(slowness):
         return Judgement(
             Verdict.NOT_APPLICABLE,
             "Neither scores nor losses of the fresh copies can be compared: no standard metric "
             "applies, and the losses are not all positive numbers.",
         )
+    slow, low, high = geometric_interval(slowness)
+    small, fitted = _too_small(seen, found, limits["shortfall"])
+    large = _too_large(found, gap, limits)
+    verdict = min(small, LARGE[large.standing], key=WORST_FIRST.index)
     summary = (
         f"{counted(found.parameters, 'trainable parameter')} for "
-        f"{counted(found.targets, 'training target')}, {_round(found.per_target)} each.{small}"
-        f"{_speed(found, slow, low, high)}{_gap_words(gap)}{heart}"
+        f"{counted(found.targets, 'training target')}, {_round(found.per_target)} each.{fitted}"
+        f"{_speed(found, slow, low, high)}{_gap_words(gap)}{_heart(large)}"
     )
     if found.note:
         summary += f" {found.note[0].upper()}{found.note[1:]}."
-    narrow = found.narrowest()
     where: tuple[Place, ...] = ()
-    if verdict is not Verdict.PASS and large:
+    if large.standing == "shown":
         where = (Place("setting", "parameters", f"{_round(found.per_target)} for each target"),)
-    elif verdict in (Verdict.WARN, Verdict.FAIL) and narrow is not None:
-        where = (
-            Place("layer", clean_text(narrow[0]), f"passes on {counted(narrow[1], 'number')}"),
-        )
+    elif small in (Verdict.WARN, Verdict.FAIL) and found.strait is not None:
+        where = (Place("layer", clean_text(found.strait.layer), _passes(found.strait)),)
     return Judgement(
         verdict,
         summary,
         metrics=_metrics(found, gap, limits, (slow, low, high), slowness),
         where=where,
-        advice=_advice(verdict, found, large),
+        advice=_advice_large(found) if large.standing == "shown" else _advice_small(small, found),
         figures=_figures(found),
     )
 
 
 def _too_small(seen: Seen, found: Capacity, limit: Limit) -> tuple[Verdict, str]:
     """Return the verdict on whether the model fits too little, and what is said of it."""
-    copies = np.asarray(found.true_scores, float)
-    linear = np.asarray(found.linear_scores, float)
-    if not copies.size or not np.isfinite(copies).all():
+    if not found.true_scores.size or not np.isfinite(found.true_scores).all():
         return Verdict.PASS, ""
-    higher = found.metric == "accuracy"
-    best = copies[int((copies if higher else -copies).mean(axis=1).argmax())]
     own = (
         f" Fresh copies fit {found.subset:,} training examples to {_article(found.metric)} of "
-        f"{best.mean():.3g}"
+        f"{best_copy(found).mean():.3g}"
     )
-    if not linear.size:
+    if not found.linear_scores.size:
         why = f" ({found.linear_missing})" if found.linear_missing else ""
         return Verdict.PASS, f"{own}; no linear model stands beside them{why}."
+    behind = of_copies(found, seen.rng)
     rival = f"a linear model of {counted(found.linear_parameters, 'parameter')}"
-    longer = np.asarray(found.longer_scores, float)
-    if not longer.size:
-        return Verdict.PASS, f"{own}, {rival} to {linear.mean():.3g}."
-    best = longer if (longer.mean() > best.mean()) == higher else best
-    ahead = linear - best if higher else best - linear
-    ((sure, _),) = paired_bootstraps(ahead, np.zeros_like(ahead), seen.rng, (0.99,))
-    share = sure / found.constant_error if found.constant_error > 0 else math.nan
-    said = (
-        f" Fresh copies fit {found.subset:,} training examples to {_article(found.metric)} of "
-        f"{best.mean():.3g} at best, after up to {len(found.longer):,} steps, {rival} to "
-        f"{linear.mean():.3g}"
-    )
-    if limit.warn is None or not share > limit.warn:
+    if not found.longer_scores.size:
+        return Verdict.PASS, f"{own}, {rival} to {behind.linear:.3g}."
+    said = f"{own} at best, after up to {len(found.longer):,} steps, {rival} to {behind.linear:.3g}"
+    if limit.warn is None or not behind.high > limit.warn:
         return Verdict.PASS, f"{said}: not far apart."
     if not found.out_of_reach:
         return (
@@ -217,81 +184,46 @@ def _too_small(seen: Seen, found: Capacity, limit: Limit) -> tuple[Verdict, str]
             f"{said}; {counted(found.frozen, 'parameter')} are frozen, so fresh copies lack what "
             "those had learnt."
         )
-    narrow = found.narrowest()
+    if not behind.low > limit.warn:
+        needed = behind.needed(limit.warn)
+        settle = f"; {needed:,} training examples would settle it" if needed else ""
+        return Verdict.INFO, f"{said}: whether they are far apart is not certain{settle}."
+    checkpoint = of_checkpoint(seen.get(TRAIN), seen.get(SIMPLE), found, seen.rng)
+    too = checkpoint is not None and checkpoint.low > limit.warn
+    itself = " The checkpoint itself is as far behind." if too else ""
+    narrow = found.strait
     if narrow is None:
-        return Verdict.INFO, (
-            f"{said}. No layer is narrower than the output needs, so it is not size that holds "
-            "them back: look at the gradients and at the initialisation."
+        return Verdict.WARN if too else Verdict.INFO, (
+            f"{said}.{itself} No layer that everything passes through takes in or passes on fewer "
+            "numbers than the outputs need, so which part holds them back is open."
         )
-    said += (
-        f": layer {clean_text(narrow[0])!r} passes on {counted(narrow[1], 'number')}, too few for "
-        f"{found.outputs:,} outputs."
+    return Verdict.FAIL if too else Verdict.WARN, (
+        f"{said}: layer {clean_text(narrow.layer)!r} {_passes(narrow)} for each example, where "
+        f"the outputs need {narrow.needed:,}.{itself}"
     )
-    if _checkpoint_behind(seen, found, limit):
-        return Verdict.FAIL, f"{said} The checkpoint itself is as far behind."
-    return Verdict.WARN, said
 
 
-def _checkpoint_behind(seen: Seen, found: Capacity, limit: Limit) -> bool:
-    """Tell whether the checkpoint fits the training data far worse than a linear model does."""
-    train, simple = seen.get(TRAIN), seen.get(SIMPLE)
-    if train is None or simple is None or limit.warn is None:
-        return False
-    linear = np.asarray(simple.models[0].train_scores, float)
-    own = np.asarray(train.scores, float)
-    if len(linear) != len(own) or len(own) < FEWEST:
-        return False
-    ahead = linear - own if train.metric == "accuracy" else own - linear
-    ((sure, _),) = paired_bootstraps(ahead, np.zeros_like(ahead), seen.rng, (0.99,))
-    return sure > limit.warn * found.constant_error
+def _passes(narrow: Strait) -> str:
+    return f"{DOES[narrow.side]} {counted(narrow.numbers, 'number')}"
 
 
-def _too_large(found: Capacity, gap: Gap | None, limits: Limits) -> tuple[bool, str]:
-    """Tell whether all that speaks for too many parameters is shown, and what is said of it."""
+def _too_large(found: Capacity, gap: Gap | str, limits: Limits) -> ByHeart:
+    """Return whether all that speaks for too many parameters is shown."""
     many, slow, apart = (limits[name].warn for name in ("per_target", "slowness", "gap"))
-    if many is None or slow is None or apart is None or gap is None:
-        return False, ""
-    if not (found.all_counted and found.per_target > many and _learnt(found) and gap.sure > apart):
-        return False, ""
-    slowness = found.slowness()
-    times, low, high = geometric_interval(slowness)
-    if high < slow:
-        return True, (
+    if many is None or slow is None or apart is None:
+        return ByHeart("refuted")
+    return by_heart(found, gap, many, slow, apart)
+
+
+def _heart(large: ByHeart) -> str:
+    if large.standing == "shown":
+        return (
             " So large a network learns this data by heart: it finds next to nothing in it that "
             "holds for other examples."
         )
-    if not low < slow:
-        return False, ""
-    ends = (math.log(value) for value in (times, low, high, slow))
-    needed = examples_to_settle(len(slowness), *ends) if times < slow else None
-    settle = f"; {needed:,} seeds would settle it" if needed else ""
-    return False, f" Whether they learn true targets any faster is not certain{settle}."
-
-
-def _learnt(found: Capacity) -> bool:
-    """Tell whether copies learnt random targets by heart."""
-    error = found.error(found.random_scores)
-    if not math.isnan(error):
-        return error < LEARNT
-    losses = np.asarray(found.random, float)
-    return bool(losses.size and losses[:, -1].mean() < LEARNT * losses[:, 0].mean())
-
-
-def _gap(train: Performance | None, val: Performance | None) -> Gap | None:
-    """Return the gap between the splits, None where it can't be told."""
-    if train is None or val is None or min(train.examples, val.examples) < FEWEST:
-        return None
-    own, other = np.asarray(train.scores, float), np.asarray(val.scores, float)
-    higher = val.metric == "accuracy"
-    best = best_constant_score(val)
-    error = 1 - best if higher else best
-    if not (error > 0 and np.isfinite(own).all() and np.isfinite(other).all()):
-        return None
-    a, b = (own, other) if higher else (other, own)
-    low, high = (end / error for end in welch_interval(a, b))
-    sure = welch_interval(a, b, 0.99)[0] / error
-    value = float(a.mean() - b.mean()) / error
-    return Gap(val.metric, float(own.mean()), float(other.mean()), value, low, high, sure)
+    if large.standing == "open":
+        return f" Open is whether it merely learns by heart: {'; '.join(large.open)}."
+    return ""
 
 
 def _article(metric: str) -> str:
@@ -303,7 +235,7 @@ def _speed(found: Capacity, slow: float, low: float, high: float) -> str:
     if math.isnan(slow):
         return ""
     fitted = found.error(found.random_scores)
-    if not _learnt(found):
+    if not found.learnt:
         reached = (
             "" if math.isnan(fitted) else f", down to {_percent(fitted)} % of a constant's error"
         )
@@ -326,8 +258,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}" if abs(share) >= 0.1 else f"{100 * share:.2g}"
 
 
-def _gap_words(gap: Gap | None) -> str:
-    if gap is None:
+def _gap_words(gap: Gap | str) -> str:
+    if isinstance(gap, str):
         return ""
     return (
         f" The checkpoint's {gap.metric} is {gap.train:.3g} on training and {gap.val:.3g} on "
@@ -338,7 +270,7 @@ def _gap_words(gap: Gap | None) -> str:
 
 def _metrics(
     found: Capacity,
-    gap: Gap | None,
+    gap: Gap | str,
     limits: Limits,
     slow: tuple[float, float, float],
     slowness: Array,
@@ -368,7 +300,7 @@ def _metrics(
     if found.linear_scores.size:
         linear = np.asarray(found.linear_scores, float)
         metrics.append(Metric(f"{found.metric} of a linear model there", float(linear.mean())))
-    if gap is not None:
+    if isinstance(gap, Gap):
         metrics.append(
             Metric(
                 "gap from training to validation, in a constant's errors",
@@ -382,31 +314,50 @@ def _metrics(
     return tuple(metrics)
 
 
-def _advice(verdict: Verdict, found: Capacity, large: bool) -> tuple[str, ...]:
-    narrow = found.narrowest()
-    if large:
-        start = (
-            f"the linear model of {counted(found.linear_parameters, 'parameter')}"
-            if found.linear_parameters
-            else "one hidden layer of 16 units"
-        )
+def _advice_large(found: Capacity) -> tuple[str, ...]:
+    start = (
+        f"the linear model of {counted(found.linear_parameters, 'parameter')}"
+        if found.linear_parameters
+        else "one hidden layer of 16 units"
+    )
+    return (
+        f"Start again from {start} and add units only while the validation error falls: "
+        f"{_round(found.per_target)} parameters for each target can learn anything by heart.",
+        f"Look at {min(50, found.examples)} training examples with their targets: random ones "
+        "are learnt as fast as these, so many of these may be wrong, or the inputs may not "
+        "tell them apart.",
+        "Keep the model from learning by heart: more data, weight decay 1e-2 with AdamW, "
+        "dropout 0.5, and stop when the validation loss has not fallen for 5 epochs.",
+    )
+
+
+def _advice_small(small: Verdict, found: Capacity) -> tuple[str, ...]:
+    if small not in (Verdict.WARN, Verdict.FAIL):
+        return ()
+    linear = f"{found.metric} {np.mean(found.linear_scores):.3g}"
+    fits = f"fits {found.subset:,} training examples as well as a linear model does ({linear})"
+    narrow = found.strait
+    if narrow is None:
         return (
-            f"Start again from {start} and add units only while the validation error falls: "
-            f"{_round(found.per_target)} parameters for each target can learn anything by heart.",
-            f"Look at {min(50, found.examples)} training examples with their targets: random ones "
-            "are learnt as fast as these, so many of these may be wrong, or the inputs may not "
-            "tell them apart.",
-            "Keep the model from learning by heart: more data, weight decay 1e-2 with AdamW, "
-            "dropout 0.5, and stop when the validation loss has not fallen for 5 epochs.",
+            "Look first at what keeps it from learning: the gradients (`vanishing-gradients`, "
+            "`dead-units`), the initialisation (`initial-loss-off-chance`), and what of the input "
+            "is averaged, pooled or cut off on its way.",
+            f"Else build it twice as wide and see whether it {fits}: then it was too small.",
         )
-    if verdict in (Verdict.WARN, Verdict.FAIL) and narrow is not None and found.outputs:
-        return (
-            f"Widen layer {clean_text(narrow[0])!r} from {narrow[1]:,} to {found.outputs:,} or "
-            "more, build the model afresh and train it again: weights alone can't mend it.",
-            f"Then see that a fresh model fits {found.subset:,} training examples as well as a "
-            f"linear model does ({found.metric} {np.mean(found.linear_scores):.3g}).",
-        )
-    return ()
+    name, source = clean_text(narrow.layer), clean_text(narrow.source)
+    does = DOES[narrow.side]
+    enough = f"layer {name!r} {does} {narrow.needed:,} numbers or more"
+    if not source:
+        widen = f"Average, pool or cut off less of the input, so that {enough}"
+    elif narrow.side == "out" and source == name:
+        widen = f"Widen layer {name!r}, so that it {does} {narrow.needed:,} numbers or more"
+    else:
+        widen = f"Widen layer {source!r}, or pool less of what it puts out, so that {enough}"
+    return (
+        f"{widen} for each example instead of {narrow.numbers:,}, build the model afresh and train "
+        "it again: weights alone can't mend it.",
+        f"Then see that a fresh model {fits}.",
+    )
 
 
 def _figures(found: Capacity) -> tuple[Lines | Bars, ...]:

@@ -23,9 +23,10 @@ used. Validation data, where there is no other, is mixed first.
 When it misleads
 ----------------
 A hundred steps are few for a hard task, so a fall that is small but certain is not held against the
-model; a loss that still is that of a constant answer is only where a smaller rate leaves it well
-behind, or where blank inputs give the same to five digits. A factory that hands out trained weights
-starts where others end. A schedule that warms up spares a high learning rate its first steps. Where
+model; a loss that still is that of a constant answer is only where a smaller rate, or one at least
+a hundred times larger, leaves it well behind, or where blank inputs give the same to five digits. A
+factory that hands out trained weights, or a model that passes its input on to its output, starts
+where others end. A schedule that warms up spares a high learning rate its first steps. Where
 batches had to be cut, the rate may be too high for what is left of them.
 
 What to do
@@ -51,7 +52,7 @@ from auditor.core.statistics import mean_interval
 from auditor.core.text import clean_text, counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.short_run import Run, ShortRuns, ShortRunsOver
+from auditor.observations.short_run import SAME, Run, ShortRuns, ShortRunsOver
 
 RUNS = ShortRunsOver()
 BLANK = ShortRunsOver(inputs="blank")
@@ -63,10 +64,10 @@ FASTER = 3.0
 """Times by which another rate has to fall faster to be spoken of."""
 WELL = 0.9
 """A loss below this share of a constant answer's is well below it."""
-SAME = 1e-5
-"""Share of a loss that rounding stays below."""
 SMALL = 0.01
 """A fall below this share of the loss is small enough to look for a better rate."""
+LARGER = 100.0
+"""Times by which a rate is too small beyond doubt; one ten times too small may be chosen so."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,17 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         said += f" That is not the declared optimizer: {runs.instead}."
     if runs.note:
         said += f" For want of means {runs.note}."
-    better, smaller = _better(runs), _smaller(runs, after)
+    better = _better(runs)
+    other = _smaller(runs, after) or (_larger(runs, after) if fall.value < SMALL else None)
     verdict = Verdict.PASS
     where: tuple[Place, ...] = ()
     advice: tuple[str, ...] = ()
-    if before < KNOWN * runs.constant:
+    if before < KNOWN * runs.constant and fall.sure_low <= nil:
         verdict = Verdict.INFO
         said += (
             f" They start far below what a constant answer gets, {runs.constant:.4g}: the factory "
-            "hands out weights that know the task, so whether training works can't be told."
+            "hands out weights that know the task, or the model passes on an input that is nearly "
+            "the answer, so whether training works can't be told."
         )
     elif fall.sure_high < nil and runs.note and better is not None and better.factor < 1:
         verdict = Verdict.INFO
@@ -139,10 +142,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         verdict = Verdict.FAIL
         cause, where, advice = _cause(runs, better)
         said += f" {cause}"
-    elif smaller is not None:
+    elif other is not None:
         verdict = Verdict.WARN
         said += f" That is no better than a constant answer's, {runs.constant:.4g}. "
-        cause, where, advice = _cause(runs, smaller)
+        cause, where, advice = _cause(runs, other)
         said += cause
     elif _constant(runs, seen.get(BLANK), after):
         verdict = Verdict.WARN
@@ -261,13 +264,23 @@ def _cause(runs: ShortRuns, better: Run | None) -> tuple[str, tuple[Place, ...],
 
 
 def _smaller(runs: ShortRuns, after: float) -> Run | None:
-    """Return the best run at a smaller rate, where the usual one ends with a constant answer.
+    """Return the best run at a smaller rate, where the usual one ends with a constant answer."""
+    return _ahead(runs, after, [run for run in runs.others if run.factor < 1])
+
+
+def _larger(runs: ShortRuns, after: float) -> Run | None:
+    """Return the best run at a far larger rate, where the usual one ends with a constant answer."""
+    return _ahead(runs, after, [run for run in runs.others if run.factor >= LARGER])
+
+
+def _ahead(runs: ShortRuns, after: float, others: list[Run]) -> Run | None:
+    """Return the best of these runs, where it leaves a constant answer well behind.
 
     Training batches alone are judged, and whole ones: the rate was chosen for them.
     """
     if runs.note or runs.split != "train" or not after > 0.99 * runs.constant:
         return None
-    kept = [run for run in runs.others if run.finite and run.factor < 1]
+    kept = [run for run in others if run.finite]
     best = min(kept, key=lambda run: run.probes[-1].mean(), default=None)
     return best if best is not None and best.probes[-1].mean() < WELL * runs.constant else None
 
@@ -336,7 +349,11 @@ def _figures(runs: ShortRuns) -> tuple[Figure, ...]:
     table = np.where(np.isfinite(table), table, np.nan)
     steps = [n for n in range(length) if np.isfinite(table[:, n]).all()]
     series = [_band("declared rate" if not runs.instead else "Adam", table[:, steps], steps)]
-    for run in sorted(runs.others, key=lambda run: abs(math.log10(run.factor)))[:2]:
+    shown = sorted(runs.others, key=lambda run: abs(math.log10(run.factor)))[:2]
+    better = _better(runs)
+    if better is not None and better not in shown:
+        shown.append(better)
+    for run in shown:
         own = np.asarray(run.losses, float)
         kept = [n for n in range(len(own)) if np.isfinite(own[n])]
         series.append(_band(f"{run.factor:g} times", own[None, kept], kept))

@@ -81,7 +81,8 @@ class Earned:
     """What is lost when a block is taken out, in shares of what the model gains over a constant.
 
     `cost` is of the loss, with its 95 % interval and the wider one that decides; `lost` of the
-    metric. They are negative where the model does better without the block.
+    metric, with the one that decides. `change` is the metric's own, with its 95 % interval. Costs
+    are negative where the model does better without the block.
     """
 
     name: str
@@ -90,6 +91,8 @@ class Earned:
     sure: Interval
     lost: float
     lost_sure: Interval
+    change: float
+    change_interval: Interval
 
     @property
     def idle(self) -> bool:
@@ -99,9 +102,9 @@ class Earned:
     @property
     def word(self) -> str:
         """Return what is known of the block, in a word."""
-        if self.sure[0] > 0:
-            return "earns"
-        return "idle" if self.idle else "not decided"
+        if self.idle:
+            return "idle"
+        return "earns" if self.sure[0] > 0 else "not decided"
 
 
 @check(
@@ -184,7 +187,8 @@ def _earned(told: Ablations) -> list[Earned]:
     found = []
     for row, name in enumerate(told.blocks):
         rises = np.asarray(told.without_losses[row] - told.losses, float)
-        falls = sign * np.asarray(told.scores - told.without_scores[row], float)
+        changes = np.asarray(told.without_scores[row] - told.scores, float)
+        falls = -sign * changes
         # A model that is no more often right than a constant has no accuracy to lose.
         scale = room if room > 0 else 1.0
         found.append(
@@ -195,6 +199,8 @@ def _earned(told: Ablations) -> list[Earned]:
                 _over(mean_interval(rises, sure), told.gain),
                 float(falls.mean()) / scale,
                 _over(mean_interval(falls, sure), scale),
+                float(changes.mean()),
+                mean_interval(changes),
             )
         )
     return found
@@ -360,32 +366,23 @@ def _figures(told: Ablations, earned: list[Earned], harmful: list[Earned]) -> tu
     marks |= {block.name: "no effect" for block in told.inert}
     left_out = f" {told.skipped:,} more blocks were left out." if told.skipped else ""
     broke = f" The model can't do without {listed(list(told.broke))}." if told.broke else ""
+    measures = f"{told.metric} without", "change", "cost"
     table = Table(
         title="What each block earns",
-        caption="In the order of execution. The cost is what is lost of the model's gain in loss "
-        "over a constant answer when the block's input, or its mean output, takes the place of "
-        f"its output, with its 95 % interval.{left_out}{broke}",
-        columns=(
-            "block",
-            "kind",
-            "weights",
-            "replaced by",
-            f"{told.metric} without",
-            "cost",
-            "from",
-            "to",
-            "verdict",
-        ),
+        caption="In the order of execution, each with its input or its mean output in the place of "
+        f"its output: the {told.metric} and its change, and the cost, which is what is lost of the "
+        "gain in loss over a constant answer, with their 95 % intervals."
+        f"{left_out}{broke}",
+        columns=("block", "verdict", "weights", "replaced by", *measures),
         rows=tuple(
             (
                 clean_text(one.name),
-                clean_text(told.kinds[row]),
+                marks.get(one.name, one.word),
                 told.parameters[row],
                 "its input" if told.ways[row] == "identity" else "its mean",
                 float(np.mean(told.without_scores[row])),
-                one.cost,
-                *one.interval,
-                marks.get(one.name, one.word),
+                _spanned(one.change, one.change_interval),
+                _spanned(one.cost, one.interval),
             )
             for row, one in enumerate(earned)
         ),
@@ -403,6 +400,11 @@ def _figures(told: Ablations, earned: list[Earned], harmful: list[Earned]) -> tu
         guides=(Guide(1.0, "a constant answer"),),
     )
     return (bars, table, *_pile(told))
+
+
+def _spanned(value: float, interval: Interval) -> str:
+    low, high = (f"{bound:.2g}" for bound in interval)
+    return f"{value:.2g} ({low} to {high})"
 
 
 def _cut(value: float) -> float:

@@ -2,8 +2,8 @@
 
 What it does
 ------------
-Gives the checkpoint each example's target with the inputs of another example, and trains fresh
-models on the real inputs and on zeros in their place.
+Gives the checkpoint each example's target with the inputs of another example, on validation and on
+training data, and trains fresh models on the real inputs and on zeros in their place.
 
 Why it matters
 --------------
@@ -17,18 +17,21 @@ The inputs of validation examples are exchanged at random, none keeping its own,
 worsening is the mean increase of an example's loss (cross-entropy, squared or absolute error), as a
 share of what the best constant answer gets, and where classes are told also that of the share of
 wrong answers, which overconfidence does not make noisy. Intervals come from a paired bootstrap, for
-the verdict at 99 % for both together. The model passes where it certainly worsens; it fails or
-warns where the worsening may be nothing and is certainly small, and fails where it is certainly
-less than a hundredth. The short runs are compared on the same training batches, from the same
-first weights, after the same number of steps. They explain, and count on their own only where zeros
-train as well to five digits: a hundred steps may be too few to make use of the inputs, which is no
-fault of a checkpoint that does.
+the verdict at 99 % for both together. The model passes where it certainly worsens by more than a
+hundredth, and fails where it certainly does not by any measure. It warns where the loss certainly
+does not though answers may, and where nothing shows that the loss worsens though it
+is far above a constant's beyond doubt (a fifth of an error, twice a cross-entropy): there the
+model claims much that is not so. It warns too where the checkpoint uses the inputs of validation
+data but, by the same rules, not those of the data that models are to be trained on. The short runs
+are compared on the same training batches, from the same first weights, after the same number of
+steps. They explain, and count on their own only where zeros train as well to five digits: a hundred
+steps may be too few to make use of the inputs, which is no fault of a checkpoint that does.
 
 When it misleads
 ----------------
 Where inputs tell next to nothing of the targets (less than about half a per cent of their variance)
-a good model looks like one that ignores them. Targets that are all alike in the first validation
-batches can't be judged; shuffle the loader.
+a good model looks like one that ignores them; where they tell little, many examples are needed to
+see it. Targets that are all alike in the first batches can't be judged; shuffle the loader.
 
 What to do
 ----------
@@ -50,116 +53,109 @@ import numpy as np
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import examples_to_settle, mean_interval, paired_bootstraps
+from auditor.core.statistics import examples_to_settle, mean_interval
 from auditor.core.text import counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.input_use import InputUse, InputUseOver
-from auditor.observations.short_run import Run, ShortRuns, ShortRunsOver
+from auditor.observations.input_use import SURE, InputUse, InputUseOver, Worsening
+from auditor.observations.short_run import SAME, Gain, ShortRuns, ShortRunsOver
 
 USE = InputUseOver()
+TRAINED_ON = InputUseOver(split="train")
 REAL = ShortRunsOver()
 BLANK = ShortRunsOver(inputs="blank")
 
-SURE = 0.995
-"""Confidence of an interval that decides: 99 % for the two measures together."""
 NIL = 0.01
 """Share of what a constant answer gets that is practically nothing: of a best linear answer that
 explains a share R² of the variance the worsening is 2 R², so half a per cent is explained."""
-FEWEST_WRONG = 30
-"""Examples that the constant must get wrong for accuracy to be compared."""
+CLAIMS = 0.2
+"""Share by which an error lies above a constant's where a model claims much and is wrong."""
+CLAIMS_ENTROPY = 1.0
+"""The same of a cross-entropy, which a class weight or a bias that is still off may raise."""
 FEWEST = 20
 """Examples below which the bootstrap's interval can't be trusted."""
-SAME = 1e-5
-"""Share of a loss that rounding stays below."""
 
 
 @dataclass(frozen=True)
-class Contest:
-    """The worsening by one measure, as a share of what a constant gets, with its intervals."""
+class Exchange:
+    """What exchanged inputs show of a split.
 
-    name: str
-    value: float
-    low: float
-    high: float
-    sure_low: float
-    sure_high: float
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What real inputs give over zeros in the short runs, as a share of the loss on zeros.
-
-    `same` tells whether they give nothing, to five digits.
+    `related` tells whether the answers have to do with the targets all the same.
     """
 
-    value: float
-    low: float
-    high: float
-    same: bool
+    verdict: Verdict
+    said: str
+    metrics: tuple[Metric, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    related: bool = False
+
+    @property
+    def faulty(self) -> bool:
+        """Tell whether inputs are provably not made use of as they should."""
+        return self.verdict in (Verdict.WARN, Verdict.FAIL)
 
 
 @check(
     title="The model uses its inputs",
     failure_title="The model ignores its inputs",
     needs=(USE,),
-    wants=(REAL, BLANK),
+    wants=(TRAINED_ON, REAL, BLANK),
     limits={
         "worsening": Limit(
             warn=0.2,
-            fail=0.1,
+            fail=NIL,
             bad="below",
-            source="share of what a constant answer gets, by the upper bound where the lower is "
-            "not above 0; an answer that explains a tenth of the variance worsens by 0.2",
+            source="share of what a constant answer gets, by the upper bound: an answer that "
+            "explains a share of the variance worsens by twice that; it warns only where the lower "
+            "bound is not above 0 and the loss is far above a constant's",
         ),
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
-    """Judge the worsening under exchanged inputs, and what the short runs say of its cause."""
-    use = seen[USE]
-    gain = _gain(seen.get(REAL), seen.get(BLANK))
-    verdict, said, metrics, figures = _exchanged(use, limits["worsening"], seen.rng)
+    """Judge the worsening under exchanged inputs, and what training data and short runs add."""
+    use, real, blank = seen[USE], seen.get(REAL), seen.get(BLANK)
+    limit = limits["worsening"]
+    gain = real.gain_over(blank) if real and blank else None
+    found = _exchanged(use, limit, seen.rng)
+    verdict, said, metrics, figures = found.verdict, found.said, found.metrics, found.figures
+    trained_on = seen.get(TRAINED_ON)
+    there = _exchanged(trained_on, limit, seen.rng) if trained_on else None
     where: tuple[Place, ...] = ()
     advice: tuple[str, ...] = ()
-    trained = ""
-    real = seen.get(REAL)
-    if verdict in (Verdict.WARN, Verdict.FAIL):
-        where, advice = _blame(use, gain)
+    if found.faulty:
+        sound = there is not None and there.verdict is Verdict.PASS
+        if sound:
+            said += " It does use the inputs of training data."
+        where, advice = _blame(use, found, gain, sound=sound)
+    elif trained_on and there and there.faulty and verdict is Verdict.PASS:
+        verdict, said = Verdict.WARN, f"{said} {there.said}"
+        metrics, figures = (*metrics, *there.metrics), (*figures, *there.figures)
+        where, advice = _blame(trained_on, there, gain, sound=True)
     if gain is not None and real is not None:
-        trained = _trained(gain)
+        said += _trained(gain)
         metrics = (*metrics, _metric(gain))
+        figures = (*figures, *_curves(real, blank))
         if gain.same and not where:
             verdict = Verdict.WARN
             where, advice = _training_blamed(real)
-    curves = _curves(real, seen.get(BLANK)) if gain is not None and real is not None else ()
     missing = seen.missing(REAL) or seen.missing(BLANK)
     if gain is None and missing:
-        trained = f" Training on blank inputs was not compared: {missing}."
-    return Judgement(
-        verdict,
-        said + trained,
-        metrics=metrics,
-        where=where,
-        advice=advice,
-        figures=(*figures, *curves),
-    )
+        said += f" Training on blank inputs was not compared: {missing}."
+    return Judgement(verdict, said, metrics=metrics, where=where, advice=advice, figures=figures)
 
 
-Part = tuple[Verdict, str, tuple[Metric, ...], tuple[Figure, ...]]
-
-
-def _exchanged(use: InputUse, limit: Limit, rng: np.random.Generator) -> Part:
+def _exchanged(use: InputUse, limit: Limit, rng: np.random.Generator) -> Exchange:
     """Judge the loss under exchanged inputs."""
     own, others = np.asarray(use.own, float), np.asarray(use.others, float)
     if not (np.isfinite(own).all() and np.isfinite(others).all()):
         text = "The losses of the checkpoint are not finite, so they can't be compared."
-        return Verdict.NOT_APPLICABLE, text, (), ()
+        return Exchange(Verdict.NOT_APPLICABLE, text)
     if use.targets < 2:
         text = (
             f"All {counted(use.examples, 'example')} looked at have the same target, so exchanging "
             "their inputs shows nothing; a loader that shuffles would help."
         )
-        return Verdict.NOT_APPLICABLE, text, (), ()
+        return Exchange(Verdict.NOT_APPLICABLE, text)
     figures = (_bars(use),)
     change = f"{use.metric} goes from {own.mean():.4g} to {others.mean():.4g}"
     if len(use.wrong):
@@ -170,93 +166,72 @@ def _exchanged(use: InputUse, limit: Limit, rng: np.random.Generator) -> Part:
         f"checkpoint's {change}"
     )
     if np.allclose(others, own[None], rtol=SAME, atol=1e-12):
-        return (
+        return Exchange(
             Verdict.FAIL,
             f"{start}: not one {use.per}'s loss moves, so the inputs are not used at all.",
             (Metric("worsening", 0.0, "of a constant's loss", 0.0, 0.0, limit),),
             figures,
         )
-    contests = _contests(use, rng)
-    if not contests:
+    found = use.worsenings(rng)
+    if not found:
         return _by_batches(use, start, others.mean(axis=0), figures)
     if len(own) < FEWEST:
         text = f"{start}; at least {FEWEST} examples are needed to judge that."
-        return Verdict.INFO, text, (), figures
+        return Exchange(Verdict.INFO, text, (), figures)
+    on = "" if use.split == "val" else f" on {_split(use)} data"
     metrics = tuple(
-        Metric(f"worsening of the {c.name}", c.value, "of a constant's", c.low, c.high, limit)
-        for c in contests
+        Metric(
+            f"worsening of the {w.measure}{on}", w.value, "of a constant's", w.low, w.high, limit
+        )
+        for w in found
     )
-    main = contests[0]
+    main = found[0]
     start += (
         f"; that is worse by {_percent(main.value)} of what a constant answer "
         f"gets (95 % interval {_percent(main.low)} to {_percent(main.high)})"
     )
-    if any(c.sure_low > NIL for c in contests):
-        return Verdict.PASS, f"{start}.", metrics, figures
-    best = min(contests, key=lambda c: c.sure_high)
-    verdict = limit.verdict(best.sure_high)
-    if best.sure_high < NIL:
-        text = f"{start}: its answers have nothing to do with these targets."
-        return Verdict.FAIL, text, metrics, figures
-    if best.sure_low <= 0 and verdict is not Verdict.PASS:
-        text = (
-            f"{start}: nothing shows that its answers have to do with these targets; by its "
-            f"{best.name} they make a difference of {best.sure_high:.1%} at most."
+    verdict, said = _weighed(use, found, limit)
+    related = any(one.sure_low > NIL for one in found)
+    return Exchange(verdict, start + said, metrics, figures, related)
+
+
+def _weighed(use: InputUse, found: list[Worsening], limit: Limit) -> tuple[Verdict, str]:
+    """Judge the worsening by all measures together."""
+    main = found[0]
+    if all(one.sure_high < NIL for one in found):
+        return Verdict.FAIL, ": its answers have nothing to do with these targets."
+    if main.sure_high < NIL:
+        return Verdict.WARN, (
+            ": the loss makes certainly nothing of the inputs, even where the answers do, as if "
+            "the weights were untrained or the scale of the outputs lost."
         )
-        return verdict, text, metrics, figures
-    needed = examples_to_settle(len(own), main.value, main.sure_low, main.sure_high, NIL)
+    if any(one.sure_low > NIL for one in found):
+        return Verdict.PASS, "."
+    least = min(found, key=lambda one: one.sure_high)
+    unproven = all(one.sure_low <= 0 for one in found)
+    # A model that claims little may be a sound one of what can hardly be told from its inputs.
+    claims = use.excess > (CLAIMS_ENTROPY if use.metric == "cross-entropy" else CLAIMS)
+    if unproven and claims and limit.verdict(least.sure_high) is not Verdict.PASS:
+        return Verdict.WARN, (
+            f" and far above that, {use.constant:.4g}: nothing shows that its answers have to do "
+            f"with these targets; by its {least.measure} they make a difference of "
+            f"{least.sure_high:.1%} at most."
+        )
+    needed = examples_to_settle(len(use.own), main.value, main.sure_low, main.sure_high, NIL)
     settle = f"; {needed:,} examples would settle it" if needed else ""
-    return Verdict.INFO, f"{start}, which is too uncertain to judge{settle}.", metrics, figures
+    return Verdict.INFO, f", which is too uncertain to judge{settle}."
 
 
-def _contests(use: InputUse, rng: np.random.Generator) -> list[Contest]:
-    """Return the worsening by each measure whose constant answer is known."""
-    found = []
-    sides = (
-        (use.metric, use.own, use.others, use.constant, 0.0),
-        ("share of wrong answers", use.wrong, use.wrong_others, use.wrong_constant, FEWEST_WRONG),
-    )
-    for name, own, others, constant, least in sides:
-        if not (len(own) and constant > 0 and constant * len(own) > least):
-            continue
-        rows, moved = np.asarray(own, float), np.asarray(others, float).mean(axis=0)
-        value = float((moved - rows).mean()) / constant
-        spans = paired_bootstraps(moved, rows, rng, (0.95, SURE))
-        (low, high), (sure_low, sure_high) = ((a / constant, b / constant) for a, b in spans)
-        bounds = min(low, value), max(high, value), min(sure_low, value), max(sure_high, value)
-        found.append(Contest(name, value, *bounds))
-    return found
-
-
-def _by_batches(use: InputUse, start: str, moved: Array, figures: tuple[Figure, ...]) -> Part:
+def _by_batches(use: InputUse, start: str, moved: Array, figures: tuple[Figure, ...]) -> Exchange:
     """Judge a loss of which nothing but batches is known: a change that is certain will do."""
     low, high = mean_interval(moved - np.asarray(use.own, float), SURE)
     value = float((moved - use.own).mean())
     metric = Metric("worsening", value, "of the loss itself", low, high)
     if low > 0:
-        return Verdict.PASS, f"{start}, which is worse beyond doubt.", (metric,), figures
+        text = f"{start}, which is worse beyond doubt."
+        return Exchange(Verdict.PASS, text, (metric,), figures)
     text = f"{start}, which is too uncertain to judge; more data would settle it."
-    return Verdict.INFO, text, (metric,), figures
-
-
-def _gain(real: ShortRuns | None, blank: ShortRuns | None) -> Gain | None:
-    """Return what real inputs give over blank ones; None where runs are missing or lost."""
-    if real is None or blank is None or len(real.runs) != len(blank.runs):
-        return None
-    if not all(run.finite for run in (*real.runs, *blank.runs)):
-        return None
-    ours, theirs = (np.concatenate([_last(run) for run in side.runs]) for side in (real, blank))
-    if ours.shape != theirs.shape:
-        return None
-    level = abs(float(theirs.mean())) or 1.0
-    shares = (theirs - ours) / level
-    value = float(shares.mean())
-    low, high = mean_interval(shares) if len(shares) > 1 else (value, value)
-    return Gain(value, low, high, bool(np.allclose(ours, theirs, rtol=SAME, atol=1e-12)))
-
-
-def _last(run: Run) -> Array:
-    return np.asarray(run.probes[-1], float)
+    return Exchange(Verdict.INFO, text, (metric,), figures)
 
 
 def _trained(gain: Gain) -> str:
@@ -283,8 +258,13 @@ def _metric(gain: Gain) -> Metric:
     )
 
 
-def _blame(use: InputUse, gain: Gain | None) -> tuple[tuple[Place, ...], tuple[str, ...]]:
-    """Return where a checkpoint that ignores its inputs went wrong, and what to do."""
+def _blame(
+    use: InputUse, found: Exchange, gain: Gain | None, *, sound: bool
+) -> tuple[tuple[Place, ...], tuple[str, ...]]:
+    """Return where things went wrong, and what to do.
+
+    A checkpoint is `sound` that uses the inputs of the other split.
+    """
     data = f"data.{use.split}"
     if use.inputs < 2:
         return (
@@ -293,6 +273,17 @@ def _blame(use: InputUse, gain: Gain | None) -> tuple[tuple[Place, ...], tuple[s
                 f"Print a batch of `{data}`: every example has the same inputs, so they are lost "
                 "between the file and the loader.",
             ),
+        )
+    step = Place("setting", data, "inputs and targets may be out of step")
+    show = (
+        f"Show 20 examples of `{data}` with their targets just before the model: a shuffle, sort, "
+        "filter or shift that reaches only one of the two puts them out of step."
+    )
+    if sound:
+        return (step,), (
+            show,
+            "Compare their scale and encoding with those of the other split, which the checkpoint "
+            "does make use of.",
         )
     if gain is not None and gain.same:
         return (
@@ -303,17 +294,22 @@ def _blame(use: InputUse, gain: Gain | None) -> tuple[tuple[Place, ...], tuple[s
                 "lets nothing through, a rectifier that is dead.",
             ),
         )
-    checkpoint = Place("setting", "model.checkpoint", "answers as well on anybody's inputs")
-    step = Place("setting", data, "inputs and targets may be out of step")
-    advice = (
-        f"Show 20 examples of `{data}` with their targets just before the model: a shuffle, sort, "
-        "filter or shift that reaches only one of the two puts them out of step.",
+    arrive = (
         "Make sure that the weights arrive: `load_state_dict(..., strict=True)`, with no key "
-        "missing.",
+        "missing."
+    )
+    if found.related:
+        return (Place("setting", "model.checkpoint", "its loss is as if untrained"),), (
+            arrive,
+            "Look for what shrinks the outputs before the loss: a temperature, a normalisation.",
+        )
+    checkpoint = Place("setting", "model.checkpoint", "answers as well on anybody's inputs")
+    return (checkpoint, step), (
+        show,
+        arrive,
         "Look at how the checkpoint was trained: on labels out of step, or with a learning rate "
         "that lost the model.",
     )
-    return (checkpoint, step), advice
 
 
 def _training_blamed(real: ShortRuns) -> tuple[tuple[Place, ...], tuple[str, ...]]:

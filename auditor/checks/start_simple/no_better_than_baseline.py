@@ -38,9 +38,10 @@ sees two earlier tokens beside the one at its position. Here the burden of proof
 warns where the simpler model is better in accuracy and in cross-entropy alike, both with 99 %
 confidence over the two models, by more than 5 % of the constant's error, and not worse in balanced
 accuracy; or where the model, with ten times the parameters, is shown to gain less than 1 % of the
-constant's error although the simpler one leaves more than 5 % of it. Where neither is shown it
-passes and says what is open. The network with one hidden layer is judged only where it has fewer
-parameters than the model.
+constant's error although the simpler one leaves more than 5 % of it. With fewer times the
+parameters that is information, and so it is where neither is shown but, with as much left, no score
+of the model is better by 1 %. Else it passes and says what is open. The network with one hidden
+layer is judged only where it has fewer parameters than the model.
 
 When it misleads
 ----------------
@@ -172,9 +173,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     advice: tuple[str, ...] = () if verdict is Verdict.PASS else ADVICE
     simple = seen.get(SIMPLE)
     standings = _standings(seen, simple, performance, contests, known, limits)
-    worse = [s for s in standings if s.judged and s.standing in ("behind", "level")]
-    if worse and verdict is Verdict.PASS:
+    many = limits["times_the_parameters"].warn or 0.0
+    worse = [standing for standing in standings if standing.warns(many)]
+    if verdict is Verdict.PASS and worse:
         verdict = Verdict.WARN
+    elif verdict is Verdict.PASS and any(standing.idle for standing in standings):
+        verdict = Verdict.INFO
     if simple is not None:
         summary += "".join(_sentence(standing, simple.parameters) for standing in standings)
         advice += _simple_advice(worse, simple)
@@ -275,7 +279,6 @@ def _standings(
             known,
             seen.rng,
             noticed=-(limits["gain_over_simpler"].warn or 0.0),
-            many=limits["times_the_parameters"].warn or 0.0,
             models=len(simple.models),
         )
         for model in simple.models
@@ -286,32 +289,35 @@ def _standings(
 def _sentence(standing: Standing, parameters: int) -> str:
     """Return a sentence on how the model, of so many parameters, stands against a simpler one."""
     main, simple = standing.main, standing.simple
+    rival = f"{simple.name} of {counted(simple.parameters, 'parameter')}"
+    scores = f"{main.name} {main.others_value} against {main.value}"
+    compared = f"the model's is {main.words(confidence_of_simple(standing.models))}"
     if not standing.judged:
-        return ""
-    named = f"{simple.name} of {counted(simple.parameters, 'parameter')}"
+        return (
+            f" {rival.capitalize()} is not held against the model with its {parameters:,}, as it "
+            f"has no fewer: {scores}."
+        )
     if standing.standing == "ahead":
         won = next(contest for contest in standing.contests if contest.won)
-        return f" It beats {named} ({won.name} {won.others_value})."
+        return (
+            f" With its {parameters:,} it beats {rival} ({won.name} {won.others_value} against "
+            f"{won.value})."
+        )
     if standing.standing == "behind":
         scores = " and ".join(
             f"{contest.name} {contest.others_value} against {contest.value}"
             for contest in standing.contests
             if contest.name != "balanced accuracy"
         )
+    if standing.standing != "open":
+        verb = "beats" if standing.standing == "behind" else "does as well as"
         return (
-            f" {named.capitalize()} beats the model with its {parameters:,}: {scores}; the model's "
-            f"{main.name} is {main.words(confidence_of_simple(standing.models))}."
-        )
-    if standing.standing == "level":
-        return (
-            f" {named.capitalize()} does as well as the model with its {parameters:,}: "
-            f"{main.name} {main.others_value}, and the model gains at most {main.sure_high:.2g} "
-            f"({100 * confidence_of_simple(standing.models):.3g} % sure)."
+            f" {rival.capitalize()} {verb} the model with its {parameters:,}: {scores}; {compared}."
         )
     settle = f"; about {main.needed:,} examples would settle it" if main.needed else ""
     return (
-        f" Whether it is better than {named} ({main.name} {main.others_value}) is not beyond "
-        f"doubt{settle}."
+        f" Whether the model with its {parameters:,} is better than {rival} is not beyond doubt: "
+        f"{scores}, {compared}{settle}."
     )
 
 

@@ -70,6 +70,23 @@ def test_weights_in_the_loss_are_taken_into_account(judged, weights, verdict):
     assert ("weights it up" in found.summary) is (verdict is Verdict.WARN)
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ((), "Whether the loss weights them can't be told."),
+        ((1.0,), "The loss weights none more than another."),
+        ((1.0, 12.0), "In the loss a target of class 1 counts 12 times as much as one of class 0."),
+        ((1.0, 0.1), "In the loss a target of class 1 counts 0.1 times as much as one of class 0."),
+    ],
+)
+def test_whether_the_loss_weights_classes_is_always_said(judged, weights, said):
+    for hits in (12, 59):
+        found = judged(judge, answers((900, 60), (890, hits), (9000, 600), weights=weights))
+        assert said in found.summary
+        down = hits == 12 and weights == (1.0, 0.1)
+        assert ("weights class 1 down" in " ".join(found.advice)) is down
+
+
 def test_few_examples_of_a_class_never_predicted_are_not_enough(judged):
     found = judged(judge, answers((900, 4), (900, 0), (9000, 40)))
     assert found.verdict is Verdict.INFO, found.summary
@@ -121,6 +138,7 @@ def test_each_label_is_judged(judged):
     assert found.verdict is Verdict.FAIL, found.summary
     assert [place.name for place in found.where] == ["label 1 = 1"]
     assert "pos_weight" in found.advice[0]
+    assert "WeightedRandomSampler" not in " ".join(found.advice)
     weighted = replace(seen, weights=(1.0, 10.0))
     found = judged(judge, {PREDICTIONS: weighted, TARGETS: TargetsSeen(facts, "train")})
     assert found.verdict is Verdict.WARN, found.summary

@@ -80,6 +80,71 @@ def test_an_interval_that_straddles_warns_and_says_how_many_seeds(judged) -> Non
     assert "seeds would settle it" in found.summary
 
 
+def test_an_interval_that_reaches_the_limit_passes_and_says_how_many_seeds(judged) -> None:
+    found = judged(judge, fresh(4.0, losses=losses(4.0, spread=0.6)))
+    assert found.verdict is Verdict.PASS
+    assert "Whether that is too far above chance is not certain" in found.summary
+    assert "seeds would settle it" in found.summary
+    assert "not certain" not in judged(judge, fresh(4.0)).summary
+
+
+def test_a_bias_at_the_class_shares_is_not_too_good(judged) -> None:
+    found = judged(judge, fresh(0.25, outputs=2, constant_loss=0.24))
+    assert found.verdict is Verdict.PASS, found.summary
+    assert "The best constant costs 0.24" in found.summary
+    found = judged(judge, fresh(0.15, outputs=2, constant_loss=0.24))
+    assert found.verdict is Verdict.WARN, found.summary
+    assert "good: the best constant costs 0.24" in found.summary
+
+
+def test_a_shortfall_has_to_be_sure(judged) -> None:
+    found = judged(judge, fresh(1.7, losses=losses(1.7, spread=0.4)))
+    assert found.verdict is Verdict.PASS, found.summary
+    assert judged(judge, fresh(1.7)).verdict is Verdict.WARN
+
+
+def with_remedies(**ratios: float):
+    """Return a regression forty times above chance, and what remedies bring it to."""
+    remedies = tuple(tuple(name.split("_")) for name in ratios)
+    remedied = np.repeat(np.asarray(list(ratios.values()))[:, None], 5, axis=1)
+    targets = replace(NUMBERS, mean=(30.0,))
+    return fresh(
+        160.0,
+        "mse_loss",
+        1,
+        targets=targets,
+        neutral_loss=4.0,
+        remedies=remedies,
+        remedied=remedied,
+        input_mean=0.0,
+        input_deviation=100.0,
+    )
+
+
+def test_two_causes_at_once(judged) -> None:
+    ratios = {"inputs": 38.0, "targets": 30.0, "inputs_targets": 1.1, "inputs_reset": 1.2}
+    found = judged(judge, with_remedies(**ratios))
+    assert "Two causes at once: the inputs are not normalised" in found.summary
+    assert "and the targets are not standardised" in found.summary
+    assert "with inputs standardised and targets standardised the same models" in found.summary
+    assert len(found.where) == len(found.advice) == 2
+    assert "inputs standardised and targets standardised" in found.figures[1].labels
+
+
+def test_one_cause_is_preferred_to_two(judged) -> None:
+    found = judged(judge, with_remedies(inputs=38.0, inputs_targets=1.0, targets=1.2))
+    assert "Cause: the targets are not standardised" in found.summary
+    assert len(found.where) == 1
+
+
+def test_what_mends_most_is_the_likely_cause(judged) -> None:
+    found = judged(judge, with_remedies(inputs=38.0, targets=12.0, inputs_targets=11.0))
+    assert "Likely cause: the targets are not standardised" in found.summary
+    assert "that is not all of it" in found.summary
+    found = judged(judge, with_remedies(inputs=38.0, targets=36.0))
+    assert "Likely cause: the inputs are not normalised" in found.summary
+
+
 def test_blames_the_inputs(judged) -> None:
     found = judged(judge, fresh(30.0, input_mean=33.3, input_deviation=78.6))
     assert found.verdict is Verdict.FAIL
@@ -142,6 +207,17 @@ def test_a_checkpoint_that_learnt_nothing_is_mentioned(judged) -> None:
     found = judged(judge, fresh(2.3026, checkpoint_loss=2.31))
     assert found.verdict is Verdict.PASS
     assert "The checkpoint's own loss, 2.31, is no better" in found.summary
+
+
+def test_what_a_bias_saves_is_measured_for_other_losses(judged) -> None:
+    known = {"task": "multiclass", "neutral": "an all-zero output", "neutral_loss": 10.0}
+    found = judged(judge, fresh(30.0, "", 2, **known, prior_loss=4.0))
+    saved = next(m.value for m in found.metrics if m.name.startswith("saved"))
+    assert saved == pytest.approx(6.0)
+    assert "weighted as the loss weights them: the model then starts at 4" in found.advice[-1]
+    dearer = judged(judge, fresh(30.0, "", 2, **known, prior_loss=12.0))
+    saved = next(m.value for m in dearer.metrics if m.name.startswith("saved"))
+    assert saved == 0
 
 
 @pytest.mark.parametrize("loss", ["", "huber_loss", "kl_div"])

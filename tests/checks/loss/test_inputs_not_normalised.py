@@ -1,3 +1,4 @@
+import math
 import sys
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from auditor.checks.loss.inputs_not_normalised import INPUTS, RESCALED, VALIDATI
 from auditor.core.figure import Bars, Table
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
+from auditor.observations.input_shift import shifts
 from auditor.observations.inputs import InputColumns, InputStatistics
 from auditor.observations.rescaling import Rescaled
 
@@ -123,8 +125,12 @@ def test_the_scale_of_the_whole(judged, factor: float, verdict: Verdict) -> None
 
 
 def test_a_size_that_is_not_certain_does_not_warn(judged) -> None:
-    values = normal(12, 1) * 6
-    assert judged(judge, asked(seen(table(values)))).verdict is Verdict.PASS
+    found = judged(judge, asked(seen(table(normal(40, 1) * 7))))
+    assert found.verdict is Verdict.PASS
+    assert "not beyond doubt one of more than 5" in found.summary
+    few = judged(judge, asked(seen(table(normal(12, 1)))))
+    assert few.verdict is Verdict.INFO
+    assert "20 are needed" in few.summary
 
 
 def test_pixels_in_0_to_255(judged) -> None:
@@ -221,7 +227,7 @@ def test_without_training_data_the_scale_is_only_told(judged) -> None:
         (0.0, 300, Verdict.PASS),
         (0.2, 3000, Verdict.PASS),
         (1.0, 600, Verdict.WARN),
-        (3.0, 15, Verdict.PASS),
+        (3.0, 15, Verdict.INFO),
     ],
 )
 def test_splits_that_differ(judged, shift: float, examples: int, verdict: Verdict) -> None:
@@ -232,6 +238,50 @@ def test_splits_that_differ(judged, shift: float, examples: int, verdict: Verdic
     if verdict is Verdict.WARN:
         assert found.where[0].name == "input: feature 3"
         assert "differ in 1 of 4 features" in found.summary
+    if verdict is Verdict.INFO:
+        assert "Of 15 training examples it can't be told" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("factor", "examples", "verdict", "told"),
+    [
+        (3.0, 600, Verdict.WARN, "differ in 1 of 40 features, most in input: feature 7"),
+        (3.0, 30, Verdict.PASS, "feature 7, which chance may account for: "),
+        (1.2, 600, Verdict.PASS, ""),
+    ],
+)
+def test_splits_that_differ_in_spread_alone(
+    judged, factor: float, examples: int, verdict: Verdict, told: str
+) -> None:
+    other = normal(examples, 40)
+    other[:, 7] *= factor
+    sides = seen(table(normal(1500, 40))), seen(table(other), split="val")
+    found = judged(judge, asked(*sides))
+    assert found.verdict is verdict, found.summary
+    assert told in found.summary
+    assert ("examples of each would settle it" in found.summary) == (examples == 30)
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+def test_equal_splits_of_many_features_are_not_apart(heavy: bool) -> None:
+    draw = GENERATOR.standard_cauchy if heavy else GENERATOR.exponential
+    for train, val in ((1500, 300), (40, 40)):
+        one, other = (table(draw(size=(rows, 300))) for rows in (train, val))
+        (shift,) = shifts(seen(one), seen(other, split="val"))
+        assert shift.low.max() == 0
+        assert shift.distance.max() > 0
+
+
+def test_the_examples_that_would_settle_a_difference_do() -> None:
+    one, other = normal(200, 1), 1.5 * normal(200, 1)
+    (shift,) = shifts(seen(table(one)), seen(table(other), split="val"))
+    limit = shift.distance.max() - 0.05
+    assert shift.low.max() < limit
+    times = math.ceil(shift.settled_by(limit) / 200)
+    more = [np.repeat(side, times, axis=0) for side in (one, other)]
+    (settled,) = shifts(seen(table(more[0])), seen(table(more[1]), split="val"))
+    assert settled.distance.max() == pytest.approx(shift.distance.max())
+    assert settled.low.max() >= limit
 
 
 def test_images_have_room_for_augmentation(judged) -> None:
@@ -242,25 +292,34 @@ def test_images_have_room_for_augmentation(judged) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "verdict"),
+    ("changes", "verdict", "told"),
     [
-        ({}, Verdict.WARN),
-        ({"right_before": np.zeros(200)}, Verdict.FAIL),
-        ({"right_after": np.zeros(200)}, Verdict.PASS),
-        ({"constant": 0.1}, Verdict.PASS),
-        ({"train_after": np.full(200, 9.0)}, Verdict.WARN),
-        ({"train_after": np.full(200, 9.0), "tempered": np.full(200, 0.1)}, Verdict.PASS),
-        ({"temperature": 0.5, "tempered": np.full(200, 0.1)}, Verdict.PASS),
-        ({"temperature": 0.5}, Verdict.WARN),
-        ({"train_before": np.zeros(0), "train_after": np.zeros(0)}, Verdict.WARN),
+        ({}, Verdict.WARN, ""),
+        ({"right_before": np.zeros(200)}, Verdict.FAIL, ""),
+        ({"right_after": np.zeros(200)}, Verdict.PASS, "but its answers get worse"),
+        ({"constant": 0.1}, Verdict.PASS, "but the best constant answer has 0.1"),
+        ({"before": np.eye(200)[0] * 200}, Verdict.PASS, "which chance may account for;"),
+        ({"train_after": np.full(200, 9.0)}, Verdict.WARN, ""),
+        (
+            {"train_after": np.full(200, 9.0), "tempered": np.full(200, 0.1)},
+            Verdict.PASS,
+            "dividing its outputs by 1 instead gives 0.1; the training loss goes from 1.0",
+        ),
+        (
+            {"temperature": 0.5, "tempered": np.full(200, 0.1)},
+            Verdict.PASS,
+            "a wrong confidence alone may account for: dividing its outputs by 0.5",
+        ),
+        ({"temperature": 0.5}, Verdict.WARN, ""),
+        ({"train_before": np.zeros(0), "train_after": np.zeros(0)}, Verdict.WARN, ""),
     ],
 )
-def test_what_rescaling_shows(judged, changes: dict, verdict: Verdict) -> None:
-    tried = rescaled(1.0, 0.1, **changes)
+def test_what_rescaling_shows(judged, changes: dict, verdict: Verdict, told: str) -> None:
+    tried = replace(rescaled(1.0, 0.1), **changes)
     found = judged(judge, asked(seen(table(normal())), tried=tried))
     assert found.verdict is verdict, found.summary
     if verdict is Verdict.PASS:
-        assert "may account for" in found.summary
+        assert told in found.summary
     else:
         assert found.where[0].name == "data.val"
         assert "divided by 255, the validation loss falls from 1." in found.summary
@@ -290,9 +349,14 @@ def test_rescaling_of_a_regression(judged) -> None:
     for after, verdict in ((0.1, Verdict.FAIL), (0.6, Verdict.WARN), (0.9, Verdict.PASS)):
         tried = rescaled(1.0, after, metric="squared error")
         assert judged(judge, asked(seen(table(normal())), tried=tried)).verdict is verdict
+    nothing = {"train_before": np.zeros(0), "train_after": np.zeros(0)}
+    alone = rescaled(1.0, 0.6, metric="squared error", **nothing)
+    found = judged(judge, asked(seen(table(normal())), tried=alone))
+    assert found.verdict is Verdict.PASS
+    assert "overfitting alone may account for: no training data is given" in found.summary
 
 
 def test_few_examples_tell_nothing_of_rescaling(judged) -> None:
     found = judged(judge, asked(seen(table(normal())), tried=rescaled(1.0, 0.1, 15)))
-    assert found.verdict is Verdict.PASS
+    assert found.verdict is Verdict.INFO
     assert "takes 20 examples to tell, 15 were there" in found.summary

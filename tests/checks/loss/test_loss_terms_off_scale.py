@@ -53,7 +53,7 @@ def seen(checkpoint: TermsAt, fresh: TermsAt | None = None, **changes: Any) -> d
         (at((1.0, 0.001)), None, Verdict.WARN, "`prior` has no say"),
         (at((1.0, 0.001)), at((1.0, 0.1)), Verdict.PASS, "not beyond doubt"),
         (at((1.0, 0.001)), at((0.001, 1.0)), Verdict.PASS, "not beyond doubt"),
-        (at((1.0, 0.008), noise=1.0), None, Verdict.PASS, "not beyond doubt"),
+        (at((1.0, 0.005), noise=1.0), None, Verdict.PASS, "batches would settle that"),
         (at((1.0, 0.001), shared=0), None, Verdict.WARN, "no say"),
         (at(cosine=-0.9), at(cosine=-0.9), Verdict.WARN, "against each other"),
         (at(cosine=-0.9), at(cosine=0.2), Verdict.PASS, "no two terms"),
@@ -84,7 +84,7 @@ def test_the_weight_that_evens_out_is_given(judged: Judged) -> None:
 def test_a_small_term_is_told_once(judged: Judged) -> None:
     judgement = judged(CHECK, seen(at((1.0, 0.5, 0.001))))
     assert [place.name for place in judgement.where] == ["loss.third"]
-    assert [figure.kind for figure in judgement.figures] == ["table", "bars", "heatmap"]
+    assert [figure.kind for figure in judgement.figures] == ["table", "lines", "lines", "heatmap"]
 
 
 def test_a_penalty_on_the_weights_may_be_small(judged: Judged) -> None:
@@ -103,6 +103,12 @@ def test_terms_that_are_not_finite(judged: Judged) -> None:
     judgement = judged(CHECK, seen(terms))
     assert judgement.verdict is Verdict.FAIL
     assert "`prior` on 2 of 8 batches" in judgement.summary
+    slope = at()
+    slope.norms[2, 0] = np.nan
+    found = judged(CHECK, seen(at(), slope))
+    assert found.verdict is Verdict.FAIL
+    assert "the gradient of `fit` on 1 of 8 batches of a fresh model" in found.summary
+    assert found.where[0].name == "loss.fit"
     lost = at()
     lost.values[:] = np.nan
     lost.norms[:] = np.nan
@@ -114,3 +120,17 @@ def test_a_term_that_reaches_no_weight_is_told_so(judged: Judged) -> None:
     cut = replace(at((1.0, 0.0)), own=(4, 0))
     assert "nothing connects it" in judged(CHECK, seen(cut)).summary
     assert "3 more" in judged(CHECK, seen(at(), left_out=3)).summary
+
+
+def test_every_batch_is_shown(judged: Judged) -> None:
+    checkpoint = at()
+    judgement = judged(CHECK, seen(checkpoint))
+    for figure, table in zip(
+        judgement.figures[1:3], (checkpoint.values, checkpoint.norms), strict=True
+    ):
+        assert [line.name for line in figure.series] == ["fit", "prior"]
+        for line, column in zip(figure.series, table.T, strict=True):
+            assert line.x == (1, 2, 3, 4, 5, 6, 7, 8)
+            assert line.y == tuple(column)
+    value = next(m for m in judgement.metrics if m.name == "value of prior")
+    assert value.low < value.value < value.high

@@ -32,7 +32,7 @@ def sigmoid(table: np.ndarray) -> np.ndarray:
 
 
 def probed(
-    loss: str,
+    alike: str,
     end: Any = lambda table: table,
     *,
     logits: np.ndarray = LOGITS,
@@ -49,18 +49,21 @@ def probed(
         counted=len(logits),
         ignored=0,
         ignored_label=-100,
+        examples=len(logits),
         shaken=end(loud),
         shaken_by=factors,
         shaken_draw=np.repeat(np.arange(6), 16),
-        acts_like=(loss,),
+        acts_like=(alike,),
+        over_batch=False,
         whole=np.array([1.0, 1.1, 0.9, 1.0]),
         halves=np.array([[0.9, 1.1], [1.1, 1.1], [1.0, 0.8], [1.0, 1.0]]),
+        quarters=np.zeros(0),
         unpaired=False,
         broadcasts=False,
         output_shape=f"float32[32, {logits.shape[1]}]",
         target_shape="int64[32]",
         width=logits.shape[1],
-        loss=loss,
+        loss=alike,
         factory="model:build",
         split="train",
     )
@@ -87,7 +90,18 @@ SEVERAL = (RNG.random((ROWS, CLASSES)) < 0.5).astype(float)
 BINARY = (np.arange(ROWS) % 2).astype(float).reshape(-1, 1)
 ONE = LOGITS[:, :1]
 NUMBERS = RNG.normal(0, 1, (ROWS, 1))
-LOGIT_LOSS = "binary_cross_entropy_with_logits"
+LOGIT_LOSS, BINARY_LOSS = "binary_cross_entropy_with_logits", "binary_cross_entropy"
+TWO = LOGITS[:, :2]
+PAIR = ONE_HOT[:, :2] + ONE_HOT[:, 2:]
+PADDED = ONE_HOT * (np.arange(ROWS) % 3 > 0)[:, None]
+MIXED = np.hstack([1000 + 300 * NUMBERS, NUMBERS[::-1]])
+UNEVEN = np.repeat([0.0, 1.0, 2.0], [90, 25, 13]).reshape(-1, 1)
+COUNTS = np.repeat([0.0, 1.0, 2.0, 3.0], [70, 40, 17, 1]).reshape(-1, 1)
+WIDE, CLICKS = RNG.normal(0, 2, (ROWS, 200)), (RNG.random((ROWS, 200)) < 0.1).astype(float)
+
+
+def half_relu(table: np.ndarray) -> np.ndarray:
+    return np.hstack([table[:, :1], relu(table[:, 1:])])
 
 
 @pytest.mark.parametrize(
@@ -140,12 +154,47 @@ LOGIT_LOSS = "binary_cross_entropy_with_logits"
             "likely, not certain",
         ),
         (probed("mse_loss", logits=ONE, targets=LABELS), Verdict.WARN, "likely, not certain"),
-        (probed("mse_loss", logits=ONE, targets=LABELS[:, None] + 1.0), Verdict.PASS, "fits"),
+        (probed("mse_loss", logits=ONE, targets=LABELS[:, None] + 1.0), Verdict.INFO, "indices"),
+        (probed("mse_loss", logits=ONE, targets=UNEVEN), Verdict.INFO, "0 to 2"),
+        (probed("mse_loss", logits=ONE, targets=COUNTS), Verdict.PASS, "thin out"),
+        (probed("mse_loss", logits=ONE, targets=2 * BINARY - 1), Verdict.WARN, "-1 or 1"),
+        (probed("mse_loss", logits=ONE[:6], targets=BINARY[:6]), Verdict.INFO, "44 rows would"),
+        (probed("mse_loss", logits=ONE[:6], targets=NUMBERS[:6]), Verdict.INFO, "as 6 rows"),
+        (probed(LOGIT_LOSS, logits=ONE[:6], targets=BINARY[:6]), Verdict.INFO, "as 6 rows"),
+        (probed("mse_loss", log_softmax, logits=ONE, targets=NUMBERS), Verdict.FAIL, "always 0"),
+        (probed("mse_loss", half_relu, logits=TWO, targets=MIXED), Verdict.FAIL, "output 1 of 2"),
+        (probed("mse_loss", relu, logits=TWO, targets=MIXED), Verdict.FAIL, "output 1 of 2"),
+        (probed("mse_loss", half_relu, logits=TWO, targets=abs(MIXED)), Verdict.PASS, "fits"),
+        (probed("cross_entropy", targets=SEVERAL), Verdict.FAIL, "on several labels"),
+        (probed("cross_entropy", softmax, targets=SEVERAL), Verdict.FAIL, "on several labels"),
+        (probed("kl_div", log_softmax, targets=SEVERAL), Verdict.FAIL, "on several labels"),
+        (probed("softmax", targets=SEVERAL), Verdict.FAIL, "on several labels"),
+        (probed("softmax", logits=WIDE, targets=CLICKS), Verdict.WARN, "it ranks them"),
+        (probed("cross_entropy", targets=PADDED), Verdict.PASS, "hold none"),
+        (probed("mse_loss", softmax, targets=PADDED), Verdict.PASS, "hold none"),
+        (probed("cross_entropy", targets=softmax(LOGITS)), Verdict.PASS, "sums to one"),
+        (probed("softmax", softmax), Verdict.FAIL, "more than 0.475 of the probability"),
+        (probed("softmax", sigmoid), Verdict.FAIL, "can't fall below 0.744"),
+        (probed("softmax", loss="own"), Verdict.PASS, "takes a softmax itself and fits"),
+        (probed("sigmoid", sigmoid, targets=SEVERAL), Verdict.FAIL, "second time"),
+        (
+            probed("sigmoid", targets=SEVERAL, loss="own"),
+            Verdict.PASS,
+            "takes a sigmoid itself and fits",
+        ),
+        (probed("sigmoid", targets=ONE_HOT), Verdict.WARN, "exclusive"),
+        (probed(LOGIT_LOSS, logits=TWO, targets=PAIR), Verdict.WARN, "exclusive"),
+        (probed(BINARY_LOSS, sigmoid, logits=TWO, targets=PAIR), Verdict.WARN, "exclusive"),
+        (probed(BINARY_LOSS, softmax, logits=TWO, targets=PAIR), Verdict.PASS, "fits"),
+        (probed(LOGIT_LOSS, logits=LOGITS[:6], targets=ONE_HOT[:6]), Verdict.INFO, "44 rows would"),
+        (probed("cross_entropy", softmax, over_batch=True), Verdict.FAIL, "over the batch"),
         (probed("", softmax), Verdict.PASS, "like none of torch's"),
         (probed("", outputs=np.zeros(0), targets=np.zeros(0)), Verdict.PASS, "can't be read"),
         (probed("cross_entropy", ignored=2_000, classes=True), Verdict.WARN, "leaves out"),
         (probed("cross_entropy", ignored=9_000), Verdict.FAIL, "leaves out 9,000 of 9,128"),
-        (probed("cross_entropy", ignored=700), Verdict.PASS, "fits"),
+        (probed("cross_entropy", ignored=700), Verdict.INFO, "leaves out 84.5%"),
+        (probed("cross_entropy", ignored=890, counted=110), Verdict.INFO, "targets would settle"),
+        (probed("cross_entropy", ignored=60), Verdict.PASS, "fits"),
         (probed("", unpaired=True), Verdict.FAIL, "every target"),
         (
             probed(
@@ -191,6 +240,36 @@ def test_what_grows_with_the_batch(judged: Judged, factors: Any, verdict: Verdic
     )
 
 
+@pytest.mark.parametrize(
+    ("halves", "quarters", "verdict"),
+    [
+        (1.25, 0.875, Verdict.WARN),  # 0.5 and a sum of 1.5
+        (1.0, 0.5, Verdict.WARN),  # a plain sum
+        (2.0, 2.0, Verdict.PASS),
+        (2 - np.log(2), 2 - np.log(4), Verdict.PASS),  # grows by as much at each doubling
+        (0.5, 0.125, Verdict.PASS),  # a sum over pairs
+        (2.0, np.nan, Verdict.PASS),
+    ],
+)
+def test_a_part_that_grows_with_the_batch(
+    judged: Judged, halves: float, quarters: float, verdict: Verdict
+) -> None:
+    scale = np.array([1.0, 1.2, 0.8])
+    judgement = judged(
+        CHECK,
+        answers(
+            probed(
+                "",
+                whole=2 * scale,
+                halves=halves * scale[:, None] * [[0.9, 1.1]],
+                quarters=quarters * scale,
+            )
+        ),
+    )
+    assert judgement.verdict is verdict, judgement.summary
+    assert ("about 75%" in judgement.summary) == (halves == 1.25)
+
+
 def test_without_copies_nothing_is_said_of_bounds(judged: Judged) -> None:
     nothing = {name: np.zeros(0) for name in ("shaken", "shaken_by", "shaken_draw")}
     for end in (sigmoid, relu):
@@ -217,6 +296,18 @@ def test_labels_that_count_from_one(judged: Judged) -> None:
     judgement = judged(CHECK, answers(probed("cross_entropy", targets=labels)))
     assert judgement.verdict is Verdict.INFO
     assert "subtract 1" in judgement.summary
+    tokens = probed("cross_entropy", targets=labels, examples=ROWS // 8)
+    assert judged(CHECK, answers(tokens)).verdict is Verdict.PASS
+
+
+def test_a_loss_of_ones_own_leaves_out_what_predictions_do_not_know(judged: Judged) -> None:
+    whole = Predictions(
+        "classes", LOGITS, LABELS, np.arange(ROWS), np.ones(2), np.array([100, 38]),
+        ROWS, 0, "", True, "val",
+    )  # fmt: skip
+    judgement = judged(CHECK, answers(probed("cross_entropy", ignored=9_000), whole))
+    assert judgement.verdict is Verdict.FAIL
+    assert "leaves out 9,000 of 9,128" in judgement.summary
 
 
 def test_a_class_that_is_ignored(judged: Judged) -> None:
@@ -250,6 +341,7 @@ def test_reasons_not_to_judge(judged: Judged, changes: dict[str, Any], words: st
 def cured(**changes: Any) -> LossCure:
     cure = LossCure(
         kind="softmax twice",
+        same_loss=True,
         as_is=np.linspace(2, 1, 20),
         cured=np.linspace(2, 0.2, 20),
         metric="accuracy",
@@ -277,7 +369,11 @@ def test_the_cure_is_told(judged: Judged, changes: dict[str, Any], words: str) -
     cure = cured(**changes)
     judgement = judged(CHECK, answers(probed("cross_entropy", softmax), cure=cure))
     assert words in judgement.summary
-    assert "1.5 as it is and 0.4 cured" in judgement.summary
+    assert "1.5 as it is and 0.4 cured." in judgement.summary
+    another = judged(
+        CHECK, answers(probed("cross_entropy", softmax), cure=replace(cure, same_loss=False))
+    )
+    assert "0.4 cured, which is another loss" in another.summary
     other = judged(CHECK, answers(probed("cross_entropy", sigmoid), cure=cure))
     assert "Tried" not in other.summary
 
@@ -294,7 +390,12 @@ def test_the_cure_is_told(judged: Judged, changes: dict[str, Any], words: str) -
         (softmax(LOGITS), False, "shares", "certain"),
         (NUMBERS, False, "numbers", "certain"),
         (LABELS[:, None], False, "whole numbers", "likely"),
-        (RNG.poisson(2.0, (400, 1)), False, "whole numbers", "open"),
+        (LABELS[:, None] + 1, False, "whole numbers", "open"),
+        (RNG.poisson(2.0, (400, 1)), False, "numbers", "certain"),
+        (2 * BINARY - 1, False, "binary", "certain"),
+        (BINARY[:9], False, "binary", "likely"),
+        (PADDED, False, "labels", "open"),
+        (SEVERAL[:9], False, "labels", "certain"),
         (np.full((5, 1), np.nan), False, "unknown", "open"),
         (np.zeros(0), False, "unknown", "open"),
     ],

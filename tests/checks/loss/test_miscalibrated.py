@@ -76,6 +76,26 @@ def test_an_error_that_straddles_the_limit_says_what_would_settle_it(judged):
     pytest.fail("no factor straddled")
 
 
+def test_a_temperature_that_straddles_the_limit_says_what_would_settle_it(judged):
+    found = judged(judge, answers(scaled(4.2, rows=300)))
+    assert found.verdict is Verdict.PASS, found.summary
+    assert "Whether the temperature is more than 3.5 is not certain; about" in found.summary
+    needed = int(found.summary.split("certain; about ")[1].split(" ")[0].replace(",", ""))
+    assert needed > 300
+    assert judged(judge, answers(scaled(4.2, rows=2 * needed))).verdict is Verdict.WARN
+
+
+def test_what_smoothing_takes_from_the_probabilities_is_allowed(judged):
+    truth = np.arange(2000) % 2
+    answer = np.where(np.arange(2000) < 100, 1 - truth, truth)
+    stated = 0.42 * np.stack([1 - 2 * answer, 2 * answer - 1], axis=1)
+    small = predicted(stated, truth)
+    assert judged(judge, answers(small)).verdict is Verdict.WARN
+    assert judged(judge, answers(replace(small, smoothing=0.2))).verdict is Verdict.PASS
+    smaller = predicted(stated / 20, truth, smoothing=0.1)
+    assert judged(judge, answers(smaller)).verdict is Verdict.WARN
+
+
 def test_two_wrong_answers_bound_no_temperature(judged):
     rng = np.random.default_rng(0)
     logits = 40 * rng.standard_normal((400, 3))

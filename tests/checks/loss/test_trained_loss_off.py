@@ -52,6 +52,18 @@ def test_a_model_trained_on_even_shares_is_judged_with_classes_counting_alike(ju
     assert gains["gain on the best constant"] < 0 < gains["gain, classes counting alike"]
 
 
+def test_advice_is_of_classes_or_of_numbers(judged):
+    rng = np.random.default_rng(0)
+    targets = rng.standard_normal((400, 1))
+    found = judged(judge, answers(numbers(4 * targets, targets)))
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "order of the classes" not in " ".join(found.advice)
+    assert "scale" in found.advice[2]
+    logits, truth = drawn(400, 5)
+    found = judged(judge, answers(predicted(-logits, truth)))
+    assert "order of the classes" in found.advice[2]
+
+
 def test_an_uncertain_gain_is_told_as_such(judged):
     rng = np.random.default_rng(1)
     targets = rng.standard_normal((60, 1))

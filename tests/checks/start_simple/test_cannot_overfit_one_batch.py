@@ -6,7 +6,7 @@ import pytest
 
 from auditor.checks.start_simple.cannot_overfit_one_batch import TRIALS, judge
 from auditor.core.verdict import Verdict
-from auditor.observations.overfit import Fit, OverfitTrials
+from auditor.observations.overfit import Fit, OverfitTrials, Unshown, seeds_for
 
 CHANCE = math.log(10)
 
@@ -44,6 +44,7 @@ def trials(large: float = 0.1, small: float = 0.1, seeds: int = 3, **changes) ->
         silent=(),
         silent_after=(),
         silent_share=0.0,
+        cut_off=(),
         probabilities=False,
         outputs=10,
         loss="cross_entropy",
@@ -56,6 +57,7 @@ def trials(large: float = 0.1, small: float = 0.1, seeds: int = 3, **changes) ->
         labels=10,
         validation=np.tile([1.0, 0, 0, 0, 0], 120),
         shown=0.2,
+        unshown=None,
         split="train",
     )
     return {TRIALS: replace(made, **changes)}
@@ -136,6 +138,92 @@ def test_weights_that_are_mostly_never_trained_warn(judged) -> None:
     assert found.verdict is Verdict.WARN
     assert [place.name for place in found.where] == list(silent)
     assert judged(judge, trials(**changes, silent_share=0.2)).verdict is Verdict.PASS
+
+
+CUT = {
+    "silent": ("body.0.weight", "body.0.bias", "spare.weight"),
+    "silent_after": ("body.0.weight", "body.0.bias", "spare.weight"),
+    "silent_share": 0.2,
+    "cut_off": ("body.0.weight", "body.0.bias"),
+}
+SLOW = np.exp(-np.arange(200) / 150) * 2.4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # all learnt
+        {"fits": tuple(fit(seed=n, losses=SLOW, reached=False) for n in range(3))},  # falling
+        {"fits": tuple(fit(seed=n, losses=SLOW[:40], reached=False) for n in range(3))},  # costly
+        {"fits": (fit(), *(fit(1.0, seed=n) for n in (1, 2)))},  # some learnt
+        {"fits": tuple(fit(0.9, seed=n) for n in range(3)), "floor_known": False},
+    ],
+    ids=["all", "falling", "costly", "some", "unknown floor"],
+)
+def test_what_is_cut_off_is_named_however_it_came_out(judged, changes) -> None:
+    without = judged(judge, trials(**changes))
+    found = judged(judge, trials(**changes, **CUT))
+    assert found.verdict is Verdict.WARN
+    assert found.summary.startswith(without.summary)
+    assert "2 of 4 parameters get no gradient, though the loss hangs on them: in body.0" in (
+        found.summary
+    )
+    assert [place.name for place in found.where[:2]] == list(CUT["cut_off"])
+    assert "Follow the output back from the loss to body.0" in found.advice[0]
+    assert any(m.name == "weights without a gradient" and m.limit for m in found.metrics)
+
+
+def test_what_is_cut_off_is_named_once(judged) -> None:
+    found = judged(judge, trials(2.3, 2.3, **CUT))
+    assert found.verdict is Verdict.FAIL
+    assert found.summary.count("no gradient") == 1
+
+
+def unshown(*accuracies: float, alike: bool = False, trained: bool = False) -> Unshown:
+    return Unshown(accuracies, 200, 0.5, alike, trained)
+
+
+KNOWN = [0.95] * seeds_for(2)
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict"),
+    [
+        (unshown(*KNOWN), Verdict.WARN),
+        (unshown(*KNOWN[1:], 0.4), Verdict.PASS),
+        (unshown(*KNOWN[1:], 0.78), Verdict.PASS),  # not beyond doubt
+        (unshown(*KNOWN[1:]), Verdict.INFO),  # too few to rule luck out
+        (unshown(*KNOWN, alike=True), Verdict.INFO),
+        (unshown(*KNOWN, alike=True, trained=True), Verdict.WARN),
+        (unshown(0.4), Verdict.PASS),
+    ],
+)
+def test_what_two_classes_are_known_by_before_the_first_step(judged, before, verdict) -> None:
+    found = judged(judge, trials(outputs=2, shown=1.0, unshown=before))
+    assert found.verdict is verdict
+    assert ("before the first step they get" in found.summary) == (verdict is not Verdict.PASS)
+    assert bool(found.where) == bool(found.advice) == (verdict is Verdict.WARN)
+
+
+def test_how_many_fresh_models_rule_luck_out() -> None:
+    assert [seeds_for(outputs) for outputs in (None, 1, 2, 3, 10, 1000)] == [7, 7, 7, 5, 2, 1]
+
+
+def test_models_that_know_before_the_first_step_are_told(judged) -> None:
+    at_once = tuple(replace(f, losses=f.losses[-1:]) for f in trials()[TRIALS].fits)
+    known = trials(fits=at_once, unshown=unshown(0.9, 0.9), outputs=10)
+    found = judged(judge, known)
+    assert found.verdict is Verdict.WARN
+    assert "hands out weights that know the task" in found.summary
+    leak = trials(fits=at_once, validation=np.tile([1.0, 1, 1, 1, 0], 120))
+    assert judged(judge, leak).verdict is Verdict.WARN
+
+
+def test_the_attempt_made_once_more_has_a_name_of_its_own(judged) -> None:
+    fits = (fit(2.3), adam(losses=np.full(200, 2.3)), adam(losses=np.full(600, 2.3)))
+    found = judged(judge, trials(fits=fits))
+    names = [series.name for series in found.figures[0].series]
+    assert names == ["SGD 0.1 (declared)", "Adam 0.001", "Adam 0.001, longer"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from auditor.checks.start_simple.capacity_off import CAPACITY, SIMPLE, TRAIN, VA
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
 from auditor.observations.baselines import SimpleModel, SimpleModels
-from auditor.observations.capacity import Capacity
+from auditor.observations.capacity import Capacity, Strait
 from auditor.observations.performance import Performance
 
 STEPS = 100
@@ -48,11 +48,11 @@ def fitted(seeds: int = 5, slower: float = 3.0, **changes: Any) -> Capacity:
         longer_scores=np.zeros(0),
         longer=np.zeros(0),
         out_of_reach=False,
-        layers=("enter", "squeeze"),
-        widths=(64, 32),
-        outputs=10,
     )
     return replace(usual, **changes)
+
+
+SQUEEZE = Strait("squeeze", "out", 1, 9, "squeeze")
 
 
 def narrow(**changes: Any) -> Capacity:
@@ -63,7 +63,7 @@ def narrow(**changes: Any) -> Capacity:
         longer_scores=right(0.5),
         longer=falling(1.5, 600),
         out_of_reach=True,
-        widths=(64, 1),
+        strait=SQUEEZE,
     )
     return replace(usual, **changes)
 
@@ -125,43 +125,75 @@ def test_learning_by_heart_what_does_not_carry_over_warns(judged) -> None:
     ("changes", "scores"),
     [
         ({"parameters": 9_900}, (1.0, 0.5)),  # fewer than ten parameters a target
-        ({"slower": 1.5}, (1.0, 0.5)),  # not beyond doubt as fast
-        ({"random_scores": np.tile(right(0.3), (5, 1))}, (1.0, 0.5)),  # not learnt
-        ({}, (0.95, 0.9)),  # no gap beyond doubt
-        ({"all_counted": False}, (1.0, 0.5)),  # there may be many more targets
+        ({"slower": 1.6}, (1.0, 0.5)),  # slower beyond doubt
+        ({}, (0.99, 0.98)),  # a gap below the limit beyond doubt
     ],
 )
-def test_each_part_of_the_evidence_for_too_large_is_needed(judged, changes, scores) -> None:
+def test_one_part_of_the_evidence_refuted_is_enough_to_pass(judged, changes, scores) -> None:
     changes = {"parameters": 1_000_000, "slower": 1.05, **changes}
-    found = judged(judge, {CAPACITY: fitted(**changes), **splits(*scores)})
+    found = judged(judge, {CAPACITY: fitted(**changes), **splits(*scores, 4000)})
     assert found.verdict is Verdict.PASS
+    assert "Open is" not in found.summary
+
+
+LARGE = {"parameters": 1_000_000, "slower": 1.05}
+LOST = replace(performance(1.0, "val"), scores=np.full(400, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("changes", "answers", "words"),
+    [
+        ({"slower": 1.5}, splits(1.0, 0.5), "whether true targets are learnt any faster"),
+        (
+            {"random_scores": np.tile(right(0.3), (5, 1))},
+            splits(1.0, 0.5),
+            "random targets are not learnt in 100 steps",
+        ),
+        ({}, splits(0.95, 0.88, 100), "beyond 5 % (1,680 examples of each split would settle it)"),
+        ({"all_counted": False}, splits(1.0, 0.5), "how many targets the training data holds"),
+        ({}, splits(1.0, 0.5, 19), "from 20 examples of each on, and there are 19 training"),
+        ({}, splits(1.0, 0.5) | splits(1.0, 0.5, 1) | {TRAIN: performance(1.0, "train")}, "is 1 v"),
+        ({}, {TRAIN: Unavailable("no training data")}, "the gap between the splits can't be"),
+        ({}, splits(1.0, 1.0) | {VAL: LOST}, "can't be measured in a constant's errors"),
+    ],
+)
+def test_what_is_open_does_not_pass(judged, changes, answers, words) -> None:
+    found = judged(judge, {CAPACITY: fitted(**LARGE | changes), **answers})
+    assert found.verdict is Verdict.INFO
+    assert "Open is whether it merely learns by heart: " in found.summary
+    assert words in found.summary
+    small = fitted(**LARGE | changes | {"parameters": 5000})
+    assert judged(judge, {CAPACITY: small, **answers}).verdict is Verdict.PASS
 
 
 def test_a_straddling_interval_says_how_many_seeds(judged) -> None:
-    spread = np.array([0.6, 0.8, 1.0, 1.2, 1.5])[:, None]
-    large = fitted(parameters=1_000_000, slower=1.25)
-    wavering = replace(large, random=large.true * 1.25 * spread)
+    spread = np.array([0.6, 0.8, 1.0, 1.2, 1.3])[:, None]
+    large = fitted(**LARGE, true=0.5 * fitted().true)
+    start = 2 * large.true[:, :1]
+    true = np.hstack([start, large.true[:, 1:]])
+    wavering = replace(large, true=true, random=np.hstack([start, true[:, 1:] * 1.25 * spread]))
     found = judged(judge, {CAPACITY: wavering, **splits(1.0, 0.5)})
-    assert found.verdict is Verdict.PASS
-    assert "Whether they learn true targets any faster is not certain; 23 seeds" in found.summary
-    above = judged(judge, {CAPACITY: fitted(parameters=1_000_000), **splits(1.0, 0.5)})
-    assert "not certain" not in above.summary
+    assert found.verdict is Verdict.INFO
+    assert "any faster than random ones (26 seeds would settle it)" in found.summary
 
 
-def test_no_gap_is_told_from_few_examples_or_none(judged) -> None:
-    large = fitted(parameters=1_000_000, slower=1.05)
-    for answers in ({}, splits(1.0, 0.5, 19), {TRAIN: Unavailable("no training data")}):
-        found = judged(judge, {CAPACITY: large, **answers})
-        assert found.verdict is Verdict.PASS
-        assert "a gap of" not in found.summary
+def test_a_leap_of_the_loss_counts_as_no_more_than_the_start() -> None:
+    calm = fitted(slower=1.0, seeds=3)
+    leaping = calm.random.copy()
+    leaping[1, 50:60] = 50.0
+    seen = replace(calm, random=leaping).slowness()
+    assert seen[0] == pytest.approx(calm.slowness()[0])
+    assert 1 < seen[1] / calm.slowness()[1] < 2
 
 
 def test_a_layer_that_lets_too_little_through_is_named(judged) -> None:
     found = judged(judge, {CAPACITY: narrow()})
     assert found.verdict is Verdict.WARN
     assert [place.name for place in found.where] == ["squeeze"]
-    assert "layer 'squeeze' passes on 1 number, too few for 10 outputs" in found.summary
-    assert "from 1 to 10" in found.advice[0]
+    assert "layer 'squeeze' passes on 1 number for each example, where the outputs need 9" in (
+        found.summary
+    )
+    assert "Widen layer 'squeeze', so that it passes on 9 numbers or more" in found.advice[0]
     assert found.figures[-1].labels == ("fresh copies", "trained longer", "linear model")
 
 
@@ -175,10 +207,44 @@ def test_a_checkpoint_that_is_as_far_behind_fails(judged) -> None:
     assert judged(judge, {CAPACITY: narrow(), **unpaired}).verdict is Verdict.WARN
 
 
+@pytest.mark.parametrize(
+    ("strait", "words"),
+    [
+        (Strait("head", "in", 1, 9, "gru"), "Widen layer 'gru', or pool less of what it puts out"),
+        (Strait("pool", "out", 4, 9, "conv"), "so that layer 'pool' passes on 9 numbers or more"),
+        (Strait("body.0", "in", 1, 9, ""), "Average, pool or cut off less of the input"),
+    ],
+)
+def test_advice_says_what_to_widen(judged, strait, words) -> None:
+    found = judged(judge, {CAPACITY: narrow(strait=strait)})
+    assert found.verdict is Verdict.WARN
+    assert [place.name for place in found.where] == [strait.layer]
+    assert words in found.advice[0]
+
+
+def test_without_a_narrow_place_it_takes_a_checkpoint_that_is_behind(judged) -> None:
+    wide = narrow(strait=None)
+    found = judged(judge, {CAPACITY: wide, SIMPLE: beside(0.95), **splits(0.4, 0.4)})
+    assert found.verdict is Verdict.WARN
+    assert "which part holds them back is open" in found.summary
+    assert not found.where
+    assert "vanishing-gradients" in found.advice[0]
+    assert "twice as wide" in found.advice[1]
+    found = judged(judge, {CAPACITY: wide, SIMPLE: beside(0.95), **splits(0.9, 0.9)})
+    assert found.verdict is Verdict.INFO
+    assert not found.advice
+
+
 def test_a_shortfall_below_the_limit_is_none(judged) -> None:
-    found = judged(judge, {CAPACITY: narrow(longer_scores=right(0.9))})
+    found = judged(judge, {CAPACITY: narrow(longer_scores=right(0.94))})
     assert found.verdict is Verdict.PASS
     assert "not far apart" in found.summary
+
+
+def test_a_shortfall_that_may_lie_below_the_limit_is_open(judged) -> None:
+    found = judged(judge, {CAPACITY: narrow(longer_scores=right(0.84))})
+    assert found.verdict is Verdict.INFO
+    assert "far apart is not certain; 1,514" in found.summary
 
 
 @pytest.mark.parametrize(
@@ -186,8 +252,7 @@ def test_a_shortfall_below_the_limit_is_none(judged) -> None:
     [
         ({"out_of_reach": False}, "their loss still falls"),
         ({"frozen": 300}, "300 parameters are frozen"),
-        ({"widths": (64, 9)}, "not size that holds them back"),
-        ({"widths": (), "layers": ()}, "not size that holds them back"),
+        ({"strait": None}, "which part holds them back is open"),
     ],
 )
 def test_falling_behind_for_another_reason_than_size_is_told(judged, changes, words) -> None:
@@ -202,20 +267,19 @@ def test_numbers_are_errors(judged) -> None:
     wide = fitted(
         metric="squared error",
         constant_error=1.0,
-        outputs=3,
         true_scores=np.tile(errors, (5, 1)),
         random_scores=np.tile(errors, (5, 1)),
         linear_scores=errors / 10,
         longer_scores=errors,
         longer=falling(0.4, 600),
         out_of_reach=True,
-        widths=(64, 2),
+        strait=Strait("squeeze", "out", 2, 3, "squeeze"),
     )
     found = judged(judge, {CAPACITY: wide})
     assert found.verdict is Verdict.WARN
     assert "a squared error of 0.4 at best" in found.summary
     assert found.where[0].name == "squeeze"
-    assert judged(judge, {CAPACITY: replace(wide, widths=(64, 3))}).verdict is Verdict.INFO
+    assert judged(judge, {CAPACITY: replace(wide, strait=None)}).verdict is Verdict.INFO
 
 
 def test_without_a_linear_model_the_reason_is_told(judged) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from auditor.checks.start_simple.does_not_learn_in_short_run import BLANK, RUNS, judge
+from auditor.core.figure import Lines
 from auditor.core.request import Unavailable
 from auditor.core.subject import TargetFacts
 from auditor.core.verdict import Verdict
@@ -87,6 +88,22 @@ def test_a_small_fall_that_is_certain_passes(judged) -> None:
     assert "At 10 times the learning rate, 1," in found.summary
 
 
+def test_a_far_larger_rate_that_leaves_a_constant_behind_warns(judged) -> None:
+    near = run(2.39, factor=10.0), run(2.399, factor=0.1)
+    far = run(1.5, factor=1000.0)
+    found = judged(judge, runs(2.395, 2.395, 2.395, others=(*near, far)))
+    assert found.verdict is Verdict.WARN
+    assert found.where[0].name == "training.optimizer.lr"
+    assert "too small: at 1000 times the learning rate, 1e+02," in found.summary
+    (curves,) = (figure for figure in found.figures if isinstance(figure, Lines))
+    assert "1000 times" in [series.name for series in curves.series]
+    weak = run(2.2, factor=1000.0)
+    found = judged(judge, runs(2.395, 2.395, 2.395, others=(*near, weak)))
+    assert found.verdict is Verdict.PASS
+    found = judged(judge, runs(2.3, 2.3, 2.3, others=(*near, far)))
+    assert found.verdict is Verdict.PASS
+
+
 def test_a_smaller_rate_that_leaves_a_constant_behind_warns(judged) -> None:
     other = (run(1.5, factor=0.1),)
     found = judged(judge, runs(2.32, 2.32, 2.32, others=other))
@@ -119,6 +136,8 @@ def test_a_constant_answer_that_blank_inputs_give_too_warns(judged) -> None:
 def test_weights_that_know_the_task_show_nothing(judged) -> None:
     known = runs(runs=(run(0.06, before=0.05),) * 3)
     assert judged(judge, known).verdict is Verdict.INFO
+    learns = runs(runs=(run(0.6, before=1.0),) * 3)
+    assert judged(judge, learns).verdict is Verdict.PASS
 
 
 def test_a_loss_that_is_lost_fails_at_its_step(judged) -> None:

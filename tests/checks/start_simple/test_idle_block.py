@@ -32,7 +32,6 @@ def seen(
     without = np.stack([np.where(order < 100 * min(max(c, 0), 0.8), 0.0, scores) for c in costs])
     told = Ablations(
         blocks=NAMES[: len(costs)],
-        kinds=("Linear",) * len(costs),
         parameters=parameters[: len(costs)],
         ways=("identity",) * len(costs),
         inert=(),
@@ -74,6 +73,22 @@ def test_one_idle_block_of_few_weights_is_no_fault(judged: Judged) -> None:
     assert said.verdict is Verdict.PASS
     assert "blocks.0 is idle" in said.summary
     assert not said.where
+
+
+def test_a_block_that_costs_certainly_next_to_nothing_is_idle_alone(judged: Judged) -> None:
+    said = judgement(judged, seen(0.5, 0.003, 0.2, 1.0, parameters=(45, 10, 40, 5)))
+    assert "3 provably earn their place. blocks.0 is idle" in said.summary
+    (table,) = (figure for figure in said.figures if isinstance(figure, Table))
+    assert [row[1] for row in table.rows] == ["earns", "idle", "earns", "earns"]
+
+
+def test_the_table_shows_what_the_metric_loses_with_its_interval(judged: Judged) -> None:
+    told = seen(0.5, 0.1, 0.2, 1.0)
+    (table,) = (f for f in judgement(judged, told).figures if isinstance(f, Table))
+    falls = told.without_scores[2] - told.scores
+    half = 1.966 * falls.std(ddof=1) / 20
+    low, high = falls.mean() - half, falls.mean() + half
+    assert table.rows[2][5] == f"{falls.mean():.2g} ({low:.2g} to {high:.2g})"
 
 
 def test_idle_blocks_of_many_weights_warn(judged: Judged) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.checks.start_simple.ignores_its_input import BLANK, REAL, USE, judge
+from auditor.checks.start_simple.ignores_its_input import BLANK, REAL, TRAINED_ON, USE, judge
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
 from auditor.observations.input_use import InputUse
@@ -14,16 +14,23 @@ ABSENT = Unavailable("no factory is given")
 CHANCE = math.log(10)
 
 
-def use(worse: float, spread: float = 0.5, examples: int = 400, **changes) -> dict:
+def use(
+    worse: float, spread: float = 0.5, examples: int = 400, level: float = 0.0, **changes
+) -> dict:
+    """Return losses near 0.6 over `level`; a constant gets 2.3."""
     rng = np.random.default_rng(3)
-    own = rng.gamma(2.0, 0.3, examples)
+    own = level + rng.gamma(2.0, 0.3, examples)
     others = own + worse + spread * rng.standard_normal((4, examples))
     none = np.zeros(0)
     made = InputUse(
         own, others, "cross-entropy", "example", CHANCE, none, none, math.nan, examples, 10,
         examples, "val",
     )  # fmt: skip
-    return {USE: replace(made, **changes), REAL: ABSENT, BLANK: ABSENT}
+    return {USE: replace(made, **changes), TRAINED_ON: ABSENT, REAL: ABSENT, BLANK: ABSENT}
+
+
+def on_training_data(seen: dict) -> dict:
+    return {TRAINED_ON: replace(seen[USE], split="train")}
 
 
 def trained(real: float, blank: float, **changes) -> dict:
@@ -34,21 +41,22 @@ def trained(real: float, blank: float, **changes) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("worse", "spread", "verdict"),
+    ("worse", "spread", "level", "verdict"),
     [
-        (3.0, 0.5, Verdict.PASS),
-        (0.2, 0.5, Verdict.PASS),
-        (0.0, 0.5, Verdict.FAIL),
-        (0.01, 0.01, Verdict.FAIL),
-        (-0.5, 0.5, Verdict.FAIL),
-        (0.0, 3.5, Verdict.WARN),
-        (0.0, 8.0, Verdict.INFO),
+        (3.0, 0.5, 0.0, Verdict.PASS),
+        (0.2, 0.5, 0.0, Verdict.PASS),
+        (0.01, 0.01, 0.0, Verdict.FAIL),
+        (-0.5, 0.5, 0.0, Verdict.FAIL),
+        (0.0, 0.5, 2.0, Verdict.INFO),
+        (0.0, 3.5, 2.0, Verdict.INFO),
+        (0.0, 3.5, 6.0, Verdict.WARN),
+        (0.0, 8.0, 6.0, Verdict.INFO),
     ],
 )
-def test_worsening(judged, worse: float, spread: float, verdict: Verdict) -> None:
-    found = judged(judge, use(worse, spread))
+def test_worsening(judged, worse: float, spread: float, level: float, verdict: Verdict) -> None:
+    found = judged(judge, use(worse, spread, level=level))
     assert found.verdict is verdict, found.summary
-    if verdict in (Verdict.WARN, Verdict.FAIL) and verdict is Verdict.FAIL:
+    if verdict in (Verdict.WARN, Verdict.FAIL):
         assert {place.name for place in found.where} == {"model.checkpoint", "data.val"}
 
 
@@ -67,11 +75,43 @@ def test_accuracy_tells_where_entropies_are_noisy(judged) -> None:
     rng = np.random.default_rng(4)
     wrong = (rng.random((5, 400)) < 0.9).astype(float)
     extra = {"wrong": wrong[0], "wrong_others": wrong[1:], "wrong_constant": 0.9}
-    found = judged(judge, use(0.0, 8.0, **extra))
-    assert found.verdict in (Verdict.WARN, Verdict.FAIL)
+    found = judged(judge, use(0.0, 8.0, level=6.0, **extra))
+    assert found.verdict is Verdict.WARN
     assert "share of wrong answers" in found.summary
     able = {**extra, "wrong": np.zeros(400)}
     assert judged(judge, use(0.0, 8.0, **able)).verdict is Verdict.PASS
+
+
+def test_predictions_that_never_vary_say_nothing(judged) -> None:
+    majority = (np.arange(400) % 12 == 0).astype(float)
+    alike = {"wrong": majority, "wrong_others": np.tile(majority, (4, 1)), "wrong_constant": 1 / 12}
+    found = judged(judge, use(0.05, 1.0, level=1.5, **alike))
+    assert found.verdict is Verdict.INFO, found.summary
+    assert "would settle it" in found.summary
+
+
+def test_a_loss_that_stands_still_while_answers_change_warns(judged) -> None:
+    able = {"wrong": np.zeros(400), "wrong_others": np.ones((4, 400)), "wrong_constant": 0.9}
+    found = judged(judge, use(0.0, 0.001, level=1.7, **able))
+    assert found.verdict is Verdict.WARN
+    assert [place.name for place in found.where] == ["model.checkpoint"]
+
+
+def test_training_data_out_of_step_warn_though_validation_passes(judged) -> None:
+    seen = use(3.0)
+    lost = on_training_data(use(0.0, 0.01))
+    found = judged(judge, {**seen, **lost})
+    assert found.verdict is Verdict.WARN
+    assert [place.name for place in found.where] == ["data.train"]
+    assert "cross-entropy on training data" in found.metrics[1].name
+    unsure = on_training_data(use(0.0, 0.5, level=2.0))
+    assert judged(judge, {**seen, **unsure}).verdict is Verdict.PASS
+
+
+def test_use_of_training_inputs_clears_the_checkpoint(judged) -> None:
+    found = judged(judge, {**use(0.0, 0.01), **on_training_data(use(3.0))})
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["data.val"]
 
 
 @pytest.mark.parametrize(

@@ -408,17 +408,35 @@ def test_a_model_that_is_ahead_of_both_passes(judged) -> None:
     )
     found = judged(judge, beside(classes(halves(400), own), *rivals))
     assert found.verdict is Verdict.PASS
-    assert "It beats a linear model of 65 parameters (accuracy 0.8)" in found.summary
-    assert "It beats a network with one hidden layer of 900 parameters" in found.summary
+    assert "With its 5,000 it beats a linear model of 65 parameters (accuracy 0.8" in found.summary
+    assert "it beats a network with one hidden layer of 900 parameters" in found.summary
     assert not found.where
     assert len(found.figures) == 4
 
 
-def test_neither_ahead_nor_behind_passes_and_says_what_would_settle_it(judged) -> None:
-    own, other = shares(0.94, 100), shares(0.96, 100, turn=7)
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.94, Verdict.INFO), (0.96, Verdict.INFO), (0.98, Verdict.PASS)]
+)
+def test_neither_ahead_nor_behind_says_what_would_settle_it(judged, share, verdict) -> None:
+    own, other = shares(share, 100), shares(0.96, 100, turn=7)
+    found = judged(judge, beside(classes(halves(100), own), simple(other)))
+    assert found.verdict is verdict
+    assert "with its 5,000 is better than a linear model of 65 parameters is not" in found.summary
+    assert share == 0.96 or "examples would settle it" in found.summary
+    assert not found.where
+
+
+def test_a_rival_that_leaves_nothing_to_gain_is_no_reproach(judged) -> None:
+    own, other = shares(0.97, 100), shares(0.98, 100, turn=7)
     found = judged(judge, beside(classes(halves(100), own), simple(other)))
     assert found.verdict is Verdict.PASS
-    assert "is not beyond doubt; about" in found.summary
+    assert "is not beyond doubt" in found.summary
+
+
+def test_a_smaller_model_that_is_not_ahead_passes(judged) -> None:
+    own, other = shares(0.94, 100), shares(0.96, 100, turn=7)
+    found = judged(judge, beside(classes(halves(100), own), simple(other), parameters=60))
+    assert found.verdict is Verdict.PASS
 
 
 def test_ahead_in_accuracy_alone_is_not_ahead(judged) -> None:
@@ -427,7 +445,7 @@ def test_ahead_in_accuracy_alone_is_not_ahead(judged) -> None:
     performance = classes(halves(400), own, costs(own))
     found = judged(judge, beside(performance, simple(other, worse)))
     assert found.verdict is Verdict.PASS
-    assert "It beats a linear model of 65 parameters (cross-entropy" in found.summary
+    assert "it beats a linear model of 65 parameters (cross-entropy" in found.summary
 
 
 def test_a_model_trained_with_class_weights_is_not_held_against_plain_accuracy(judged) -> None:
@@ -441,7 +459,7 @@ def test_a_model_trained_with_class_weights_is_not_held_against_plain_accuracy(j
 def test_a_lead_too_small_to_notice_is_none(judged) -> None:
     truth = np.random.default_rng(0).normal(size=2000)
     performance = numbers(truth, 0.6 * truth)
-    for lead, verdict in ((0.04, Verdict.PASS), (0.07, Verdict.WARN)):
+    for lead, verdict in ((0.04, Verdict.INFO), (0.07, Verdict.WARN)):
         other = simple(np.asarray(performance.scores) - lead * truth**2)
         found = judged(judge, beside(performance, other, parameters=100))
         assert found.verdict is verdict, found.summary
@@ -451,7 +469,8 @@ def test_a_lead_too_small_to_notice_is_none(judged) -> None:
     ("parameters", "left", "verdict"),
     [
         (700, 0.3, Verdict.WARN),
-        (600, 0.3, Verdict.PASS),  # not ten times the parameters
+        (600, 0.3, Verdict.INFO),  # not ten times the parameters
+        (60, 0.3, Verdict.PASS),  # not more parameters
         (5000, 0.03, Verdict.PASS),  # nothing left to be better at
     ],
 )
@@ -461,9 +480,9 @@ def test_many_times_the_parameters_for_no_gain_warns(judged, parameters, left, v
     other = simple(np.asarray(performance.scores) * 1.001)
     found = judged(judge, beside(performance, other, parameters=parameters))
     assert found.verdict is verdict, found.summary
-    if verdict is Verdict.WARN:
-        assert "does as well as the model with its 700" in found.summary
-        assert [place.name for place in found.where] == ["linear model"]
+    level = f"does as well as the model with its {parameters}:" in found.summary
+    assert level == (parameters in (600, 700))
+    assert [place.name for place in found.where] == ["linear model"] * (verdict is Verdict.WARN)
 
 
 def test_a_network_that_is_no_simpler_is_shown_and_not_judged(judged) -> None:
@@ -471,7 +490,8 @@ def test_a_network_that_is_no_simpler_is_shown_and_not_judged(judged) -> None:
     wide = simple(other, name="a network with one hidden layer", parameters=80)
     found = judged(judge, beside(classes(halves(400), own), wide, parameters=60))
     assert found.verdict is Verdict.PASS
-    assert "hidden layer" not in found.summary
+    assert "of 80 parameters is not held against the model with its 60" in found.summary
+    assert "accuracy 0.9 against 0.7" in found.summary
     assert "one hidden layer" in str(found.figures[2])
     linear = simple(other, parameters=80)
     found = judged(judge, beside(classes(halves(400), own), linear, parameters=60))

@@ -57,6 +57,26 @@ def test_a_bottleneck_in_a_plain_network_is_named(widths: tuple[int, int]) -> No
     narrow(live, "2" if widths[1] == 1 else "0")
 
 
+class PooledFirst(nn.Module):
+    """A network that is shown the mean of an image, its head registered first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.body = nn.Linear(32, 10), nn.Linear(1, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(x.mean((2, 3)))))
+
+
+def test_an_input_that_is_pooled_away_is_found_where_it_enters() -> None:
+    train, val = digits(lambda x, y: (x, y))
+    found = trained(PooledFirst, train, val, "cross_entropy", epochs=3).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert [place.name for place in found.where] == ["body"]
+    assert "layer 'body' takes in 1 number" in found.summary
+    assert "pool or cut off less of the input" in found.advice[0]
+
+
 def test_a_network_that_was_hardly_trained_is_not_too_small() -> None:
     for name in ("digits_cnn", "names_rnn"):
         live = sample(name)
@@ -98,6 +118,27 @@ def test_a_huge_network_on_few_examples_with_wrong_labels_is_too_large(
     assert found.verdict is Verdict.WARN, found.summary
     assert [place.name for place in found.where] == ["parameters"]
     assert "learns this data by heart" in found.summary
+
+
+def one_batch(val: int) -> Live:
+    """Return a large network on as many random labels as one batch holds, learnt by heart."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(65 + val, 20, generator=generator)
+    y = torch.randint(2, (len(x),), generator=generator)
+    splits = [(x[:65], y[:65])], [(x[65:], y[65:])]
+    return trained(partial(mlp, 20, 256, 256, 2), *splits, "cross_entropy", epochs=120, lr=1e-3)
+
+
+def test_noise_in_a_single_batch_is_found_by_heart() -> None:
+    found = one_batch(100).finding(CHECK)
+    assert found.verdict is Verdict.WARN, found.summary
+    assert [place.name for place in found.where] == ["parameters"]
+
+
+def test_too_few_validation_examples_leave_it_open() -> None:
+    found = one_batch(18).finding(CHECK)
+    assert found.verdict is Verdict.INFO, found.summary
+    assert "from 20 examples of each on, and there are 18 validation examples" in found.summary
 
 
 def test_a_huge_regression_of_noise_is_too_large() -> None:

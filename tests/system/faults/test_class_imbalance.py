@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from auditor.core.verdict import Verdict
-from tests.subjects import Live, broken, mapped, trained
+from tests.subjects import Live, broken, mapped, one_hot, trained
 from tests.zoo import PlainCNN, digits, healthy, mlp
 
 CHECK = "class-imbalance"
@@ -23,6 +24,34 @@ def test_a_class_removed_from_the_head_is_named(name: str) -> None:
     assert found.verdict is Verdict.FAIL, found.summary
     assert [place.name for place in found.where] == ["class 2"]
     assert "never found" in found.summary
+
+
+@pytest.mark.parametrize("smoothed", [0.0, 0.1])
+def test_one_hot_and_smoothed_targets_are_read_as_classes(smoothed: float) -> None:
+    live = one_hot(healthy("names_rnn"), smoothed)
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.PASS, found.summary
+
+    def remove(model: nn.Module) -> None:
+        model.head.bias[2] = -30.0
+
+    found = broken(live, remove).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert [place.name for place in found.where] == ["class 2"]
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_weights_within_a_function_that_neglect_a_class_are_told(shares: bool) -> None:
+    weights = torch.tensor([1.0, 0.05])
+    live = rarely(0.1, True)
+    live = replace(one_hot(live) if shares else live, loss=partial(cross_entropy, weight=weights))
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "a target of class 1 counts 0.05 times as much as one of class 0" in found.summary
+    assert "weights class 1 down" in found.advice[0]
+    weighted = replace(live, loss=partial(cross_entropy, weight=1 / weights)).finding(CHECK)
+    assert weighted.verdict is Verdict.WARN, weighted.summary
+    assert "counts 20 times as much" in weighted.summary
 
 
 def rarely(kept: float, flat: bool) -> Live:

@@ -126,8 +126,9 @@ class Deep(nn.Module):
 def test_an_over_deep_stack_that_was_never_trained_is_named() -> None:
     train, val = digits(lambda x, y: (x, y))
     live = trained(Deep, train, val, "cross_entropy", epochs=6)
-    places = named(live.finding("idle-block"))
-    assert set(places) == {f"middle.{n}" for n in range(6)}
+    found = live.finding("idle-block")
+    assert set(named(found)) == {f"middle.{n}" for n in range(6)}
+    assert "2 provably earn their place" in found.summary
 
 
 def reset(block: nn.Module, scale: float) -> None:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.verdict import Verdict
-from tests.subjects import Live, mapped
-from tests.zoo import healthy
+from tests.subjects import Live, mapped, one_hot, trained
+from tests.zoo import healthy, mlp
 
 CHECK = "initial-loss-off-chance"
 
@@ -28,6 +29,11 @@ def initialised(live: Live, change: Callable[[nn.Module], Any]) -> Live:
         return model
 
     return replace(live, factory=build)
+
+
+def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    surprise = functional.cross_entropy(outputs, target, reduction="none")
+    return ((1 - surprise.neg().exp()) ** 2 * surprise).mean()
 
 
 def normal(model: nn.Module) -> None:
@@ -79,6 +85,56 @@ def test_raw_targets_of_a_regression() -> None:
     assert "Cause: the targets are not standardised (mean 152, deviation 7)" in found.summary
 
 
+@pytest.mark.parametrize("name", ["wine_mlp", "names_rnn"])
+def test_one_hot_targets_are_judged_as_classes(name: str) -> None:
+    live = one_hot(healthy(name))
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.PASS, found.summary
+    assert "chance among" in found.summary
+    found = initialised(live, normal).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", nn.CrossEntropyLoss(reduction="sum"), focal])
+def test_a_last_bias_at_the_class_shares_is_no_fault(loss: Any) -> None:
+    """Nor does any class come in each of the batches looked at."""
+    live = rarely_a_class()
+
+    def know(model: nn.Module) -> None:
+        model[-1].bias.copy_(torch.tensor([0.97, 0.03]).log())
+
+    found = initialised(replace(live, loss=loss), know).finding(CHECK)
+    assert "good" not in found.summary
+    assert "factory" not in " ".join(found.advice)
+    learnt = replace(live, loss=loss, factory=lambda: copy.deepcopy(live.model))
+    found = learnt.finding(CHECK)
+    assert found.verdict is Verdict.WARN, found.summary
+    assert "No model without training can be this good: the best constant" in found.summary
+
+
+def rarely_a_class() -> Live:
+    """Return a task in which three examples of a hundred are of the one class, well learnt."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1200, 8, generator=generator)
+    batches = [(x, (x[:, 0] > 1.88).long()) for x in inputs.split(40)]
+    live = trained(partial(mlp, 8, 16, 2), batches[:20], batches[20:], "cross_entropy", epochs=15)
+    return replace(live, model=live.model.eval())
+
+
+@pytest.mark.parametrize("name", ["diabetes_mlp", "autoencoder"])
+def test_two_causes_at_once(name: str) -> None:
+    def raw(x: Any, y: Any) -> Any:
+        return x * 400, y * 3 + 1000
+
+    live = healthy(name)
+    live = replace(live, train=mapped(live.train, raw), val=mapped(live.val, raw))
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "Two causes at once: the inputs are not normalised" in found.summary
+    assert "and the targets are not standardised" in found.summary
+    assert len(found.where) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "loss"),
     [
@@ -92,11 +148,6 @@ def test_a_loss_summed_over_the_batch(name: str, loss: Any) -> None:
     assert found.verdict is Verdict.WARN, found.summary
     assert "times what one target costs: it is summed over the batch" in found.summary
     assert found.where[0].name == "loss"
-
-
-def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    surprise = functional.cross_entropy(outputs, target, reduction="none")
-    return ((1 - surprise.neg().exp()) ** 2 * surprise).mean()
 
 
 @pytest.mark.parametrize(

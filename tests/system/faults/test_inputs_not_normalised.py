@@ -129,6 +129,8 @@ def test_inputs_that_are_not_finite(name: str, split: str) -> None:
     assert "not finite" in found.summary
     place = {"wine_mlp": "feature 3", "plain_cnn": "channel 0", "lstm": "channel 0"}[name]
     assert place in found.where[0].name
+    unread = "no input holds finite real numbers alone, so none can be rescaled"
+    assert (unread in found.summary) == (split == "val")
 
 
 @pytest.mark.parametrize("name", ["digits_cnn", "transformer", "residual", "diabetes_mlp"])
@@ -139,6 +141,70 @@ def test_validation_data_preprocessed_otherwise(name: str) -> None:
     found = changed(healthy(name), as_pixels, train=False).finding(CHECK)
     assert found.verdict in (Verdict.WARN, Verdict.FAIL), found.summary
     assert "Training and validation inputs differ" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"), [("cancer_mlp", 20), ("residual", 28), ("autoencoder", 28)]
+)
+def test_a_feature_spread_otherwise_in_validation(name: str, feature: int) -> None:
+    def stretched(factor: float) -> Live:
+        def stretch(x: torch.Tensor) -> torch.Tensor:
+            return torch.where(torch.arange(x.shape[1]) == feature, factor * x, x)
+
+        return changed(healthy(name), stretch, train=False)
+
+    found = stretched(4.0).finding(CHECK)
+    assert found.verdict in (Verdict.WARN, Verdict.FAIL), found.summary
+    assert "differ in 1 of" in found.summary
+    assert f"input: feature {feature}" in [place.name for place in found.where]
+    assert stretched(1.0).finding(CHECK).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("name", ["cancer_mlp", "plain_cnn"])
+def test_too_few_validation_examples_are_no_pass(name: str) -> None:
+    live = healthy(name)
+    inputs, target = live.val[0]
+    found = replace(live, val=[(10 * inputs[:15], target[:15])]).finding(CHECK)
+    assert found.verdict is Verdict.INFO, found.summary
+    assert "15 validation examples it can't be told" in found.summary
+
+
+def noisy_table(rows: int, seed: int) -> Batches:
+    """Return normal features that tell the class but for noise."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(12, 3, generator=torch.Generator().manual_seed(8))
+    x = torch.randn(rows, 12, generator=generator)
+    y = (x @ weight + 1.5 * torch.randn(rows, 3, generator=generator)).argmax(1)
+    return list(zip(x.split(100), y.split(100), strict=True))
+
+
+def test_accuracy_kept_and_the_loss_wrong_by_ten_times() -> None:
+    train, val = noisy_table(2000, 1), noisy_table(800, 2)
+    build = partial(mlp, 12, 32, 3)
+    live = trained(build, train, val, "cross_entropy", epochs=10, lr=1e-2)
+    assert live.finding(CHECK).verdict is Verdict.PASS
+    grown = changed(live, lambda x: 30 * x)
+    for given in (grown, replace(grown, train=None)):
+        found = given.finding(CHECK)
+        assert found.verdict is Verdict.WARN, found.summary
+        assert "The checkpoint wants other inputs" in found.summary
+        before, after = (m.value for m in found.metrics if m.name.startswith("validation loss"))
+        assert before > 8 * after
+
+
+def test_an_overfitted_checkpoint_is_told_of_its_confidence() -> None:
+    train, val = noisy_table(300, 1), noisy_table(800, 2)
+
+    def build() -> nn.Module:
+        """Without biases the scale of the inputs is that of the outputs."""
+        layers = nn.Linear(12, 128, bias=False), nn.ReLU(), nn.Linear(128, 3, bias=False)
+        return nn.Sequential(*layers)
+
+    live = trained(build, train, val, "cross_entropy", epochs=150, lr=1e-2)
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.PASS, found.summary
+    assert "which a wrong confidence alone may account for: dividing its outputs" in found.summary
+    assert "the training loss goes from 0.0" in found.summary
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["train", "val-only"])

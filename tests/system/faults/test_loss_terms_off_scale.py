@@ -1,6 +1,7 @@
 """Terms of a loss that are worlds apart, idle or against each other, in real models."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,6 +143,20 @@ def test_a_term_that_is_not_finite_is_found() -> None:
     live = Live(live.model, live.factory, live.train, live.val,
                 {"reconstruction": reconstruction, "entropy": entropy}, None)  # fmt: skip
     assert found(live, Verdict.FAIL, "not finite").where[0].name == "loss.entropy"
+
+
+@pytest.mark.parametrize("trunk", [PlainCNN, Attentive])
+def test_a_gradient_that_is_not_finite_is_found(trunk: Callable[[], nn.Module]) -> None:
+    def roots(outputs: Any, target: torch.Tensor) -> torch.Tensor:
+        scores = outputs["logits"]
+        return torch.where(scores > 0, scores.sqrt(), torch.zeros_like(scores)).mean()
+
+    live = heads(trunk, which=which, even=even)
+    live = replace(live, loss={"which": which, "roots": roots})
+    finding = found(live, Verdict.FAIL, "the gradient of `roots` on 8 of 8 batches")
+    assert [place.name for place in finding.where] == ["loss.roots"]
+    sound = {"which": which, "roots": lambda o, t: o["logits"].abs().add(1e-3).sqrt().mean()}
+    found(replace(live, loss=sound), Verdict.PASS)
 
 
 class Penalised(nn.Module):

@@ -298,6 +298,195 @@ def test_a_class_that_has_the_ignored_index(family: str) -> None:
     found(live, Verdict.WARN, "Class 0 is left out")
 
 
+def shares(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(target * functional.log_softmax(outputs, 1)).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("family", "end", "loss"),
+    [
+        ("mlp", nn.Identity(), "cross_entropy"),
+        ("cnn", nn.Identity(), "cross_entropy"),
+        ("lstm", nn.Identity(), shares),
+        ("mlp", nn.LogSoftmax(dim=1), nn.KLDivLoss(reduction="batchmean")),
+    ],
+)
+def test_several_labels_into_a_loss_of_classes(family: str, end: nn.Module, loss: Any) -> None:
+    build = ending(FAMILIES[family], nn.ReLU(), nn.Linear(10, 3), end)
+    live = fitted(build, *both(several), loss)
+    finding = found(live, Verdict.FAIL, "on several labels", "with_logits")
+    assert "Tried on two fresh copies" in finding.summary
+
+
+WEIGHT = torch.linspace(0.5, 3, 10)
+
+
+def focal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    logs = functional.log_softmax(outputs, 1).gather(1, target.unsqueeze(1))
+    return -((1 - logs.exp()) ** 2 * logs).mean()
+
+
+def weighted(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(outputs, target, weight=WEIGHT)
+
+
+def leaning(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.binary_cross_entropy_with_logits(outputs, target, weight=1 + target)
+
+
+@pytest.mark.parametrize(("family", "loss"), [("mlp", weighted), ("cnn", focal)])
+def test_a_softmax_before_a_loss_like_none_of_torchs(family: str, loss: Any) -> None:
+    soft = fitted(ending(FAMILIES[family], nn.Softmax(dim=1)), *images(), loss)
+    finding = found(soft, Verdict.FAIL, "softmax a second time", f"`{loss.__name__}`")
+    assert "the cure is better" in finding.summary
+    silent(fitted(FAMILIES[family], *images(), loss, 1))
+
+
+@pytest.mark.parametrize("family", ["mlp", "lstm"])
+def test_a_sigmoid_before_a_loss_like_none_of_torchs(family: str) -> None:
+    head = (nn.ReLU(), nn.Linear(10, 3))
+    twice = fitted(ending(FAMILIES[family], *head, nn.Sigmoid()), *both(several), leaning)
+    assert "the cure is better" in found(twice, Verdict.FAIL, "sigmoid", "second time").summary
+    silent(fitted(ending(FAMILIES[family], *head), *both(several), leaning, 1))
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_one_output_of_two_that_is_cut_off(family: str) -> None:
+    def two(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = x.flatten(1)
+        return x, torch.stack([1000 + 900 * flat.mean(1), (y - 4.5) / 3], 1)
+
+    class Halved(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([x[:, 0], x[:, 1].relu()], 1)
+
+    head = (nn.ReLU(), nn.Linear(10, 2))
+    whole = found(
+        fitted(ending(FAMILIES[family], *head, nn.ReLU()), *both(two), "mse_loss"),
+        Verdict.FAIL,
+        "output 1 of 2",
+    )
+    assert "Tried on two fresh copies" in whole.summary
+    half = fitted(ending(FAMILIES[family], *head, Halved()), *both(two), "mse_loss", 1)
+    assert "can be left out" in found(half, Verdict.FAIL, "output 1 of 2").summary
+    silent(fitted(ending(FAMILIES[family], *head), *both(two), "mse_loss", 1))
+
+
+def test_a_log_softmax_over_one_unit() -> None:
+    live = sample("diabetes_mlp")
+    build = ending(partial(mlp, 10, 8, 1), nn.LogSoftmax(dim=1))
+    finding = found(fitted(build, live.train, live.val, "mse_loss"), Verdict.FAIL, "always 0")
+    assert "the cure is better" in finding.summary
+
+    def nought() -> nn.Module:
+        model = mlp(10, 8, 1)
+        nn.init.zeros_(model[-1].weight)
+        nn.init.zeros_(model[-1].bias)
+        return model
+
+    silent(Live(nought(), nought, live.train, live.val, "mse_loss", live.optimizer))
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_a_softmax_over_the_batch(family: str) -> None:
+    soft = fitted(ending(FAMILIES[family], nn.Softmax(dim=0)), *images(), "cross_entropy", 1)
+    found(soft, Verdict.FAIL, "over the batch", "Tried on")
+    logs = fitted(ending(FAMILIES[family], nn.LogSoftmax(dim=0)), *images(), "nll_loss", 1)
+    found(logs, Verdict.FAIL, "over the batch", "Tried on")
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_a_sum_beside_a_mean(family: str) -> None:
+    def summed(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        likelihood = functional.cross_entropy(outputs, target, reduction="sum")
+        return likelihood + 3 * outputs.square().mean()
+
+    def averaged(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(outputs, target) + 0.1 * outputs.square().mean()
+
+    found(fitted(FAMILIES[family], *images(), summed, 1), Verdict.WARN, "A part of the loss")
+    silent(fitted(FAMILIES[family], *images(), averaged, 1))
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_two_exclusive_classes_of_two_sigmoids(family: str) -> None:
+    def pair(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, functional.one_hot(y % 2, 2).float()
+
+    head = (nn.ReLU(), nn.Linear(10, 2))
+    live = fitted(
+        ending(FAMILIES[family], *head, nn.Sigmoid()), *both(pair), "binary_cross_entropy"
+    )
+    found(live, Verdict.WARN, "exclusive")
+    # A softmax over two is a sigmoid and its complement.
+    soft = ending(FAMILIES[family], *head, nn.Softmax(dim=1))
+    silent(fitted(soft, *both(pair), "binary_cross_entropy", 1))
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_squared_error_on_signs(family: str) -> None:
+    def sign(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, (2.0 * (y % 2) - 1).unsqueeze(1)
+
+    build = ending(FAMILIES[family], nn.ReLU(), nn.Linear(10, 1))
+    found(fitted(build, *both(sign), "mse_loss"), Verdict.WARN, "-1 or 1", "Tried on")
+
+
+class Words(nn.Module):
+    """A small language model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Embedding(20, 16)
+        self.gru = nn.GRU(16, 16, batch_first=True)
+        self.head = nn.Linear(16, 20)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.gru(self.enter(x))[0]).movedim(-1, 1)
+
+
+def words() -> Any:
+    text = torch.randint(1, 20, (160, 17), generator=torch.Generator().manual_seed(0))
+    return [(rows[:, :-1], rows[:, 1:]) for rows in text.split(32)]
+
+
+def pixels() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1))
+
+
+@pytest.mark.parametrize("family", ["words", "pixels"])
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.98, Verdict.FAIL), (0.7, Verdict.INFO), (0.3, Verdict.PASS)]
+)
+def test_a_loss_of_ones_own_that_hides_targets(family: str, share: float, verdict: Verdict) -> None:
+    def own(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(outputs, target, ignore_index=0)
+
+    build, batches = Words, words()
+    if family == "pixels":
+        build = pixels
+        batches = both(lambda x, y: (x, 1 + (x[:, 0] > 0.3).long()))[1][:6]
+    torch.manual_seed(0)
+    hidden = [(x, y.masked_fill(torch.rand(y.shape) < share, 0)) for x, y in batches]
+    finding = fitted(build, hidden[:3], hidden[3:], own, 1).finding(CHECK)
+    assert finding.verdict is verdict, finding.summary
+    assert ("those with the label 0" in finding.summary) == (share > 0.5)
+
+
+def test_what_few_rows_can_not_tell() -> None:
+    """Six rows of several labels that happen to hold one each."""
+
+    def few(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x[:6], functional.one_hot(y[:6] % 3, 3).float()
+
+    train, val = both(few)
+    build = ending(FAMILIES["mlp"], nn.ReLU(), nn.Linear(10, 3))
+    for loss in ("binary_cross_entropy_with_logits", "mse_loss"):
+        finding = fitted(build, train[:1], val[:1], loss).finding(CHECK)
+        assert finding.verdict is Verdict.INFO
+        assert "44 rows would" in finding.summary
+
+
 # Healthy, though they look like it
 
 
@@ -346,6 +535,20 @@ def test_counts_shares_and_bounded_regressions() -> None:
     build = ending(FAMILIES["mlp"], nn.ReLU(), nn.Linear(10, 4), nn.Softmax(dim=1))
     silent(fitted(build, *both(share), "mse_loss"))
     silent(fitted(build, *both(share), lambda p, q: -(q * p.clamp(min=1e-9).log()).sum(1).mean()))
+
+
+def test_a_language_model_whose_first_token_is_never_wanted() -> None:
+    batches = words()
+    live = fitted(Words, batches[:3], batches[3:], functional.cross_entropy, 1)
+    silent(live)
+    silent(Live(live.model, live.factory, live.train, live.val, "cross_entropy", None))
+
+
+def test_one_hot_rows_with_padding() -> None:
+    def padded(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, functional.one_hot(y, 10).float() * (y > 2).unsqueeze(1)
+
+    silent(fitted(FAMILIES["mlp"], *both(padded), "cross_entropy"))
 
 
 def test_fresh_and_weak_models() -> None:

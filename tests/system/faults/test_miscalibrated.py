@@ -1,14 +1,16 @@
 """Logits at the wrong scale are found, with their direction and the factor."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from torch import Tensor, nn
+from torch.nn import functional
 
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
-from tests.subjects import Live, broken
-from tests.zoo import healthy
+from tests.subjects import Live, broken, one_hot, trained
+from tests.zoo import digits, healthy, mlp
 
 
 def head(model: nn.Module) -> nn.Module:
@@ -41,6 +43,26 @@ def test_a_factor_on_the_logits_is_found(name: str, factor: float) -> None:
     assert way in found.where[0].note
     assert way in found.summary
     assert found.advice[0].startswith("Divide the logits by")
+
+
+@pytest.mark.parametrize("smoothed", [0.0, 0.1])
+def test_one_hot_and_smoothed_targets_are_read_as_classes(smoothed: float) -> None:
+    live = one_hot(healthy("names_rnn"), smoothed)
+    found = live.finding("miscalibrated")
+    assert found.verdict is Verdict.PASS, found.summary
+    found = scaled(live, 20).finding("miscalibrated")
+    assert found.verdict in (Verdict.WARN, Verdict.FAIL), found.summary
+
+
+@pytest.mark.parametrize("epochs", [3, 12])
+def test_a_network_taught_smoothed_labels_is_not_blamed_for_them(epochs: int) -> None:
+    def smoothed(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x.flatten(1), 0.9 * functional.one_hot(y, 10) + 0.01
+
+    train, val = digits(smoothed)
+    live = trained(partial(mlp, 64, 64, 10), train, val, "cross_entropy", epochs=epochs)
+    found = live.finding("miscalibrated")
+    assert found.verdict is Verdict.PASS, found.summary
 
 
 def test_an_accurate_network_sure_of_its_few_mistakes_is_found() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auditor.core.verdict import Verdict
-from tests.subjects import broken
+from tests.subjects import broken, one_hot
 from tests.zoo import healthy
 
 CHECK = "trained-loss-off"
@@ -39,6 +39,15 @@ def test_swapped_classes_are_worse_than_a_constant(name: str) -> None:
     turned = broken(
         healthy(name), lambda model: model.head.weight.copy_(model.head.weight.roll(1, 0))
     )
+    assert turned.finding(CHECK).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("smoothed", [0.0, 0.1])
+def test_one_hot_and_smoothed_targets_are_read_as_classes(smoothed: float) -> None:
+    live = one_hot(healthy("names_rnn"), smoothed)
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.PASS, found.summary
+    turned = broken(live, lambda model: model.head.weight.copy_(model.head.weight.roll(1, 0)))
     assert turned.finding(CHECK).verdict is Verdict.FAIL
 
 

@@ -1,0 +1,140 @@
+"""The share of wrong labels, estimated from what the surest predictions contradict."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from auditor.core.finding import Limit
+from auditor.core.statistics import clopper_pearson
+from auditor.core.values import Array
+from auditor.core.verdict import Verdict
+from auditor.observations.labels import LabelEvidence, LabelledSplit, contradicted
+
+FEWEST = 40
+"""Examples below which the surest half is too small to tell an error of 3 % from none of 20."""
+USUAL = 0.033
+"""Share of wrong labels in ten test sets in wide use (Northcutt, Athalye, Mueller 2021)."""
+BLIND = 0.5
+"""Share of contradicted labels among the surest examples, beyond which the predictions are what is
+wrong: more wrong labels than right ones would have been learnt as the right ones."""
+OUTDONE = 2.0
+"""How many times the checkpoint's contradictions those of fresh models are where they have not
+learnt what can be learnt."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The share of wrong labels of a split, from its `wrong` of the `sure` surest examples.
+
+    They are the surest half, or, where contradictions gather at its less sure end, the surest
+    sixteenth of all. [low, high] is the share's 95 % interval, [sure_low, sure_high] the one that
+    decides. It is not `ripe` where models which have not learnt enough may be what is wrong.
+    """
+
+    split: LabelledSplit
+    wrong: int
+    sure: int
+    gathered: bool
+    ripe: bool
+    low: float
+    high: float
+    sure_low: float
+    sure_high: float
+
+    @property
+    def share(self) -> float:
+        """Return the estimate."""
+        return self.wrong / self.sure
+
+    @property
+    def blind(self) -> bool:
+        """Return whether the predictions are too bad to judge by."""
+        return self.share > BLIND
+
+    def beyond(self, limit: Limit) -> bool:
+        """Return whether more labels are contradicted than the limit allows."""
+        return limit.verdict(self.share) is not Verdict.PASS
+
+    def too_many(self, limit: Limit) -> bool:
+        """Return whether that is certain, and not the fault of the models."""
+        return self.beyond(limit) and self.sure_low > USUAL and self.ripe and not self.blind
+
+    def decided(self, limit: Limit) -> bool:
+        """Return whether labels are certainly sound, or certainly not."""
+        return limit.verdict(self.high) is Verdict.PASS or self.too_many(limit)
+
+
+def estimated(split: LabelledSplit, *, splits: int = 1, outdone: bool = False) -> Estimate | None:
+    """Return the share of wrong labels of a split, None where too few examples are predicted.
+
+    The interval that decides has 99 %, shared among so many splits. Fresh models may be `outdone`.
+    """
+    if not split.predicted or len(split.labels) < FEWEST:
+        return None
+    order = np.argsort(-np.asarray(split.probabilities, float).max(axis=1), kind="stable")
+    against = contradicted(split)[order]
+    half = len(order) // 2
+    gathered = _gather(np.flatnonzero(against[:half]), half)
+    sure = max(FEWEST // 2, len(order) // 16) if gathered else half
+    wrong = int(against[:sure].sum())
+    return Estimate(
+        split,
+        wrong,
+        sure,
+        gathered,
+        not gathered or (split.settled and not outdone),
+        *clopper_pearson(wrong, sure),
+        *clopper_pearson(wrong, sure, 1 - 0.02 / splits),
+    )
+
+
+def _gather(places: Array, count: int) -> bool:
+    """Tell whether places among 0 ... count - 1 gather at the end, at 5 %.
+
+    Spread evenly their mean is (count - 1) / 2, with variance (count² - 1) / 12 / places.
+    """
+    if not len(places):
+        return False
+    deviation = math.sqrt((count**2 - 1) / 12 / len(places))
+    return float(places.mean()) - (count - 1) / 2 > 1.645 * deviation
+
+
+def estimates(told: LabelEvidence, limit: Limit) -> list[Estimate]:
+    """Return the estimate of each split that has one."""
+    outdone, splits = _outdone(told), len(told.splits)
+    found = []
+    for split in told.splits:
+        best = estimated(split, splits=splits, outdone=outdone)
+        if split.split == "val":
+            best = _better(best, estimated(told.checkpoint, splits=splits), limit)
+        found += [best] if best is not None else []
+    return found
+
+
+def _better(fresh: Estimate | None, own: Estimate | None, limit: Limit) -> Estimate | None:
+    """Return the estimate of validation by fresh models, or by the checkpoint where it tells more.
+
+    The checkpoint may have been trained on validation data, so that it does not clear labels that
+    fresh models leave in doubt. It may well accuse them, and it judges where fresh models can't.
+    """
+    if fresh is None or own is None or fresh.decided(limit):
+        return fresh or own
+    unfit = fresh.blind or (fresh.beyond(limit) and not fresh.ripe)
+    return own if own.too_many(limit) or (unfit and not own.blind) else fresh
+
+
+def _outdone(told: LabelEvidence) -> bool:
+    """Tell whether the checkpoint contradicts far fewer validation labels than fresh models do.
+
+    Far fewer means a half at most, and by the labels that only one of the two contradicts (a sign
+    test at 99 %) certainly fewer.
+    """
+    fresh, own = told.splits[-1], told.checkpoint
+    if not fresh.predicted or not own.predicted:
+        return False
+    _, here, there = np.intersect1d(fresh.numbers, own.numbers, return_indices=True)
+    theirs, its = contradicted(fresh)[here], contradicted(own)[there]
+    more, less = int((theirs & ~its).sum()), int((its & ~theirs).sum())
+    certain = clopper_pearson(more, more + less, 0.98)[0] > 0.5
+    return certain and int(theirs.sum()) >= OUTDONE * int(its.sum())
