@@ -104,10 +104,14 @@ def _culprit(fresh: FreshLosses) -> Cause:
     if abs(fresh.input_mean) > 3 or fresh.input_deviation > 3:
         return _inputs(fresh)
     facts = fresh.targets
-    centre = float(np.sqrt(np.mean(np.square(facts.mean or (0.0,)))))
-    if fresh.numeric and facts.variance and centre > np.sqrt(np.mean(facts.variance)):
+    if fresh.numeric and facts.variance and _centre(fresh) > np.sqrt(np.mean(facts.variance)):
         return _targets(fresh)
     return _outputs(fresh)
+
+
+def _centre(fresh: FreshLosses) -> float:
+    """Return the size of the targets' means: the root of their mean square."""
+    return float(np.sqrt(np.mean(np.square(fresh.targets.mean or (0.0,)))))
 
 
 def _inputs(fresh: FreshLosses) -> Cause:
@@ -122,11 +126,10 @@ def _inputs(fresh: FreshLosses) -> Cause:
 
 def _targets(fresh: FreshLosses) -> Cause:
     means = np.asarray(fresh.targets.mean or (0.0,), float)
-    centre = float(np.sqrt(np.mean(np.square(means))))
     variance = fresh.targets.variance
     width = float(np.sqrt(np.mean(variance))) if variance else 1.0
     one = len(means) == 1
-    level = f"mean {means[0]:.3g}" if one else f"means of size {centre:.3g}"
+    level = f"mean {means[0]:.3g}" if one else f"means of size {_centre(fresh):.3g}"
     how = (
         f"subtract {means[0]:.3g} and divide by {width:.3g}"
         if one
