@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 SOURCES = auditor tests scripts sample_models
 
-.PHONY: demo test lint golden wheel clean
+.PHONY: demo test coverage lint golden wheel clean
 
 demo: $(VENV)/ready
 	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
@@ -15,8 +15,11 @@ demo: $(VENV)/ready
 	@echo "The report: $(CURDIR)/audit-report/report.html"
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone" --cov --cov-report=
-	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone" --durations=25
+	$(BIN)/python -m pytest -m alone
+
+coverage: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check $(SOURCES)
