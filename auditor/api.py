@@ -123,7 +123,8 @@ def audit(
     checks = chosen(spec)
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     with lent(model):
-        subject = assemble(live_parts(model, factory, loss, train, val, batch, name, where), spec)
+        parts = live_parts(model, factory, loss, train, val, batch, name, where, optimizer)
+        subject = assemble(parts, spec)
         plan = planned(checks, profile, subject.facts)
         answers: dict[Request[Any], Any] = {}
         spent = {}

@@ -122,4 +122,45 @@ class Images:
     kind: Literal["images"] = "images"
 
 
-Figure = Annotated[Table | Lines | Bars | Histogram | Heatmap | Images, Field(discriminator="kind")]
+@dataclass(frozen=True)
+class Node:
+    """A box of a graph: a name, a note below it, and one at the end of its first line.
+
+    A marked one stands out; an end is where something enters or leaves.
+    """
+
+    name: str
+    note: str = ""
+    aside: str = ""
+    marked: bool = False
+    end: bool = False
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A run of nodes, from the place `first` to `last`, that stands for `times` alike."""
+
+    first: int
+    last: int
+    times: int
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Boxes in the order in which they run, and arrows from place to place; drawn in layers.
+
+    An arrow that leads back to an earlier box, or to its own, is not drawn.
+    """
+
+    title: str
+    caption: str
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[int, int], ...]
+    repeats: tuple[Repeat, ...] = ()
+    kind: Literal["graph"] = "graph"
+
+
+Figure = Annotated[
+    Table | Lines | Bars | Histogram | Heatmap | Images | Graph, Field(discriminator="kind")
+]

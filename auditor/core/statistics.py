@@ -88,6 +88,12 @@ def geometric_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[flo
     return _exp(float(logs.mean())), _exp(low), _exp(high)
 
 
+def reciprocal(value: float, low: float, high: float) -> tuple[float, float, float]:
+    """Return one over a positive value with its interval; one over zero is infinite."""
+    over, most, least = (1 / bound if bound > 0 else math.inf for bound in (value, low, high))
+    return over, least, most
+
+
 def _exp(value: float) -> float:
     return math.inf if value > 700 else math.exp(value)
 

@@ -1,6 +1,7 @@
 """Untrusted text made safe to show anywhere: pages, terminals, logs, files."""
 
 import hashlib
+import math
 import unicodedata
 
 LONGEST = 300
@@ -49,3 +50,9 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def bounded(count: int, *, at_most: bool) -> str:
     """Return "1,200", or "≤ 1,200" where the count is a bound; nothing at all is no bound."""
     return f"≤ {count:,}" if at_most and count else f"{count:,}"
+
+
+def interval(low: float, high: float, confidence: str = "95 %") -> str:
+    """Return " (95 % interval 1.2 to 3)" of a positive number, nothing where it is not bounded."""
+    known = low > 0 and high < math.inf
+    return f" ({confidence} interval {low:.2g} to {high:.2g})" if known else ""

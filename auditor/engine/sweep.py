@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from auditor.core.errors import InputError
-from auditor.core.request import Depth, Failed, Request, Riding, Sweep
+from auditor.core.request import Depth, Failed, Request, Riding, Sweep, Unavailable
 from auditor.intake.batches import Batch
 from auditor.intake.modes import keep_statistics
 from auditor.intake.preserve import preserved
@@ -31,13 +31,15 @@ def run_sweep(
     """Yield the answer of each observer as soon as it has seen enough.
 
     An observer that raises fails alone; a model, loss or loader that raises fails all that still
-    watch. Once exhausted, the subject's model is as it was before.
+    watch, unless it does so in training mode alone: such a model is made for inference.
+    Once exhausted, the subject's model is as it was before.
     """
     model = subject.model
     assert model is not None
     watching = {request: _Guarded(observer) for request, observer in observers.items()}
     batches = subject.batches(sweep.split, max(request.batches for request in observers))
     training = sweep.mode == "train"
+    batch: Batch | None = None
     several = subject.facts.data[sweep.split].batch_size > 1
     try:
         with (
@@ -62,9 +64,26 @@ def run_sweep(
         reason = "memory ran out in a pass over one batch; a loader with smaller batches may fit"
         yield from ((request, Failed(reason)) for request in watching)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what the subject raises is the answer
-        yield from ((request, Failed(f"the model {blame(error)}")) for request in watching)
+        reason = f"the model {blame(error)}"
+        answer: Failed | Unavailable = Failed(reason)
+        if training and batch is not None and _evaluates(subject, batch):
+            answer = Unavailable(f"in training mode {reason}, in evaluation mode it does not")
+        yield from ((request, answer) for request in watching)
     else:
         yield from ((request, observer.answer()) for request, observer in watching.items())
+
+
+def _evaluates(subject: Subject, batch: Batch) -> bool:
+    """Tell whether the model and its loss take a batch in evaluation mode."""
+    assert subject.model is not None
+    try:
+        with preserved(subject.model), torch.no_grad():
+            outputs = subject.model.eval()(*batch.args, **batch.kwargs)
+            if subject.loss is not None:
+                subject.loss(outputs, batch.target)
+    except (Exception, SystemExit):  # noqa: BLE001 - that it raises is the answer
+        return False
+    return True
 
 
 def _pass(
@@ -99,12 +118,22 @@ class _Guarded(Observer):
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._failed: Failed | None = None
+        self.functions = observer.functions
 
     def entering(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._try(self._observer.entering, name, module, args)
 
+    def followed(self, function: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        self._try(self._observer.followed, function, inputs, output)
+
     def leaving(self, place: Place, output: Any) -> None:
         self._try(self._observer.leaving, place, output)
+
+    def calling(self, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._try(self._observer.calling, place, args, kwargs)
+
+    def called(self, place: Place, output: Any) -> None:
+        self._try(self._observer.called, place, output)
 
     def gradient(self, place: Place, gradient: torch.Tensor) -> None:
         self._try(self._observer.gradient, place, gradient)

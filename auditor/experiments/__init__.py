@@ -6,9 +6,15 @@ from typing import Any
 
 from auditor.core.request import Request
 from auditor.experiments.ablation import ablations
+from auditor.experiments.activation_pictures import activation_pictures
+from auditor.experiments.attributions import attributions
 from auditor.experiments.baselines import simple_models
+from auditor.experiments.batch_leak import batch_leak
 from auditor.experiments.capacity import capacity
+from auditor.experiments.future_use import future_use
+from auditor.experiments.gradient_check import gradient_check
 from auditor.experiments.initial_loss import fresh_losses
+from auditor.experiments.initial_weights import initial_weights
 from auditor.experiments.input_use import input_use
 from auditor.experiments.inputs import input_statistics
 from auditor.experiments.labels import label_evidence
@@ -16,13 +22,23 @@ from auditor.experiments.loss_cure import loss_cure
 from auditor.experiments.loss_probe import loss_probe
 from auditor.experiments.loss_terms import loss_terms
 from auditor.experiments.overfit import overfit_trials
+from auditor.experiments.reach import silence_causes
+from auditor.experiments.reproducibility import reproducibility
 from auditor.experiments.rescaling import rescaled
 from auditor.experiments.short_run import short_runs
+from auditor.experiments.step_changes import step_changes
+from auditor.experiments.through_time import through_time
 from auditor.experiments.updates import update_ratios
 from auditor.observations.ablation import AblationsOver
+from auditor.observations.activation_pictures import ActivationPicturesOver
+from auditor.observations.attributions import AttributionsOver
 from auditor.observations.baselines import SimpleModelsOver
+from auditor.observations.batch_leak import BatchLeakOver
 from auditor.observations.capacity import CapacityOver
+from auditor.observations.future_use import FutureUseOver
+from auditor.observations.gradient_check import GradientCheckOver
 from auditor.observations.initial_loss import FreshLossesOver
+from auditor.observations.initial_weights import InitialWeightsOf
 from auditor.observations.input_use import InputUseOver
 from auditor.observations.inputs import InputStatisticsOf
 from auditor.observations.labels import LabelEvidenceOver
@@ -30,25 +46,39 @@ from auditor.observations.loss_cure import LossCureFrom
 from auditor.observations.loss_probe import LossProbeOver
 from auditor.observations.loss_terms import LossTermsOver
 from auditor.observations.overfit import OverfitTrialsOver
+from auditor.observations.reach import SilenceCausesOver
+from auditor.observations.reproducibility import ReproducibilityOver
 from auditor.observations.rescaling import RescaledOver
 from auditor.observations.short_run import ShortRunsOver
+from auditor.observations.step_changes import StepChangesOver
+from auditor.observations.through_time import ThroughTimeOver
 from auditor.observations.updates import UpdateRatiosFrom
 
 EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
         AblationsOver: ablations,
-        FreshLossesOver: fresh_losses,
-        InputStatisticsOf: input_statistics,
-        RescaledOver: rescaled,
-        SimpleModelsOver: simple_models,
+        ActivationPicturesOver: activation_pictures,
+        AttributionsOver: attributions,
+        BatchLeakOver: batch_leak,
         CapacityOver: capacity,
+        FreshLossesOver: fresh_losses,
+        FutureUseOver: future_use,
+        GradientCheckOver: gradient_check,
+        InitialWeightsOf: initial_weights,
+        InputStatisticsOf: input_statistics,
+        InputUseOver: input_use,
         LabelEvidenceOver: label_evidence,
         LossCureFrom: loss_cure,
         LossProbeOver: loss_probe,
         LossTermsOver: loss_terms,
-        InputUseOver: input_use,
         OverfitTrialsOver: overfit_trials,
+        ReproducibilityOver: reproducibility,
+        RescaledOver: rescaled,
         ShortRunsOver: short_runs,
+        SilenceCausesOver: silence_causes,
+        SimpleModelsOver: simple_models,
+        StepChangesOver: step_changes,
+        ThroughTimeOver: through_time,
         UpdateRatiosFrom: update_ratios,
     }
 )

@@ -31,6 +31,10 @@ CUDA_TIMES = 40
 TRAINING_PASSES = 3
 """What a step costs in forward passes: the backward pass is twice as dear."""
 
+CALL = 5e5
+"""Floating-point operations that go by while a layer is called, however small it is: some 20
+microseconds. In a narrow model of a thousand layers nothing else counts."""
+
 
 def affordable(
     subject: Subject, steps: int, examples: int, runs: int = 1, *, training: bool = True
@@ -41,8 +45,15 @@ def affordable(
     """
     budget = BUDGET * (CUDA_TIMES if subject.device.type == "cuda" else 1)
     passes = TRAINING_PASSES if training else 1
-    step = max(subject.facts.flops, 1.0) * passes * max(examples, 1)
+    step = forward_cost(subject, examples) * passes
     return max(1, min(steps, int(budget / (step * max(runs, 1)))))
+
+
+def forward_cost(subject: Subject, examples: int) -> float:
+    """Return what a pass over so many examples costs, in floating-point operations."""
+    assert subject.model is not None
+    layers = sum(next(module.children(), None) is None for module in subject.model.modules())
+    return max(subject.facts.flops * max(examples, 1), CALL * layers, 1.0)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from auditor.core.spec import OptimizerSpec
 from auditor.experiments.examples import by_turns, distinct, gathered, labels_of
 from auditor.experiments.floor import Floor, floor_of
 from auditor.experiments.knowledge import examination, untrained
-from auditor.experiments.lab import BUDGET, CUDA_TIMES, TRAINING_PASSES, halving
+from auditor.experiments.lab import BUDGET, CUDA_TIMES, TRAINING_PASSES, forward_cost, halving
 from auditor.experiments.silence import cut_off, quiet, silent
 from auditor.experiments.training import at_rate, settled, train
 from auditor.intake.batches import Batch, tensors_in
@@ -212,7 +212,7 @@ class _Trials:
     def _attempt(self, number: int, batch: Batch, floor: Floor, recipe: Recipe) -> nn.Module | None:
         """Return the model trained, None where that can't be afforded or done."""
         subject = self._subject
-        price = max(subject.facts.flops, 1.0) * TRAINING_PASSES * batch.size
+        price = forward_cost(subject, batch.size) * TRAINING_PASSES
         steps = min(recipe.steps, int(self._left / price))
         if steps < LEAST_STEPS:
             return None

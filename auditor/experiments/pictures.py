@@ -1,12 +1,11 @@
 """Inputs as PNG files, small enough for a report."""
 
 import base64
-import struct
-import zlib
 
 import numpy as np
 import torch
 
+from auditor.core.png import png
 from auditor.core.values import Array
 
 SIDE = 96
@@ -32,19 +31,3 @@ def _sized(pixels: Array) -> Array:
     thin = pixels[::step, ::step]
     times = max(1, SIDE // max(thin.shape[:2]))
     return thin.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def png(pixels: Array) -> bytes:
-    """Return pixels [height, width, 1 or 3] of 8 bits as a PNG file (ISO/IEC 15948)."""
-    height, width, channels = pixels.shape
-    # Each row starts with its filter: 0, none.
-    rows = np.concatenate(
-        [np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1
-    ).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,7 +1,9 @@
 """Some steps of the declared optimizer on a copy, and how far each parameter moves."""
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from auditor.core.request import Unavailable
 from auditor.experiments.lab import cycled, halving, private_copy
 from auditor.intake import optimizer as optimizers
+from auditor.intake.moments import SHAPED, entries_at_hand, entries_of, known_of, matched
 from auditor.intake.norms import norms
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
@@ -42,7 +45,7 @@ def _trained(
     optimizer = optimizers.build(subject.optimizer, parameters)
     if isinstance(optimizer, torch.optim.LBFGS):
         return Unavailable("LBFGS goes through the model several times a step")
-    restored = request.start == "checkpoint" and _restored(optimizer, subject)
+    restored = request.start == "checkpoint" and go_on(optimizer, named, subject)
     model.train()
     rows, losses = [], []
     for batch in cycled(subject, "train", request.steps, fraction):
@@ -67,19 +70,71 @@ def _trained(
         learning_rate=subject.optimizer.lr,
         start=request.start,
         restored=restored,
+        tables=tables(model, named),
     )
 
 
-def _restored(optimizer: torch.optim.Optimizer, subject: Subject) -> bool:
-    """Give a new optimizer the checkpoint's moments, its learning rate staying as declared."""
-    state = subject.checkpoint.optimizer if subject.checkpoint else None
-    if state is None or subject.optimizer is None:
+def tables(model: nn.Module, named: Sequence[tuple[str, nn.Parameter]]) -> tuple[bool, ...]:
+    """Tell of each parameter whether it is a table, of which a batch uses few rows."""
+    kinds = (nn.Embedding, nn.EmbeddingBag)
+    found = {id(m.weight) for m in model.modules() if isinstance(m, kinds)}
+    return tuple(id(p) in found for _, p in named)
+
+
+def go_on(
+    optimizer: torch.optim.Optimizer,
+    named: Sequence[tuple[str, nn.Parameter]],
+    subject: Subject,
+) -> bool:
+    """Give a new optimizer over `named` what an earlier one kept of them; its settings stay.
+
+    It does so only where all that this kind of optimizer keeps is there, in the right shapes.
+    """
+    kept = _kept(subject)
+    wanted = _slots(optimizer)
+    states: dict[int, Any] = {}
+    for place, (name, parameter) in enumerate(named):
+        state = kept.get(name, {})
+        shaped = [state[key] for key in SHAPED if isinstance(state.get(key), torch.Tensor)]
+        fits = all(value.shape == parameter.shape for value in shaped)
+        if wanted and wanted <= set(state) and fits:
+            # A copy: the optimizer goes on writing into the tensors that it is given.
+            states[place] = copy.deepcopy(dict(state))
+    if not states:
         return False
+    groups = optimizer.state_dict()["param_groups"]
     try:
-        # A copy: the optimizer goes on writing into the tensors that it is given.
-        optimizer.load_state_dict(copy.deepcopy(state))
-    except (ValueError, KeyError, TypeError):
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
+    except Exception:  # noqa: BLE001 - a file may hold anything; without it the moments start at zero
         return False
-    for group in optimizer.param_groups:
-        group["lr"] = subject.optimizer.lr
     return True
+
+
+def _kept(subject: Subject) -> dict[str, Mapping[str, Any]]:
+    """Return what the optimizer at hand, or the only one in the checkpoint, kept by parameter."""
+    assert subject.model is not None
+    if subject.live_optimizer is not None:
+        at_hand = entries_at_hand(subject.live_optimizer)
+        return {entry.name: entry.state for entry in at_hand if entry.name}
+    checkpoint = subject.checkpoint
+    if checkpoint is None:
+        return {}
+    only = list(checkpoint.optimizers.values())
+    saved = checkpoint.optimizer or (only[0] if len(only) == 1 else None)
+    if saved is None:
+        return {}
+    entries = entries_of(saved)
+    names = matched(entries, known_of(subject.model)).names
+    return {name: e.state for name, e in zip(names, entries, strict=True) if name and e.state}
+
+
+def _slots(optimizer: torch.optim.Optimizer) -> set[str]:
+    """Return the names of what this kind of optimizer keeps of a parameter."""
+    trial = nn.Parameter(torch.ones(2, 2))
+    trial.grad = torch.ones(2, 2)
+    settings = {k: v for k, v in optimizer.param_groups[0].items() if k in optimizer.defaults}
+    kind: Callable[..., torch.optim.Optimizer] = type(optimizer)
+    probe = kind([trial])
+    probe.param_groups[0].update(settings)
+    probe.step()
+    return {str(key) for key in probe.state[trial]}

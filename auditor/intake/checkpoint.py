@@ -29,18 +29,27 @@ OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optim", "optimizer_state
 
 DEEPEST_EXTRA = 6
 
+DEEPEST_OPTIMIZER = 3
+
+MOST_OPTIMIZERS = 32
+
 LONGEST_HEADER = 100_000_000
 """Bytes of the longest header that safetensors allows."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's tensors by name, the optimizer's state, and the plain values beside them."""
+    """A checkpoint's tensors by name, the optimizer's state, and the plain values beside them.
+
+    `optimizers` are all that look like an optimizer's state, by the dotted key that they stand
+    under; `optimizer` is the one of them that can only be the model's.
+    """
 
     weights: dict[str, torch.Tensor]
     facts: CheckpointFacts
     optimizer: dict[str, Any] | None = None
     extras: dict[str, str] = field(default_factory=dict)
+    optimizers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
@@ -71,6 +80,7 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         weights=weights,
         optimizer=_optimizer(held),
         extras=extras,
+        optimizers=optimizers_in(held),
         facts=CheckpointFacts(
             path=str(path),
             format=kind,
@@ -238,9 +248,41 @@ def _optimizer(held: Any) -> dict[str, Any] | None:
         state = held.get(name)
         if isinstance(state, list) and len(state) == 1:
             state = state[0]
-        if isinstance(state, Mapping) and {"state", "param_groups"} <= set(state):
+        if isinstance(state, Mapping) and _is_optimizer_state(state):
             return dict(state)
     return None
+
+
+def optimizers_in(held: Any) -> dict[str, dict[str, Any]]:
+    """Return everything that looks like an optimizer's state, by its dotted key.
+
+    Trainers keep several in a list or a mapping, some of them in one more.
+    """
+    found: dict[str, dict[str, Any]] = {}
+
+    def walk(value: Any, name: str, depth: int) -> None:
+        if _is_optimizer_state(value):
+            found[name] = dict(value)
+        elif depth < DEEPEST_OPTIMIZER and len(found) < MOST_OPTIMIZERS:
+            inner: Any = ()
+            if isinstance(value, Mapping) and not _is_state_dict(value):
+                inner = value.items()
+            elif isinstance(value, list | tuple):
+                inner = enumerate(value[:MOST_OPTIMIZERS])
+            for key, part in inner:
+                walk(part, f"{name}.{key}" if name else str(key), depth + 1)
+
+    walk(held, "", 0)
+    return found
+
+
+def _is_optimizer_state(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("state"), Mapping)
+        and isinstance(groups := value.get("param_groups"), list | tuple)
+        and all(isinstance(group, Mapping) for group in groups)
+    )
 
 
 def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:

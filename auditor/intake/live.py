@@ -26,6 +26,7 @@ def live_parts(
     batch: Callable[[Any], tuple[Any, Any]] | None,
     name: str | None,
     device: str,
+    optimizer: Any = None,
 ) -> Parts:
     """Return the parts of a subject that is at hand; a model that has to move is copied first.
 
@@ -42,6 +43,7 @@ def live_parts(
         loss=_loss(loss),
         loaders=tuple((split, loader) for split, loader in given if loader is not None),
         adapter=batch,
+        optimizer=optimizers.LiveOptimizer.of(optimizer, model),
     )
 
 

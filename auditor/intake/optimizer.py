@@ -1,16 +1,58 @@
 """The optimizer that the model was trained with: declared, or read from the checkpoint."""
 
+import copy
 import difflib
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.spec import OptimizerSpec
 from auditor.core.text import clean_text
+
+
+@dataclass(frozen=True)
+class LiveOptimizer:
+    """An optimizer handed in as itself; `names` are the model's parameters in it, by identity."""
+
+    optimizer: torch.optim.Optimizer
+    names: Mapping[int, str]
+
+    @staticmethod
+    def of(optimizer: object, model: nn.Module) -> "LiveOptimizer | None":
+        """Return what an optimizer holds of a model; None where it is not given as itself."""
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            return None
+        named = model.named_parameters() if isinstance(model, nn.Module) else ()
+        return LiveOptimizer(optimizer, {id(p): name for name, p in named})
+
+    def twin(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return a copy, state and all, that updates the parameters of a copy of the model.
+
+        Its learning rates are those that a schedule began with.
+        """
+        theirs = dict(model.named_parameters())
+        memo = {
+            id(p): theirs[name]
+            for group in self.optimizer.param_groups
+            for p in group["params"]
+            if (name := self.names.get(id(p))) in theirs
+        }
+        made = copy.deepcopy(self.optimizer, memo)
+        # A scheduler puts a step of its own there, which is bound to the original.
+        vars(made).pop("step", None)
+        for group in made.param_groups:
+            group["lr"] = group.get("initial_lr", group["lr"])
+        for parameter, state in made.state.items():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor) and value.ndim:
+                    state[key] = value.to(parameter.device)
+        return made
 
 
 def validated(spec: OptimizerSpec) -> OptimizerSpec:
@@ -52,15 +94,18 @@ def build(spec: OptimizerSpec, parameters: Iterable[torch.Tensor]) -> torch.opti
     return made
 
 
-def read_from(state: dict[str, Any]) -> OptimizerSpec | None:
+def read_from(state: Mapping[str, Any]) -> OptimizerSpec | None:
     """Return the optimizer that a saved state tells of, None where it can't be told.
 
     PyTorch does not save the class; the settings that it does save give it away.
     """
-    lr = _one_rate(state["param_groups"])
+    groups = state.get("param_groups")
+    if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups):
+        return None
+    lr = _one_rate(groups)
     if lr is None:
         return None
-    group = state["param_groups"][0]
+    group = groups[0]
     keep: tuple[str, ...]
     if "nesterov" in group and "dampening" in group:
         name, keep = "SGD", ("momentum", "dampening", "weight_decay", "nesterov")
@@ -73,7 +118,10 @@ def read_from(state: dict[str, Any]) -> OptimizerSpec | None:
         return None
     settings = {key: group[key] for key in keep if key in group}
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-    return OptimizerSpec(name=name, lr=lr, **plain)
+    try:
+        return validated(OptimizerSpec(name=name, lr=lr, **plain))
+    except (InputError, ValueError, TypeError):
+        return None
 
 
 def declared_by(optimizer: torch.optim.Optimizer) -> OptimizerSpec | None:
@@ -95,11 +143,19 @@ def declared_by(optimizer: torch.optim.Optimizer) -> OptimizerSpec | None:
     return OptimizerSpec(name=kind.__name__, lr=lr, **settings)
 
 
-def _one_rate(groups: list[dict[str, Any]]) -> float | None:
-    """Return the learning rate that training began with; None where groups differ, or it is 0.
+def _one_rate(groups: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the learning rate that training began with; None where groups differ, or it is 0."""
+    rates = {rate_of(group) for group in groups}
+    rate = rates.pop() if len(rates) == 1 else 0.0
+    return rate if 0 < rate < math.inf else None
+
+
+def rate_of(group: Mapping[str, Any]) -> float:
+    """Return a group's learning rate as training began with it, NaN where it holds no number.
 
     A schedule leaves its last rate in "lr", often close to 0, and the first in "initial_lr".
     """
-    rates = {float(group.get("initial_lr", group.get("lr", 0.0))) for group in groups}
-    rate = rates.pop() if len(rates) == 1 else 0.0
-    return rate if 0 < rate < math.inf else None
+    try:
+        return float(group.get("initial_lr", group.get("lr", 0.0)))
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan

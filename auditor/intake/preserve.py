@@ -90,7 +90,10 @@ class _Kept:
         self._modules = dict(module._modules)
         self._rest = {k: v for k, v in module.__dict__.items() if k not in _OWN}
         self._inside = [
-            (value, copy.copy(value)) for value in self._rest.values() if type(value) in _CONTAINERS
+            # Most are empty, and there are a dozen a module: copying those would take seconds.
+            (value, copy.copy(value) if value else ())
+            for value in self._rest.values()
+            if type(value) in _CONTAINERS
         ]
 
     def restore(self) -> None:
@@ -132,6 +135,8 @@ def _structure(value: Any, copies: dict[int, Any]) -> Any:
 
 def _refill(container: Any, content: Any) -> None:
     """Make a container hold what it held, in its order."""
+    if not container and not content:
+        return
     if _objects(container) == _objects(content):
         return
     container.clear()

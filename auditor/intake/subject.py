@@ -1,7 +1,7 @@
 """The subject: everything live that an audit works on, brought in and checked."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split
-from auditor.core.spec import AuditSpec, OptimizerSpec, Task
+from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
@@ -21,6 +21,7 @@ from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
 from auditor.intake.loaders import Batches, Survey, opened, surveyed
 from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss, summed
+from auditor.intake.optimizer import LiveOptimizer
 from auditor.intake.reference import call, resolve
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.trial import flops_of, tried
@@ -58,6 +59,7 @@ class Parts:
     loaders: tuple[tuple[Split, Any], ...] = ()
     adapter: Adapter | None = None
     warnings: tuple[str, ...] = ()
+    optimizer: LiveOptimizer | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Subject:
     seed: int
     base: Path
     facts: SubjectFacts
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    live_optimizer: LiveOptimizer | None = None
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device.
@@ -230,6 +234,8 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         seed=spec.audit.seed,
         base=spec.base,
         facts=facts,
+        training=spec.training,
+        live_optimizer=parts.optimizer,
     )
 
 

@@ -1,16 +1,19 @@
 """Trying model, loss and data together on one batch, before anything is audited."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.flop_counter import FlopCounterMode
 
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.spec import Task
 from auditor.core.text import clean_text, counted
-from auditor.intake.batches import Batch, described
+from auditor.intake.batches import Batch, described, tensors_in
 from auditor.intake.loaders import Batches, Survey
 from auditor.intake.losses import (
     CLASS_LOSSES,
@@ -53,7 +56,7 @@ def tried(
                 given = batch.kwargs or (batch.args if len(batch.args) > 1 else batch.args[0])
                 raise InputError(
                     f"data.{batches.split}: the model can't take the first batch: "
-                    f"{_layer(model, error)}{blame(error)}\n"
+                    f"{layer_of(model, error)}{blame(error)}\n"
                     f"It was given {described(given)}."
                 ) from error
             if loss is None:
@@ -70,23 +73,65 @@ def tried(
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
 
 
+def recurrent_steps(model: nn.Module, batch: Batch) -> int:
+    """Return how many steps the recurrent layers take, one after the other, on a batch."""
+    stacks = sum(
+        module.num_layers * (1 + module.bidirectional)
+        for module in model.modules()
+        if isinstance(module, nn.RNNBase)
+    )
+    lengths = (
+        size
+        for tensor in tensors_in((batch.args, batch.kwargs))
+        for axis, size in enumerate(tensor.shape[:2])
+        if axis != batch.axis(tensor)
+    )
+    return stacks * max(lengths, default=1) if stacks else 0
+
+
 def flops_of(model: nn.Module, batches: Batches, device: torch.device, seed: int) -> float:
     """Return the floating-point operations of one example's forward pass, a multiply-add being two.
 
-    Fused recurrent layers, and what torch's counter can't run, are not counted; since each weight
-    serves an example once or more, two operations a parameter are the least.
+    What torch's counter can't run is not counted; since each weight serves an example once or more,
+    two operations a parameter are the least. Recurrent layers are reckoned by their steps: on some
+    devices the counter does not see into them, on others it takes longer than a long sequence does.
     """
     batch = next(iter(batches.first(1))).to(device)
     least = 2.0 * sum(p.numel() for p in model.parameters())
     counter = FlopCounterMode(display=False)
-    with preserved(model), seeded(seed), torch.no_grad():
+    with preserved(model), seeded(seed), torch.no_grad(), ExitStack() as stack:
         model.eval()
+        recurrent = _Recurrent(model, stack)
         try:
             with counter:
                 model(*batch.args, **batch.kwargs)
         except (Exception, SystemExit):  # noqa: BLE001 - without the counter it has just run
             return least
-    return max(counter.get_total_flops() / batch.size, least)
+    return max((counter.get_total_flops() + recurrent.flops) / batch.size, least)
+
+
+class _Recurrent:
+    """Reckons what recurrent layers do, and keeps a counter from following them step by step."""
+
+    def __init__(self, model: nn.Module, stack: ExitStack) -> None:
+        self.flops = 0.0
+        self._open = stack.enter_context(ExitStack())
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                before = module.register_forward_pre_hook(self._enter, with_kwargs=True)
+                after = module.register_forward_hook(self._leave)
+                stack.callback(before.remove)
+                stack.callback(after.remove)
+
+    def _enter(self, module: nn.RNNBase, args: Any, kwargs: Any) -> None:
+        given = args[0] if args else kwargs.get("input")
+        values = given.data if isinstance(given, PackedSequence) else given
+        steps = values.numel() // max(1, module.input_size)
+        self.flops += 2.0 * steps * sum(p.numel() for p in module.parameters() if p.ndim > 1)
+        self._open.enter_context(_disable_current_modes())
+
+    def _leave(self, module: nn.Module, args: Any, result: Any) -> None:
+        self._open.close()
 
 
 def _tied_to_batch(model: nn.Module, batch: Batch, outputs: Any) -> bool:
@@ -101,7 +146,7 @@ def _tied_to_batch(model: nn.Module, batch: Batch, outputs: Any) -> bool:
     return bool(main_output(model(*less.args, **less.kwargs)).shape[1] == batch.size - 1)
 
 
-def _layer(model: nn.Module, error: BaseException) -> str:
+def layer_of(model: nn.Module, error: BaseException) -> str:
     """Return "in layer 'head' (Linear) it " for the innermost layer that an exception crossed."""
     names = {id(module): name for name, module in model.named_modules()}
     said, trace = "", error.__traceback__

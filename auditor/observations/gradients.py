@@ -1,7 +1,7 @@
 """Gradient norms of parameters and activations, batch by batch."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -18,9 +18,13 @@ class GradientNorms:
     their number of dimensions in `dimensions`; NaN stands where a parameter got no gradient at
     all. `activation_norms` is [batches, layers], the root mean square over the examples of the
     norm of the gradient at each layer's output, times the batch size, so that it is the
-    gradient of one example's own loss where the batch loss is a mean; in models of float32 or
-    less, those beyond 1e19 are infinite. `losses` is [batches]. `used` tells of each parameter
-    whether a module of torch.nn that holds it ran; it is empty where that is not known.
+    gradient of one example's own loss where the batch loss is a mean. `losses` is [batches].
+    `used` tells of each parameter whether a module of torch.nn that holds it ran, `homes` in
+    which layer it came into use. `depths` counts the layers with weights on the longest path from
+    the input to each layer, itself included; `weighted` tells which layers those are, and `edges`
+    are pairs (earlier, later) of layers with no other between them. Each of these is empty where
+    it is not known. `tiny` is the smallest positive number of the type that the gradients were
+    computed in, 0 where that is not known.
     """
 
     parameters: tuple[str, ...]
@@ -33,24 +37,50 @@ class GradientNorms:
     losses: Array
     split: str
     used: tuple[bool, ...] = ()
+    homes: tuple[str, ...] = ()
+    weighted: tuple[bool, ...] = ()
+    depths: tuple[int, ...] = ()
+    edges: tuple[tuple[str, str], ...] = ()
+    tiny: float = 0.0
+
+    def over(self, batches: Array) -> "GradientNorms":
+        """Return the norms over some of the batches, told by a flag each."""
+        return replace(
+            self,
+            parameter_norms=self.parameter_norms[batches],
+            activation_norms=self.activation_norms[batches],
+            losses=self.losses[batches],
+        )
 
     def merge(self, other: "GradientNorms") -> "GradientNorms":
         """Return the norms over the batches of both."""
         layers = tuple(dict.fromkeys((*self.layers, *other.layers)))
-        kinds = dict(zip(other.layers, other.kinds, strict=True)) | dict(
-            zip(self.layers, self.kinds, strict=True)
-        )
+        known: list[dict[str, Any]] = [
+            dict(zip(other.layers, theirs, strict=False))
+            | dict(zip(self.layers, mine, strict=False))
+            for mine, theirs in (
+                (self.kinds, other.kinds),
+                (self.weighted, other.weighted),
+                (self.depths, other.depths),
+            )
+        ]
+        kinds, weighted, depths = known
         return GradientNorms(
             self.parameters,
             self.dimensions,
             self.weight_norms,
             np.concatenate([self.parameter_norms, other.parameter_norms]),
             layers,
-            tuple(kinds[layer] for layer in layers),
+            tuple(str(kinds[layer]) for layer in layers),
             np.concatenate([_spread(self, layers), _spread(other, layers)]),
             np.concatenate([self.losses, other.losses]),
             self.split,
             tuple(a or b for a, b in zip(self.used, other.used, strict=False)),
+            self.homes,
+            tuple(bool(weighted[layer]) for layer in layers) if weighted else (),
+            tuple(int(depths[layer]) for layer in layers) if depths else (),
+            tuple(sorted({*self.edges, *other.edges})),
+            max(self.tiny, other.tiny),
         )
 
 

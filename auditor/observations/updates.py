@@ -12,7 +12,8 @@ class UpdateRatios:
     """|Δw| / |w| by 2-norms, [steps, parameters], of the trainable parameters in `parameters`.
 
     `dimensions` is each tensor's number of dimensions. `restored` tells whether the optimizer
-    went on from the state in the checkpoint. `note` says what had to be done differently.
+    went on from the state in the checkpoint. `note` says what had to be done differently. `tables`
+    tells of each parameter whether it is a table of embeddings; it is empty where not known.
     """
 
     parameters: tuple[str, ...]
@@ -24,6 +25,7 @@ class UpdateRatios:
     start: Literal["fresh", "checkpoint"]
     restored: bool
     note: str = ""
+    tables: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,30 +6,51 @@ from typing import Any
 
 from auditor.core.request import Request, Riding
 from auditor.intake.subject import Subject
+from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
 from auditor.observations.environment import EnvironmentEvidenceOf
-from auditor.observations.finite import NonFiniteOver, WeightFlagsOf
+from auditor.observations.features import FeaturesOver
+from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
 from auditor.observations.gradients import GradientNormsOver
+from auditor.observations.optimizer_state import OptimizersHeldIn
 from auditor.observations.performance import PerformanceOver
 from auditor.observations.predictions import PredictionsOver
+from auditor.observations.reach import ParameterReachOver
+from auditor.observations.saturation import SaturationOver
+from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
+from auditor.observations.weight_matrices import WeightMatricesOf
+from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
-from auditor.observers.facts import environment_evidence, targets, weight_flags
+from auditor.observers.facts import environment_evidence, targets, tensors, weight_flags
+from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.gradients import GradientNormsObserver
 from auditor.observers.observer import Observer
+from auditor.observers.optimizer_state import optimizers_held
 from auditor.observers.performance import PerformanceObserver
 from auditor.observers.predictions import PredictionsObserver
+from auditor.observers.reach import ParameterReachObserver
+from auditor.observers.saturation import SaturationObserver
+from auditor.observers.structure import StructureObserver
+from auditor.observers.weight_matrices import weight_matrices
 
 OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = MappingProxyType(
     {
+        ActivationScaleInTraining: ActivationScaleObserver,
+        ActivationScaleOver: ActivationScaleObserver,
         BatchNormStatisticsOver: BatchNormObserver,
+        FeaturesOver: FeaturesObserver,
         GradientNormsOver: GradientNormsObserver,
+        NonFiniteInTrainingOver: NonFiniteObserver,
         NonFiniteOver: NonFiniteObserver,
+        ParameterReachOver: ParameterReachObserver,
         PerformanceOver: PerformanceObserver,
         PredictionsOver: PredictionsObserver,
+        SaturationOver: SaturationObserver,
+        StructureOver: StructureObserver,
         UnitActivityOver: UnitActivityObserver,
     }
 )
@@ -37,7 +58,10 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
         EnvironmentEvidenceOf: environment_evidence,
+        OptimizersHeldIn: optimizers_held,
         TargetsOf: targets,
+        TensorsOf: tensors,
         WeightFlagsOf: weight_flags,
+        WeightMatricesOf: weight_matrices,
     }
 )

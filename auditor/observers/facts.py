@@ -7,6 +7,7 @@ from auditor.intake.environment import evidence
 from auditor.intake.subject import Subject
 from auditor.observations.environment import EnvironmentEvidence, EnvironmentEvidenceOf
 from auditor.observations.finite import WeightFlags, WeightFlagsOf
+from auditor.observations.structure import Tensors, TensorsOf
 from auditor.observations.targets import TargetsOf, TargetsSeen
 
 
@@ -28,6 +29,24 @@ def weight_flags(request: WeightFlagsOf, subject: Subject) -> WeightFlags | Unav
         sizes=tuple(size for size, _, _ in counted.values()),
         nan=tuple(int(nan) for _, nan, _ in counted.values()),
         infinite=tuple(int(infinite) for _, _, infinite in counted.values()),
+    )
+
+
+def tensors(request: TensorsOf, subject: Subject) -> Tensors | Unavailable:
+    """List the tensors of the model, or of the checkpoint where there is no model."""
+    if subject.model is not None:
+        held = dict(subject.model.state_dict())
+    elif subject.checkpoint is not None:
+        held = subject.checkpoint.weights
+    else:
+        return Unavailable("there are no weights")
+    found = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
+    return Tensors(
+        names=tuple(found),
+        shapes=tuple("×".join(map(str, value.shape)) or "scalar" for value in found.values()),
+        types=tuple(str(value.dtype).removeprefix("torch.") for value in found.values()),
+        sizes=tuple(value.numel() for value in found.values()),
+        bytes=tuple(value.numel() * value.element_size() for value in found.values()),
     )
 
 

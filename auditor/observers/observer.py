@@ -49,11 +49,26 @@ class Observer:
     Nothing that it is shown may be kept beyond the call or changed.
     """
 
+    functions: bool = False
+    """Whether `followed` is to be called."""
+
     def entering(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """See the inputs of a module about to run."""
+        """See the inputs of a module about to run, those given by name after the others."""
+
+    def followed(self, function: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """See a call of any function of torch in the model's forward, its inputs and output.
+
+        What functions call in turn is not seen.
+        """
 
     def leaving(self, place: Place, output: Any) -> None:
         """See what a module or function put out."""
+
+    def calling(self, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """See the inputs of a function about to run: an activation, or attention."""
+
+    def called(self, place: Place, output: Any) -> None:
+        """See what such a function put out; one that rectifies is shown to `leaving` as well."""
 
     def gradient(self, place: Place, gradient: torch.Tensor) -> None:
         """See the gradient of the batch loss by the first tensor that a place put out."""

@@ -33,6 +33,42 @@ _RECTIFYING_FUNCTIONS: dict[Any, str] = {
     torch.Tensor.relu_: "relu",
 }
 
+_BENDING_FUNCTIONS: dict[Any, str] = {
+    functional.gelu: "gelu",
+    functional.silu: "silu",
+    functional.elu: "elu",
+    functional.celu: "celu",
+    functional.selu: "selu",
+    functional.mish: "mish",
+    functional.softplus: "softplus",
+    functional.hardtanh: "hardtanh",
+    functional.hardsigmoid: "hardsigmoid",
+    functional.softmax: "softmax",
+    functional.scaled_dot_product_attention: "scaled_dot_product_attention",
+    functional.multi_head_attention_forward: "multi_head_attention_forward",
+    torch.sigmoid: "sigmoid",
+    torch.sigmoid_: "sigmoid",
+    torch.Tensor.sigmoid: "sigmoid",
+    torch.Tensor.sigmoid_: "sigmoid",
+    torch.tanh: "tanh",
+    torch.tanh_: "tanh",
+    torch.Tensor.tanh: "tanh",
+    torch.Tensor.tanh_: "tanh",
+    torch.softmax: "softmax",
+    torch.Tensor.softmax: "softmax",
+}
+"""Functions that are shown as calls only, since no check counts them among the layers."""
+
+_CALLED = _RECTIFYING_FUNCTIONS | _BENDING_FUNCTIONS
+
+_ACTIVATIONS = tuple(
+    kind
+    for kind in vars(nn.modules.activation).values()
+    if isinstance(kind, type) and issubclass(kind, nn.Module) and kind is not nn.MultiheadAttention
+    if kind is not nn.Module
+)
+"""Modules that are shown themselves, not the functions that they call."""
+
 _CHANNELS_FIRST = (
     nn.modules.conv._ConvNd,
     nn.modules.batchnorm._NormBase,
@@ -53,8 +89,6 @@ _UNIT_AXES: dict[Any, int] = {
     functional.layer_norm: -1,
 }
 """Which dimension of what a function puts out counts the units."""
-
-_REPORTED = frozenset({*_RECTIFYING_FUNCTIONS, *_UNIT_AXES})
 
 
 @dataclass
@@ -86,6 +120,8 @@ class Tap:
         self._producers: dict[nn.Module, str] = {}
         self._observers: Sequence[Observer] = ()
         self._frames: list[_Frame] = []
+        self._followers: Sequence[Observer] = ()
+        self._looking = False
         self._axis = -1
         self._units: int | None = None
         self._gradients = False
@@ -94,19 +130,20 @@ class Tap:
     def open(self, observers: Sequence[Observer], *, gradients: bool) -> Iterator[None]:
         """Show what runs inside the block to `observers`; gradients too where asked."""
         self._observers, self._gradients = observers, gradients
+        self._followers = [observer for observer in observers if observer.functions]
         self._frames, self._axis, self._units = [], -1, None
         handles = []
         try:
             for module in self._names:
-                handles.append(module.register_forward_pre_hook(self._enter))
+                handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
                 # Always, so that a module whose exception is caught further up is left as well.
                 handles.append(module.register_forward_hook(self._leave, always_call=True))
-            with _Functions(self._called):
+            with _Functions(self._calling, self._called):
                 yield
         finally:
             for handle in handles:
                 handle.remove()
-            self._observers, self._frames = (), []
+            self._observers, self._followers, self._frames = (), (), []
 
     @contextmanager
     def backward(self, observers: Sequence[Observer]) -> Iterator[None]:
@@ -117,15 +154,16 @@ class Tap:
         finally:
             self._observers = ()
 
-    def _enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden = module in self._of_weights
         if self._frames and not hidden:
             self._frames[-1].inner = True
         self._frames.append(_Frame(module))
         if hidden:
             return
-        for observer in self._observers:
-            observer.entering(self._names[module], module, args)
+        with self._own():
+            for observer in self._observers:
+                observer.entering(self._names[module], module, (*args, *kwargs.values()))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         if not self._frames or self._frames[-1].module is not module:
@@ -148,7 +186,9 @@ class Tap:
             if not weightless:
                 parent.producer = self._names[module]
                 parent.calls.clear()
-        place = self._place(name, type(module).__name__, module, not frame.inner, output)
+        rectifies = isinstance(module, RECTIFIERS)
+        kind = type(module).__name__
+        place = self._place(name, kind, module, not frame.inner, output, rectifies)
         self._shown(place, output)
 
     def _produced(self, axis: int, output: Any) -> None:
@@ -167,23 +207,60 @@ class Tap:
         others = [dim for dim in range(1, tensor.ndim) if tensor.shape[dim] == self._units]
         return others[0] if len(others) == 1 else self._axis
 
-    def _called(self, function: Any, output: Any) -> None:
-        """Take note of a function's call; what it put out is shown where it rectifies."""
-        if not self._frames or self._frames[-1].module in self._of_weights:
-            return
-        if function in _UNIT_AXES:
-            self._produced(_UNIT_AXES[function], output)
-        kind = _RECTIFYING_FUNCTIONS.get(function)
+    @contextmanager
+    def _own(self) -> Iterator[None]:
+        """Tell the functions that observers call from those that the model calls."""
+        self._looking = True
+        try:
+            yield
+        finally:
+            self._looking = False
+
+    def _calling(self, function: Any, args: tuple[Any, ...], kwargs: Any) -> Place | None:
+        """Show the inputs of a function about to run; return its place where it has one."""
+        kind = _CALLED.get(function)
+        if kind is None or self._looking or not self._frames:
+            return None
         frame = self._frames[-1]
-        if kind is None or isinstance(frame.module, RECTIFIERS):
-            return
+        if frame.module in self._of_weights or isinstance(frame.module, _ACTIVATIONS):
+            return None
         owner = self._names[frame.module]
         name = f"{kind}()" if owner == MODEL else f"{owner}.{kind}()"
         called = _call_name(name, frame, frame.producer)
-        self._shown(self._place(called, f"{kind}()", None, True, output), output)
+        rectifies = function in _RECTIFYING_FUNCTIONS
+        place = self._place(called, f"{kind}()", None, True, (args, kwargs), rectifies)
+        with self._own():
+            for observer in self._observers:
+                observer.calling(place, args, kwargs)
+        return place
+
+    def _called(
+        self, function: Any, place: Place | None, inputs: tuple[Any, ...], output: Any
+    ) -> None:
+        """Show what a function put out; one that rectifies stands for a layer."""
+        if self._looking or not self._frames or self._frames[-1].module in self._of_weights:
+            return
+        with self._own():
+            for observer in self._followers:
+                observer.followed(function, inputs, output)
+        if function in _UNIT_AXES:
+            self._produced(_UNIT_AXES[function], output)
+        if place is None:
+            return
+        with self._own():
+            for observer in self._observers:
+                observer.called(place, output)
+        if place.rectifies:
+            self._shown(place, output)
 
     def _place(
-        self, name: str, kind: str, module: nn.Module | None, leaf: bool, output: Any
+        self,
+        name: str,
+        kind: str,
+        module: nn.Module | None,
+        leaf: bool,
+        output: Any,
+        rectifies: bool,
     ) -> Place:
         if name not in self._places:
             self._places[name] = Place(
@@ -193,13 +270,14 @@ class Tap:
                 module=module,
                 leaf=leaf,
                 unit_axis=self._unit_axis(output),
-                rectifies=module is None or isinstance(module, RECTIFIERS),
+                rectifies=rectifies,
             )
         return self._places[name]
 
     def _shown(self, place: Place, output: Any) -> None:
-        for observer in self._observers:
-            observer.leaving(place, output)
+        with self._own():
+            for observer in self._observers:
+                observer.leaving(place, output)
         if not self._gradients:
             return
         # A leaf is a parameter or an input, on which a hook would stay.
@@ -226,16 +304,17 @@ def _call_name(name: str, frame: _Frame, producer: str) -> str:
 
 
 class _Functions(TorchFunctionMode):
-    """Reports what functions put out."""
+    """Reports functions before they run, and what they put out."""
 
-    def __init__(self, report: Callable[[Any, Any], None]) -> None:
+    def __init__(self, before: Callable[..., Place | None], after: Callable[..., None]) -> None:
         super().__init__()
-        self._report = report
+        self._before, self._after = before, after
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if func in _REPORTED:
-            self._report(func, output)
+        kwargs = kwargs or {}
+        place = self._before(func, args, kwargs)
+        output = func(*args, **kwargs)
+        self._after(func, place, (*args, *kwargs.values()), output)
         return output

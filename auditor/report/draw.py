@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from auditor.core.figure import Bars, Heatmap, Histogram, Lines
+from auditor.core.figure import Bars, Graph, Heatmap, Histogram, Lines
 from auditor.report.draw_bars import draw_bars, draw_histogram
+from auditor.report.draw_graph import draw_graph
 from auditor.report.draw_heatmap import draw_heatmap
 from auditor.report.draw_lines import draw_lines
 from auditor.report.frame import Key
@@ -37,5 +38,7 @@ def draw(figure: Plot, prefix: str, theme: Theme = SCREEN) -> Drawing:
                 drawing, key, notes = draw_histogram(figure)
             case Heatmap():
                 drawing, key, notes = draw_heatmap(figure)
+            case Graph():
+                drawing, key, notes = draw_graph(figure)
         label = prose(f"{figure.title}. {figure.caption}", 600)
         return Drawing(finished(drawing, prefix, label, theme), key, notes)

@@ -2,32 +2,40 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from auditor.core.figure import Bars, Cell, Guide, Heatmap, Histogram, Lines, Series, Table
+from auditor.core.figure import Bars, Cell, Graph, Guide, Heatmap, Histogram, Lines, Series, Table
 from auditor.core.text import clean_text
 from auditor.report.selection import MOST_SERIES, shown_bars
 from auditor.report.wording import number, prose
 
-Plot = Lines | Bars | Histogram | Heatmap
+Plot = Lines | Bars | Histogram | Heatmap | Graph
 """The figures that are drawn; the others are tables and pictures."""
 
 MOST_ROWS = 60
 """Rows of the numbers behind a plot."""
-MOST_TABLE_ROWS = 200
+MOST_TABLE_ROWS = 1000
 SHOWN_ROWS = 12
 """Rows of a table that stand open; the rest is folded."""
+PRINTED_ROWS = 40
+"""Rows of a table on paper, which can't fold."""
 MOST_COLUMNS = 12
 
 
 @dataclass(frozen=True)
 class TableView:
-    """Text by rows; columns of numbers are aligned at the right."""
+    """Text by rows, out of `total`; columns of numbers are aligned at the right."""
 
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    total: int = 0
+
+    @property
+    def printed(self) -> tuple[tuple[str, ...], ...]:
+        """Return the rows that stand on paper."""
+        return self.rows[:PRINTED_ROWS]
 
     @property
     def first(self) -> tuple[tuple[str, ...], ...]:
@@ -64,7 +72,8 @@ def shown_table(figure: Table) -> TableView:
     note = ""
     if len(figure.rows) > MOST_TABLE_ROWS:
         note = f"The first {MOST_TABLE_ROWS} of {len(figure.rows):,} rows; the record has them all."
-    return table_of(figure.columns[:MOST_COLUMNS], figure.rows[:MOST_TABLE_ROWS], note)
+    table = table_of(figure.columns[:MOST_COLUMNS], figure.rows[:MOST_TABLE_ROWS], note)
+    return replace(table, total=len(figure.rows))
 
 
 def numbers_of(figure: Plot) -> TableView:
@@ -80,6 +89,8 @@ def numbers_of(figure: Plot) -> TableView:
             return table_of(("From", "To", "Count"), *_cut(rows, note))
         case Heatmap():
             return _heatmap(figure)
+        case Graph():
+            return _graph(figure)
 
 
 def _bars(figure: Bars) -> TableView:
@@ -137,6 +148,24 @@ def _heatmap(figure: Heatmap) -> TableView:
         cells.sort(key=lambda cell: -abs(cell[2]) if math.isfinite(cell[2]) else -math.inf)
     columns = (figure.y_label or "Row", figure.x_label or "Column", figure.label or "Value")
     return table_of(columns, cells[:MOST_ROWS], note)
+
+
+def _graph(figure: Graph) -> TableView:
+    names = [node.name for node in figure.nodes]
+    fed: dict[int, list[str]] = {}
+    for a, b in sorted(figure.edges):
+        fed.setdefault(b, []).append(_named(tuple(names), a))
+    rows = [
+        (node.name, node.note or None, node.aside or None, ", ".join(fed.get(place, [])) or None)
+        for place, node in enumerate(figure.nodes[:MOST_ROWS])
+    ]
+    repeats = "; ".join(
+        f"{_named(tuple(names), r.first)} to {_named(tuple(names), r.last)} {r.times:,} times"
+        for r in figure.repeats
+    )
+    return table_of(
+        ("Box", "What it is", "Output", "Fed by"), rows, f"Repeated: {repeats}." if repeats else ""
+    )
 
 
 def _named(names: tuple[str, ...], place: int) -> str:

@@ -14,6 +14,7 @@ from auditor.report.wording import WORDS, Span, interval, number, prose, rerun, 
 
 SHOWN_PLACES = 10
 MOST_PLACES = 200
+MOST_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class FigureView:
     table: TableView | None = None
     images: tuple[ImageView, ...] = ()
     columns: int = 4
+    left: int = 0
+    """Pictures that are not shown."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,13 @@ def _figure(figure: Figure, ids: Ids) -> FigureView:
         case Table():
             return FigureView(id_, title, caption, table=shown_table(figure))
         case Images():
-            images = tuple(map(shown_image, figure.images[:60]))
             return FigureView(
-                id_, title, caption, images=images, columns=min(max(figure.columns, 1), 8)
+                id_,
+                title,
+                caption,
+                images=tuple(map(shown_image, figure.images[:MOST_PICTURES])),
+                columns=min(max(figure.columns, 1), 8),
+                left=max(0, len(figure.images) - MOST_PICTURES),
             )
         case _:
             return FigureView(id_, title, caption, plot=figure, numbers=numbers_of(figure))

@@ -11,7 +11,7 @@ from auditor.checks import catalogue
 from auditor.core.record import record_to_json
 from tests.awkward import BY_NAME
 
-NAMES = ("mlp", "shared-relu", "lstm", "train-only", "spectral-norm", "remembers", "segmentation")
+NAMES = ("lstm", "train-only", "remembers")
 
 
 def audited(name: str, **options: Any) -> Record:
@@ -43,14 +43,13 @@ def test_the_same_audit_twice_gives_the_same_record(name: str) -> None:
 
 
 def test_another_seed_gives_another_record() -> None:
-    assert blanked(audited_once("mlp")) != blanked(audited("mlp", seed=1))
+    assert blanked(audited_once("train-only")) != blanked(audited("train-only", seed=1))
 
 
-@pytest.mark.parametrize("name", ["mlp", "train-only"])
 @pytest.mark.parametrize("check", [check.id for check in catalogue()])
-def test_a_check_alone_finds_what_it_finds_among_others(name: str, check: str) -> None:
-    whole = {finding.check: finding for finding in audited_once(name).findings}
-    (alone,) = audited(name, only=[check]).findings
+def test_a_check_alone_finds_what_it_finds_among_others(check: str) -> None:
+    whole = {finding.check: finding for finding in audited_once("train-only").findings}
+    (alone,) = audited("train-only", only=[check]).findings
     assert repr(alone) == repr(whole[check])
 
 

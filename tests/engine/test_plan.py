@@ -85,7 +85,7 @@ def test_what_is_lacking_is_said_for_each_thing() -> None:
 
 
 def test_looks_come_first_and_experiments_last() -> None:
-    made = plan(UpdateRatiosFrom(), GradientNormsOver(), NonFiniteOver(), WeightFlagsOf())
+    made = plan(UpdateRatiosFrom(), GradientNormsOver(), NonFiniteOver(16), WeightFlagsOf())
     kinds = [type(work.requests[0]).__name__ for work in made.work]
     assert kinds == ["WeightFlagsOf", "GradientNormsOver", "NonFiniteOver", "UpdateRatiosFrom"]
     assert made.cost == Cost(16 + 16 + 24, 16 + 24)

@@ -1,12 +1,15 @@
 """Training a private model, against the loop that anybody would write."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from auditor.core.spec import OptimizerSpec
-from auditor.experiments.lab import affordable, scored
+from auditor.experiments.lab import CALL, affordable, scored
 from auditor.experiments.training import at_rate, settled, train
 from auditor.observations.performance import Performance
 from tests.awkward import BY_NAME, SGD, mlp, subject_of, vectors
@@ -58,13 +61,39 @@ def test_lbfgs_goes_through_the_model_several_times_a_step() -> None:
     assert losses[-1] < losses[0]
 
 
+class Last(nn.Module):
+    """Takes the last step of a recurrent layer's outputs."""
+
+    def forward(self, given: tuple[torch.Tensor, Any]) -> torch.Tensor:
+        return given[0][:, -1]
+
+
 def test_the_budget_bounds_steps_of_costly_models() -> None:
     subject = subject_of(mlp(), vectors(), "cross_entropy")
     assert subject.facts.flops == 2 * 387  # each of its parameters once
     assert affordable(subject, 100, 6) == 100
-    assert affordable(subject, 10**12, 6) == int(5e11 / (subject.facts.flops * 3 * 6))
-    assert affordable(subject, 10**12, 6, runs=10) == int(5e11 / (subject.facts.flops * 180))
+    flops, many = subject.facts.flops, 10**6
+    assert affordable(subject, 10**12, many) == int(5e11 / (flops * 3 * many))
+    assert affordable(subject, 10**12, many, runs=10) == int(5e11 / (flops * 30 * many))
     assert affordable(subject, 10**12, 10**15) == 1
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_recurrent_layer_costs_each_weight_at_each_step(kind: type[nn.RNNBase]) -> None:
+    layer = kind(6, 8, num_layers=2, bidirectional=True, batch_first=True)
+    model = nn.Sequential(layer, Last(), nn.Linear(16, 3))
+    batches = [(torch.randn(4, 30, 6), torch.tensor([0, 1, 2, 0]))]
+    weights = sum(p.numel() for p in layer.parameters() if p.ndim > 1)
+    subject = subject_of(model, batches, "cross_entropy")
+    assert subject.facts.flops == 2 * (30 * weights + 16 * 3)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_calling_many_narrow_layers_costs_as_well() -> None:
+    deep = nn.Sequential(*(nn.Linear(8, 8) for _ in range(1000)), nn.Linear(8, 3))
+    subject = subject_of(deep, vectors(), "cross_entropy")
+    assert subject.facts.flops * 6 < 2e6
+    assert affordable(subject, 10**12, 6) == int(5e11 / (3 * 1001 * CALL))
 
 
 def test_scores_are_those_of_evaluation_mode() -> None:

@@ -190,3 +190,62 @@ def test_only_the_batches_asked_for_are_seen() -> None:
     seen = swept(case.subject(), UnitActivityOver(batches=2, split="val"))
     assert seen.examples == sum(SIZES[:2])
     assert len(vectors()) == len(SIZES)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardswish(), nn.Threshold(-1.0, 0.0)],
+    ids=str,
+)
+def test_what_holds_silent_units_down_is_seen(act: nn.Module) -> None:
+    model = nn.Sequential(nn.Linear(8, 4), act, nn.Linear(4, 3))
+    with torch.no_grad():
+        model[0].bias.copy_(torch.tensor([-20.0, -30.0, 5.0, 5.0]))
+    (layer,) = swept(subject_of(model, vectors(), "cross_entropy"), ASKED).layers
+    with torch.no_grad():
+        given = model[0](torch.cat([x for x, _ in vectors()]))
+    assert layer.fired.tolist() == [False, False, True, True]
+    assert layer.producer == "0"
+    np.testing.assert_allclose(layer.peak[:2], given.amax(0)[:2].numpy(), rtol=1e-6)
+    assert np.isnan(layer.peak[2:]).all()
+    np.testing.assert_allclose(layer.bias, model[0].bias.detach().numpy())
+    expected = (given - model[0].bias.detach()).amax(0)[:2]
+    np.testing.assert_allclose(layer.lifts, expected.numpy(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("act", "level"),
+    [
+        (nn.GELU(), -3.06),
+        (nn.SiLU(), -6.27),
+        (nn.Mish(), -6.27),
+        (nn.ELU(), -4.6),
+        (nn.SELU(), -5.17),
+    ],
+)
+def test_a_smooth_unit_fires_where_it_has_a_slope(act: nn.Module, level: float) -> None:
+    x = torch.tensor(level, requires_grad=True)
+    (slope,) = torch.autograd.grad(act(x), x)
+    assert abs(float(slope)) == pytest.approx(0.01, rel=0.1)
+    model = nn.Sequential(nn.Linear(8, 3), act, nn.Linear(3, 3))
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].bias.copy_(torch.tensor([level - 0.01, level + 0.01, 1.0]))
+    (layer,) = swept(subject_of(model, vectors(), "cross_entropy"), ASKED).layers
+    assert layer.smooth
+    assert layer.fired.tolist() == [False, True, True]
+
+
+def test_a_producer_behind_a_sum_is_not_named() -> None:
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.head = nn.Linear(8, 4), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.relu(self.fc(x) - 99.0) + functional.gelu(self.fc(x) - 99.0))
+
+    first, second = swept(subject_of(Shifted(), vectors(), "cross_entropy"), ASKED).layers
+    assert [first.layer, second.layer] == ["relu() after fc", "gelu() after fc"]
+    assert first.producer == second.producer == ""
+    assert not first.lifts.size

@@ -129,8 +129,6 @@ def test_large_and_small_gradients_are_neither_lost_nor_infinite(
     )
     column = seen.layers.index("fc")
     expected = np.array([row["fc"] for row in activations])
-    expected[expected > 1e19] = np.inf
-    expected[expected < 1e-22] = 0.0
     np.testing.assert_allclose(seen.activation_norms[:, column], expected, rtol=1e-4)
 
 

@@ -2,8 +2,9 @@
 
 What it does
 ------------
-Counts, in each rectifying layer (ReLU and its kin), the units that stay at zero for every example
-looked at. A unit is one feature, or one channel of a convolution over all its positions.
+Counts, in each rectifying layer (ReLU and its kin) and in all, the units that stay at zero for
+every example looked at, says what holds them there, and which of them fire in training. A unit is
+one feature, or one channel of a convolution over all its positions.
 
 Why it matters
 --------------
@@ -13,19 +14,28 @@ reaches the layers before it either.
 
 How it is measured
 ------------------
-The model runs in evaluation mode, and a unit counts as alive once it gives anything but zero. A
-unit that never fired over n examples may still fire for up to about 3/n of all examples (95 %),
-so where there is one at least 100 examples are asked for. The share is a count of all of a layer's
-units, not a sample of them; but one dead unit of three is no sign of anything, so a layer warns
-only from 2 dead units on and fails only from 4. A layer with no unit alive fails whatever its
-size, from 20 examples on.
+The model runs in evaluation mode, and a unit counts as alive once it gives anything but zero. GELU,
+SiLU, ELU and the like are never at zero; there a unit counts as alive once its input rises to where
+the slope is a hundredth, and LeakyReLU, which always has a slope, is not counted. A unit that never
+fired over n examples may still fire for up to about 3/n of all examples (95 %), so where there is
+one at least 100 examples are asked for. The share is a count of all of a layer's units, not a
+sample of them; but one dead unit of three is no sign of anything, so a layer warns only from 2
+dead units on and fails only from 4. A layer with no unit alive fails whatever its size, from 20
+examples on.
+
+The cause is read from what a dead unit was given. Its input is its bias and what its weights add;
+where the most that the weights ever added would have made it fire, the bias alone holds it down.
+Where the weights add exactly nothing, nothing reaches the unit. Behind batch normalisation, inputs
+that are all on one side of the running mean tell that this mean is not theirs. Training data is
+looked at in the same way: units that are silent in validation but fire in training are told apart,
+and do not fail a layer, unless they are all it has.
 
 When it misleads
 ----------------
 Units that wait for something rare (a class that validation data lacks, an expert of a mixture) look
 dead. A pruned model is dead on purpose. Networks trained long with weight decay may switch whole
-channels off, which costs nothing but their weights. Activations called as functions
-(`torch.nn.functional.relu`) are seen only where the tap can see them.
+channels off, which costs nothing but their weights. A cause is named only where the rectifier
+stands right behind the layer with the bias.
 
 What to do
 ----------
@@ -40,15 +50,21 @@ Karpathy, CS231n notes, "Neural Networks Part 1": with a learning rate too high,
 your network can be dead". Lu, Shin, Su, Karniadakis 2019, "Dying ReLU and Initialization".
 """
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars
 from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.foremost import foremost, how_many
 from auditor.core.statistics import rule_of_three, trials_to_bound
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict, worst
-from auditor.observations.activity import LayerActivity, UnitActivityOver
+from auditor.observations.activity import LayerActivity, UnitActivity, UnitActivityOver
 
 ACTIVITY = UnitActivityOver(split="val")
+TRAINING = UnitActivityOver(split="train")
 
 FEWEST = 100
 """Examples from which on a unit that never fired fires for less than 3 % of all examples."""
@@ -58,16 +74,52 @@ FEWEST_FOR_A_LAYER = 20
 FEWEST_DEAD_TO_WARN, FEWEST_DEAD_TO_FAIL = 2, 4
 """Dead units of a layer, or of the model, from which on their share can warn, and fail."""
 
+CLEARLY = 0.01
+"""Distance from a running mean, in deviations times the scale, that is no rounding."""
+
+MOST = 40
+"""Layers that are told one by one, worst first."""
+
+NOTHING = 1e-6
+"""What weights add, relative to the bias, that is no more than rounding in float32."""
+
 SOURCE = (
     "CS231n notes: 40 % dead is what a far too high learning rate does; healthy networks of three "
     "layers on small images show up to 10 %, and 19 % in one layer"
 )
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A rectifier on validation data: how many of its `dead` units fire in training, and the
+    number of those that fire in validation but not in training.
+    """
+
+    seen: LayerActivity
+    asleep: int = 0
+    woken: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the layer's name, made safe."""
+        return clean_text(self.seen.layer)
+
+    @property
+    def units(self) -> int:
+        """Return the number of units."""
+        return int(self.seen.fired.size)
+
+    @property
+    def silent(self) -> bool:
+        """Tell whether no unit fires."""
+        return self.seen.dead == self.units
+
+
 @check(
     title="Rectified units fire",
     failure_title="Rectified units are dead",
     needs=(ACTIVITY,),
+    wants=(TRAINING,),
     limits={
         "dead_share": Limit(warn=0.2, fail=0.4, source=SOURCE),
         "worst_dead_share": Limit(warn=0.25, fail=0.4, source=f"{SOURCE}; here of a single layer"),
@@ -75,16 +127,17 @@ SOURCE = (
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge the share of units that never fired, in each layer and in all."""
-    activity = seen[ACTIVITY]
-    layers = [layer for layer in activity.layers if layer.fired.size]
+    activity, training = seen[ACTIVITY], seen.get(TRAINING)
+    layers = _layers(activity, training)
     if not layers:
         return Judgement(
             Verdict.NOT_APPLICABLE,
             "No rectifying layer (ReLU and its kin) was seen in the model, so no unit could die.",
         )
-    units = sum(layer.fired.size for layer in layers)
-    dead = sum(layer.dead for layer in layers)
-    silent = [clean_text(layer.layer) for layer in layers if layer.dead == layer.fired.size]
+    units = sum(layer.units for layer in layers)
+    dead = sum(layer.seen.dead for layer in layers)
+    asleep = sum(layer.asleep for layer in layers)
+    silent = [layer.name for layer in layers if layer.silent]
     bound = rule_of_three(activity.examples)
     fewest = FEWEST_FOR_A_LAYER if silent else FEWEST if dead else 1
     if activity.examples < fewest:
@@ -97,15 +150,19 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
     ranked = sorted(layers, key=lambda layer: _rank(layer, limits), reverse=True)
     top = ranked[0]
-    overall = _judged(dead, units, limits["dead_share"])
+    overall = _judged(dead, asleep, units, limits["dead_share"])
     verdict = Verdict.FAIL if silent else worst((overall, _verdict(top, limits)))
     beyond = [layer for layer in ranked if _beyond(layer, limits)]
+    told = ranked if overall is not Verdict.PASS and not beyond else beyond
+    told = [layer for layer in told if layer.seen.dead]
+    causes = {layer.name: _cause(layer) for layer in told}
     if dead:
+        gave = "stayed in their flat part" if top.seen.smooth else "gave zero"
         summary = (
             f"{dead:,} of {counted(units, 'rectified unit')} ({100 * dead / units:.3g} %) gave "
             f"zero for every one of {activity.examples:,} examples; worst is "
-            f"`{clean_text(top.layer)}` with {top.dead:,} of {top.fired.size:,}."
-        )
+            f"`{top.name}` with {top.seen.dead:,} of {top.units:,}."
+        ).replace("gave zero", gave)
     else:
         summary = (
             f"Each of the {counted(units, 'rectified unit')} in {counted(len(layers), 'layer')} "
@@ -115,6 +172,13 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         summary += (
             f" No unit of `{silent[0]}` fires at all, so neither signal nor gradient gets through."
         )
+    if asleep and verdict is not Verdict.PASS:
+        summary += (
+            f" {asleep:,} of the {counted(dead, 'unit')} "
+            f"{'fires' if asleep == 1 else 'fire'} in training."
+        )
+    if told and causes[told[0].name]:
+        summary += f" {causes[told[0].name]}"
     return Judgement(
         verdict,
         summary,
@@ -122,62 +186,173 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             Metric("dead units", dead / units, "share", limit=limits["dead_share"]),
             Metric(
                 "dead units in the worst layer",
-                top.dead / top.fired.size,
+                top.seen.dead / top.units,
                 "share",
                 limit=limits["worst_dead_share"],
             ),
             Metric("examples for which a dead unit may still fire, at most", bound, "share"),
+            *(
+                (
+                    Metric("units silent in validation that fire in training", asleep),
+                    Metric(
+                        "units that fire in validation but never in training",
+                        sum(layer.woken for layer in layers),
+                    ),
+                )
+                if training is not None
+                else ()
+            ),
         ),
-        where=tuple(
-            Place("layer", clean_text(layer.layer), f"{layer.dead:,} of {layer.fired.size:,} units")
-            for layer in (ranked if overall is not Verdict.PASS and not beyond else beyond)
-            if layer.dead
+        where=(
+            *(
+                Place("layer", layer.name, f"{layer.seen.dead:,} of {layer.units:,} units")
+                for layer in told[:MOST]
+            ),
+            *(
+                Place("parameter", _bias(layer.seen), f"holds {held:,} units at zero")
+                for layer in told[:MOST]
+                if (held := _held_down(layer.seen))
+            ),
         ),
         advice=_advice(layers, top) if verdict in (Verdict.WARN, Verdict.FAIL) else (),
         figures=(_figure(layers, limits),),
     )
 
 
-def _verdict(layer: LayerActivity, limits: Limits) -> Verdict:
-    return _judged(layer.dead, layer.fired.size, limits["worst_dead_share"])
+def _layers(activity: UnitActivity, training: UnitActivity | None) -> list[Layer]:
+    """Return every layer that has units, with what they do in training."""
+    trained = {
+        (layer.layer, layer.fired.size): layer for layer in (training.layers if training else ())
+    }
+    layers = []
+    for layer in activity.layers:
+        other = trained.get((layer.layer, layer.fired.size))
+        if layer.fired.size:
+            asleep = np.count_nonzero(other.fired & ~layer.fired) if other else 0
+            woken = np.count_nonzero(layer.fired & ~other.fired) if other else 0
+            layers.append(Layer(layer, int(asleep), int(woken)))
+    return layers
 
 
-def _beyond(layer: LayerActivity, limits: Limits) -> bool:
-    return layer.dead == layer.fired.size or _verdict(layer, limits) is not Verdict.PASS
+def _verdict(layer: Layer, limits: Limits) -> Verdict:
+    return _judged(layer.seen.dead, layer.asleep, layer.units, limits["worst_dead_share"])
 
 
-def _judged(dead: int, units: int, limit: Limit) -> Verdict:
+def _beyond(layer: Layer, limits: Limits) -> bool:
+    return layer.silent or _verdict(layer, limits) is not Verdict.PASS
+
+
+def _judged(dead: int, asleep: int, units: int, limit: Limit) -> Verdict:
+    """Judge a number of dead units; only those that are dead in training too can fail."""
     if dead < FEWEST_DEAD_TO_WARN:
         return Verdict.PASS
+    lost = dead - asleep
+    fails = lost >= FEWEST_DEAD_TO_FAIL and limit.verdict(lost / units) is Verdict.FAIL
     verdict = limit.verdict(dead / units)
-    return Verdict.WARN if verdict is Verdict.FAIL and dead < FEWEST_DEAD_TO_FAIL else verdict
+    return Verdict.WARN if verdict is Verdict.FAIL and not fails else verdict
 
 
-def _rank(layer: LayerActivity, limits: Limits) -> tuple[bool, int, float]:
-    share = layer.dead / layer.fired.size
-    return share == 1, SEVERITY[_verdict(layer, limits)], share
+def _rank(layer: Layer, limits: Limits) -> tuple[bool, int, float]:
+    return layer.silent, SEVERITY[_verdict(layer, limits)], layer.seen.dead / layer.units
 
 
-def _advice(layers: list[LayerActivity], top: LayerActivity) -> tuple[str, ...]:
-    name = clean_text(top.layer)
-    place = "the inputs" if top is layers[0] else "the layer before it"
+def _bias(layer: LayerActivity) -> str:
+    return clean_text("bias" if layer.producer == "(model)" else f"{layer.producer}.bias")
+
+
+def _held_down(layer: LayerActivity) -> int:
+    """Return how many dead units would have fired, had their bias been zero."""
+    negative = np.asarray(layer.bias)[~np.asarray(layer.fired, bool)] < 0 if layer.bias.size else 0
+    return int(np.count_nonzero((layer.lifts > layer.level) & negative))
+
+
+def _starved(layer: LayerActivity) -> int:
+    """Return how many dead units were never given anything but their bias."""
+    biases = np.abs(layer.bias[~np.asarray(layer.fired, bool)]) if layer.bias.size else 0
+    return int(np.count_nonzero(np.abs(layer.lifts) <= NOTHING * biases))
+
+
+def _outdated(layer: LayerActivity) -> bool:
+    """Tell whether a running mean is beyond all that most dead units were ever given.
+
+    Of the data that a mean is taken of, some lies on either side.
+    """
+    return layer.normed and 2 * int(np.count_nonzero(layer.lifts < -CLEARLY)) > layer.dead
+
+
+def _cause(layer: Layer) -> str:
+    """Return a sentence on what holds most of a layer's dead units at zero, "" if unknown."""
+    seen = layer.seen
+    if not seen.lifts.size:
+        return ""
+    held, starved = _held_down(seen), _starved(seen)
+    if _outdated(seen):
+        return (
+            f"The cause in `{layer.name}` is `{clean_text(seen.producer)}`: what it is given never "
+            "comes past its running mean, which does not fit the data (see `stale-batch-norm`)."
+        )
+    if 2 * held > seen.dead:
+        biases = seen.bias[~np.asarray(seen.fired, bool)]
+        return (
+            f"The cause in `{layer.name}` is the bias: `{_bias(seen)}` is "
+            f"{float(np.median(biases)):.3g} (median of its dead units), their weights add "
+            f"{float(np.median(seen.lifts)):.3g} at most, and without it "
+            f"{'all' if held == seen.dead else f'{held:,} of the'} {seen.dead:,} would fire."
+        )
+    if 2 * starved > seen.dead:
+        return (
+            f"Nothing but zero reaches {starved:,} of the dead units of `{layer.name}`: the cause "
+            f"lies before `{clean_text(seen.producer)}`."
+        )
     return (
+        f"In `{layer.name}` it is the weights of `{clean_text(seen.producer)}` that never lift "
+        f"{counted(seen.dead - held - starved, 'dead unit')} above zero, not the bias: as a "
+        "learning rate too high leaves them."
+    )
+
+
+def _advice(layers: list[Layer], top: Layer) -> tuple[str, ...]:
+    name, seen = top.name, top.seen
+    place = "the inputs" if top is layers[0] else "the layer before it"
+    first = (
         f"Look at what feeds `{name}`: its weights and biases, and the scale of {place}. "
-        "A large negative bias, or inputs that are not centred, keep units at zero.",
+        "A large negative bias, or inputs that are not centred, keep units at zero."
+    )
+    if _outdated(seen):
+        first = (
+            f"Renew the running statistics of `{clean_text(seen.producer)}`: set its `momentum` to "
+            "None, call `reset_running_stats()`, and run a few hundred batches in training mode "
+            "under `torch.no_grad()`."
+        )
+    elif seen.lifts.size and 2 * _held_down(seen) > seen.dead:
+        first = (
+            f"Start `{_bias(seen)}` at zero (`torch.nn.init.zeros_`), and take it out of weight "
+            "decay and of any rule that drives it down; setting it to zero now revives "
+            f"{_held_down(seen):,} units, which then want some training."
+        )
+    elif 2 * top.asleep > seen.dead:
+        first = (
+            f"Prepare validation data as training data: {top.asleep:,} of the units of `{name}` "
+            "that are silent there fire in training."
+        )
+    return (
+        first,
         "Train anew with a learning rate 3 to 10 times lower, or with a warm-up over the first "
         "few hundred steps, and watch this share from the first step on.",
-        f"Put normalisation before `{name}`, or replace its `{clean_text(top.kind)}` by "
+        f"Put normalisation before `{name}`, or replace its `{clean_text(seen.kind)}` by "
         "`torch.nn.LeakyReLU(0.01)` or `torch.nn.GELU()`, which pass gradient below zero too.",
     )
 
 
-def _figure(layers: list[LayerActivity], limits: Limits) -> Bars:
+def _figure(layers: list[Layer], limits: Limits) -> Bars:
+    shown = [layers[i] for i in foremost([layer.seen.dead / layer.units for layer in layers])]
     return Bars(
         title="Dead units by layer",
-        caption="Share of each layer's units that never fired, layers in the order of execution.",
+        caption="Share of each layer's units that never fired, layers in the order of execution."
+        + how_many(len(shown), len(layers)),
         label="share of units that never fired",
-        labels=tuple(clean_text(layer.layer) for layer in layers),
-        values=tuple(layer.dead / layer.fired.size for layer in layers),
-        marked=tuple(_beyond(layer, limits) for layer in layers),
+        labels=tuple(layer.name for layer in shown),
+        values=tuple(layer.seen.dead / layer.units for layer in shown),
+        marked=tuple(_beyond(layer, limits) for layer in shown),
         guides=limits["worst_dead_share"].guides(),
     )

@@ -2,8 +2,9 @@
 
 What it does
 ------------
-Follows the gradient of the loss from the last layer to the first, looks for gradients that are not
-finite, and compares the batches with one another.
+Follows the gradient of the loss from the last layer to the first, fits the rate at which it changes
+per layer, looks for gradients that are not finite, and compares the batches with one another.
+Through recurrent layers it follows the gradient back in time.
 
 Why it matters
 --------------
@@ -14,17 +15,23 @@ too small for the other layers keeps it together.
 How it is measured
 ------------------
 Everything is relative, so the scale of the loss has no say. The growth is the gradient's norm at
-the outputs of the first layers over that at the last ones (medians of up to five layers, geometric
-mean over batches with its interval); it counts only where the trend over all layers (Theil-Sen)
-points the same way. A leap is the largest batch's gradient over the median batch's, divided by the
-same ratio of their losses: a batch that is merely hard has a large loss as well. A gradient that is
-not finite fails.
+the outputs of the first layers with weights over that at the last ones (medians of up to five
+layers, geometric mean over batches with its interval). Depth is counted along the longest path from
+the input, so that parallel branches stand beside one another. The rate per layer is the median
+slope of the logarithm over all pairs of layers; the growth counts only where this rate points the
+same way, or where one step makes up half of it or more, which is then named; a single step counts
+by itself too where no layer keeps clear of it. Through time the
+gradient of the loss by what a recurrent layer takes in is read step by step, on a copy without
+dropout, and the first quarter of the steps is compared with the last. A leap is the largest batch's
+gradient over the median batch's, divided by the same ratio of their losses: a batch that is merely
+hard has a large loss as well. A gradient that is not finite fails.
 
 When it misleads
 ----------------
 Small activations (an embedding before layer normalisation) make the gradients at their place large,
 by a factor of up to 100, without harm. Adaptive optimisers and clipping hide the effect in
-training. In recurrent networks the growth is over time steps, which the leaps alone show.
+training. Where every step of a sequence has a loss of its own, early steps get a larger gradient
+by nature, by as many times as there are steps.
 
 What to do
 ----------
@@ -39,21 +46,32 @@ cliffs and clipping); Bengio, Simard, Frasconi 1994; Glorot & Bengio 2010.
 
 import numpy as np
 
-from auditor.core.by_depth import by_depth
+from auditor.core.by_depth import Curve, by_depth
 from auditor.core.check import Limits, Seen, check
+from auditor.core.figure import Lines
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import (
-    column_quantiles,
-    first_over_last,
-    geometric_interval,
-    theil_sen,
-)
-from auditor.core.text import clean_text, counted, listed
+from auditor.core.text import clean_text, counted, interval, listed
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict, worst
+from auditor.observations.gradient_flow import (
+    Flow,
+    Rate,
+    Step,
+    change,
+    fitted,
+    flow_of,
+    in_words,
+    jump,
+    rate_of,
+    steps_of,
+    sudden,
+)
 from auditor.observations.gradients import GradientNorms, GradientNormsOver
+from auditor.observations.through_time import ThroughTimeOver
+from auditor.observations.time_course import growing
 
 GRADIENTS = GradientNormsOver()
+TIME = ThroughTimeOver()
 
 FEWEST_BATCHES = 3
 """Batches from which on one of them can be told from the typical one."""
@@ -63,6 +81,7 @@ FEWEST_BATCHES = 3
     title="Gradients keep their scale over depth",
     failure_title="Gradients explode",
     needs=(GRADIENTS,),
+    wants=(TIME,),
     limits={
         "growth": Limit(
             warn=1e3,
@@ -78,7 +97,7 @@ FEWEST_BATCHES = 3
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
-    """Judge the growth over depth, the leaps between batches, and whether all is finite."""
+    """Judge the growth over depth and time, the leaps between batches, and what is not finite."""
     norms = seen[GRADIENTS]
     table = np.asarray(norms.parameter_norms, float)
     flow = np.asarray(norms.activation_norms, float)
@@ -90,30 +109,42 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         return Judgement(
             Verdict.NOT_APPLICABLE, "No batch gave a gradient, so there is no growth to look at."
         )
-    growth, low, high = geometric_interval(first_over_last(flow))
-    typical = column_quantiles(flow, (0.5,))[0]
-    depth = np.flatnonzero(np.isfinite(typical) & (typical > 0))
-    slope, *bounds = theil_sen(depth.astype(float), np.log10(typical[depth]))
-    rising, (leap, batch) = slope < 0, _leap(whole, np.asarray(norms.losses, float))
+    shown = flow_of(norms)
+    growth, low, high = change(shown)
+    steps = steps_of(norms)
+    rate, sharp = rate_of(shown.outputs, shown.depth), jump(steps, growth)
+    rises = [
+        s for s in sudden(norms, steps, float(limits["growth"].warn or np.inf)) if s.factor > 1
+    ]
+    rises = [step for step in rises if step.all_of_it]
+    rising = growth > 1 and (sharp is not None or (rate is not None and rate.factor > 1))
+    leap, batch = _leap(whole, np.asarray(norms.losses, float))
+    time = growing(seen.get(TIME), limits["growth"])
     verdict_growth = verdict_leap = Verdict.PASS
-    if rising and np.isfinite(growth):
+    if rising:
         verdict_growth = limits["growth"].verdict(growth, low, high)
+    if rises and verdict_growth is Verdict.PASS:
+        sharp = rises[0]
+        verdict_growth = limits["growth"].verdict(sharp.factor, sharp.low, sharp.high)
+        growth, low, high = sharp.factor, sharp.low, sharp.high
     if leap is not None:
         verdict_leap = limits["leap"].verdict(leap)
-    if not np.isfinite(growth) and leap is None:
+    if not np.isfinite(growth) and leap is None and not time.metrics:
         return Judgement(
             Verdict.NOT_APPLICABLE,
             f"One layer and {counted(len(whole), 'batch', 'batches')} leave nothing to compare.",
         )
     usual = float(np.median(whole[whole > 0]))
-    steepest = "" if verdict_growth is Verdict.PASS else _steepest(norms.layers, depth, typical)
     parts = []
     if np.isfinite(growth):
-        verb = "is" if verdict_growth is Verdict.PASS else "grows until it is"
-        where = f", most of it at `{steepest}`" if steepest else ""
+        found = verdict_growth is not Verdict.PASS
+        place = in_words(rate, "grows")
+        if found and sharp:
+            place = f", most of it at `{clean_text(sharp.layer)}`"
         parts.append(
-            f"On the way from the last layers to the first the gradient {verb} {growth:.2g} times "
-            f"what it was (95 % interval {low:.2g} to {high:.2g}){where}."
+            f"On the way from the last layers to the first the gradient "
+            f"{'grows until it is' if found else 'is'} {growth:.2g} times "
+            f"what it was{interval(low, high)}{place}."
         )
     if leap is not None and verdict_leap is not Verdict.PASS:
         parts.append(
@@ -125,33 +156,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             f"The largest gradient of a batch is {whole.max() / usual:.2g} times the median "
             "batch's."
         )
-    verdict = worst((verdict_growth, verdict_leap))
-    plot = by_depth(flow, norms.layers, "gradient", limits["growth"].guides())
+    verdict = worst((verdict_growth, verdict_leap, time.verdict))
+    grows = verdict_growth is not Verdict.PASS
+    first = shown.names[0] if grows and not sharp else ""
     return Judgement(
         verdict,
-        " ".join(parts),
+        " ".join([*parts, *time.sentences]),
         metrics=(
-            *(
-                (
-                    Metric(
-                        "growth from last to first layers",
-                        growth,
-                        "times",
-                        low,
-                        high,
-                        limits["growth"],
-                    ),
-                    Metric(
-                        "growth per layer towards the input",
-                        -slope,
-                        "decades",
-                        -bounds[1],
-                        -bounds[0],
-                    ),
-                )
-                if np.isfinite(growth)
-                else ()
-            ),
+            *_metrics(growth, low, high, rate, limits),
             Metric(
                 "largest leap between batches beyond the loss's",
                 leap,
@@ -159,11 +171,58 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
                 limit=limits["leap"],
             ),
             Metric("median norm of the whole gradient", usual),
+            *time.metrics,
         ),
-        where=(Place("layer", steepest, "steepest growth"),) if steepest else (),
-        advice=_advice(usual, steepest) if verdict is not Verdict.PASS else (),
-        figures=(plot,) if plot else (),
+        where=(
+            *([_rise(sharp)] if grows and sharp else []),
+            *([Place("layer", clean_text(first), f"{growth:.2g} times the last")] if first else []),
+            *time.where,
+        ),
+        advice=(
+            *(
+                _advice(usual, sharp)
+                if worst((verdict_growth, verdict_leap)) is not Verdict.PASS
+                else ()
+            ),
+            *time.advice,
+        ),
+        figures=(*_figures(shown, limits), *time.figures),
     )
+
+
+def _metrics(
+    growth: float, low: float, high: float, rate: Rate | None, limits: Limits
+) -> tuple[Metric, ...]:
+    if not np.isfinite(growth):
+        return ()
+    whole = Metric("growth from last to first layers", growth, "times", low, high, limits["growth"])
+    if rate is None:
+        return (whole,)
+    return (
+        whole,
+        Metric("growth per layer towards the input", rate.factor, "times", rate.low, rate.high),
+    )
+
+
+def _figures(flow: Flow, limits: Limits) -> tuple[Lines, ...]:
+    plot = by_depth(
+        "Gradients by depth",
+        "gradient",
+        flow.names,
+        (
+            Curve("at the layers' outputs", flow.outputs),
+            Curve("of the weights, relative to them", flow.weights),
+            *fitted(flow),
+        ),
+        limits["growth"].guides(),
+        "A line that rises towards the left grows on its way from the loss to the input.",
+    )
+    return (plot,) if plot else ()
+
+
+def _rise(step: Step) -> Place:
+    note = f"steepest growth: {step.factor:.2g} times its gradient reaches"
+    return Place("layer", clean_text(step.layer), f"{note} `{clean_text(step.before)}`")
 
 
 def _not_finite(norms: GradientNorms, table: Array, flow: Array) -> Judgement:
@@ -180,7 +239,15 @@ def _not_finite(norms: GradientNorms, table: Array, flow: Array) -> Judgement:
         f"{counted(len(table), 'batch', 'batches')}"
         + (f", at {listed(names, 3)}." if names else "."),
         metrics=(Metric("batches with gradients not finite", int(batches.sum())),),
-        where=tuple(Place("parameter", name, "gradient not finite") for name in names),
+        where=(
+            *(
+                Place(
+                    "layer", clean_text(norms.layers[column]), "gradient not finite at its output"
+                )
+                for column in np.flatnonzero(np.isinf(flow).any(axis=0))[-1:]
+            ),
+            *(Place("parameter", name, "gradient not finite") for name in names[:40]),
+        ),
         advice=(
             "Run one such batch under `torch.autograd.set_detect_anomaly(True)`: it names the "
             "operation whose gradient is NaN or infinite.",
@@ -205,14 +272,8 @@ def _leap(whole: Array, losses: Array) -> tuple[float | None, int]:
     return float(leaps.max()), int(known[leaps.argmax()])
 
 
-def _steepest(layers: tuple[str, ...], depth: Array, typical: Array) -> str:
-    """Return the layer across which the gradient grows most, coming from the output."""
-    steps = np.diff(np.log10(typical[depth]))
-    return clean_text(layers[int(depth[int(steps.argmin()) + 1])]) if len(steps) else ""
-
-
-def _advice(usual: float, steepest: str) -> tuple[str, ...]:
-    place = f"around `{steepest}`" if steepest else "between the layers"
+def _advice(usual: float, sharp: Step | None) -> tuple[str, ...]:
+    place = f"around `{clean_text(sharp.layer)}`" if sharp else "between the layers"
     return (
         "Clip the gradient before each step: `torch.nn.utils.clip_grad_norm_(model.parameters(), "
         f"{3 * usual:.2g})`, three times the median norm seen here.",

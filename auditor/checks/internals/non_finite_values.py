@@ -3,8 +3,9 @@
 What it does
 ------------
 Looks for values that are no numbers any more (NaN) or beyond all numbers (infinity): in the
-checkpoint's parameters and buffers, in every layer's output, in the losses and in the gradients. It
-names the first layer, in the order of execution, where one appears.
+checkpoint's parameters and buffers, in inputs and targets, in every layer's output, in the losses
+and in the gradients. It names the first layer where one appears, in the order of execution, and for
+gradients the first on the way back from the loss; and the examples that make it.
 
 Why it matters
 --------------
@@ -14,21 +15,25 @@ makes every weight NaN with the next step. A model with one is broken for at lea
 How it is measured
 ------------------
 Weights are read from the checkpoint whole. Activations and losses are looked at over validation
-batches in evaluation mode, gradients over batches in training mode. What was not looked at, for
-want of a model or of data, is named.
+batches in evaluation mode, as many as any check reads, and over batches in training mode, with
+their gradients. Of the first three batches with a fault, parts are run on a copy of the model,
+halved until single examples are left; what their inputs have that no other of the batch has is
+told. What was not looked at, for want of a model or of data, is named.
 
 When it misleads
 ----------------
 Minus infinity is how attention hides positions, so where it comes alone and the losses stay finite
-it is not a fault. Values that overflow only in half precision, or only for inputs that the batches
-lack, are not seen. A NaN in the data is the data's fault, not the model's: the summary says when
-the inputs held it already.
+it is not a fault. NaN in positions that the loss leaves out, such as padding, warns and no more, as
+long as losses and gradients are finite. Values that overflow only in half precision, or only for
+inputs that the batches lack, are not seen. A NaN in the data is the data's fault, not the model's:
+the summary says when inputs or targets held it already. An example that makes a fault only together
+with others, through batch statistics, is not traced.
 
 What to do
 ----------
 Weights that are not finite can't be mended: go back to an earlier checkpoint. Else start from the
 first place named. Look there for a division, a logarithm, a root or an exponential, add an epsilon
-or clamp its input, and run that batch under `torch.autograd.set_detect_anomaly(True)`.
+or clamp its input, and run the example named under `torch.autograd.set_detect_anomaly(True)`.
 
 Source
 ------
@@ -37,80 +42,88 @@ differentiation package", anomaly detection; Goodfellow, Bengio, Courville 2016,
 section 4.1, overflow and underflow.
 """
 
-import numpy as np
-
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
 from auditor.observations.finite import (
-    NAN,
-    POSITIVE,
-    NonFinite,
+    NonFiniteInTrainingOver,
     NonFiniteOver,
     WeightFlags,
     WeightFlagsOf,
 )
-from auditor.observations.gradients import GradientNorms, GradientNormsOver
+from auditor.observations.finite_faults import (
+    Fault,
+    broken_batches,
+    harmless,
+    in_gradients,
+    in_values,
+)
+from auditor.observations.gradients import GradientNormsOver
 
 WEIGHTS = WeightFlagsOf()
 VALUES = NonFiniteOver(split="val")
+TRAINING = NonFiniteInTrainingOver()
 GRADIENTS = GradientNormsOver()
 
-NONE = Limit(fail=0, source="IEEE 754: one NaN is enough to spoil whatever is computed from it")
+MOST = 40
+"""Places of a kind that are told one by one."""
 
-Fault = tuple[str, tuple[Place, ...], str]
-"""A sentence on what was found, where, and what to do about it, empty where that is said."""
+NONE = Limit(fail=0, source="IEEE 754: one NaN is enough to spoil whatever is computed from it")
 
 
 @check(
     title="Weights, activations, losses and gradients are finite",
     failure_title="Values are not finite",
     needs=(WEIGHTS,),
-    wants=(VALUES, GRADIENTS),
+    wants=(VALUES, TRAINING, GRADIENTS),
     limits={"non_finite": NONE},
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge whether anything seen is NaN or infinite."""
     weights, values, gradients = seen[WEIGHTS], seen.get(VALUES), seen.get(GRADIENTS)
+    training = seen.get(TRAINING)
     spoilt = sum(weights.nan) + sum(weights.infinite)
-    faults = [*_in_weights(weights)]
+    faults = _in_weights(weights)
     looked_at = [f"{sum(weights.sizes):,} weights"]
-    unseen = []
-    notes = ""
+    unseen, notes = [], []
     if values is not None:
-        faults += _in_values(values, spoilt)
+        faults += in_values(values, spoilt, "evaluation mode")
         looked_at.append(f"the activations for {counted(values.seen, 'example')}")
-        hidden = int((values.flags != 0).any(axis=0).sum())
-        if hidden and not faults:
-            notes = (
-                f" Minus infinity stands in the output of {counted(hidden, 'layer')}, with finite "
-                "results: that is how attention hides positions."
-            )
+        notes = harmless(values)
     else:
         unseen.append(f"activations ({seen.missing(VALUES) or 'not asked for'})")
+    forward_broke = len(faults) > len(_in_weights(weights))
+    if training is not None and (not forward_broke or training.split != "val"):
+        faults += in_values(training, spoilt, "training mode")
     if gradients is not None:
-        faults += _in_gradients(gradients, spoilt)
+        faults += in_gradients(gradients, training, spoilt)
         looked_at.append(f"the gradients of {counted(len(gradients.losses), 'batch', 'batches')}")
     else:
         unseen.append(f"gradients ({seen.missing(GRADIENTS) or 'not asked for'})")
-    where = tuple(place for _, places, _ in faults for place in places)
+    places = [place for fault in faults for place in fault.places]
+    where = tuple(dict.fromkeys(places))
     if faults:
-        summary = " ".join(sentence for sentence, _, _ in faults)
+        summary = " ".join(fault.sentence for fault in faults)
     else:
-        summary = f"All finite: {', '.join(looked_at)}.{notes}"
+        summary = " ".join([f"All finite: {', '.join(looked_at)}.", *notes])
     if unseen:
         summary += f" Not looked at: {'; '.join(unseen)}."
+    unread = bool(faults) and all(fault.unread for fault in faults)
+    verdict = Verdict.WARN if unread else Verdict.FAIL
     return Judgement(
-        Verdict.FAIL if faults else Verdict.PASS,
+        verdict if faults else Verdict.PASS,
         summary,
         metrics=(
             Metric("weights not finite", spoilt, "values", limit=limits["non_finite"]),
-            *_share_of_batches(values, gradients, limits),
+            *(
+                Metric(f"batches with {what} not finite", count, limit=limits["non_finite"])
+                for what, count in broken_batches(values, gradients)
+            ),
         ),
         where=where,
-        advice=tuple(advice for _, _, advice in faults if advice),
+        advice=tuple(dict.fromkeys(fault.advice for fault in faults if fault.advice)),
         figures=(_table(where),) if where else (),
     )
 
@@ -127,115 +140,16 @@ def _in_weights(weights: WeightFlags) -> list[Fault]:
         return []
     rows.sort(key=lambda row: -row[0])
     return [
-        (
+        Fault(
             f"The checkpoint itself holds {counted(sum(r[0] for r in rows), 'value')} that "
             f"{'is' if sum(r[0] for r in rows) == 1 else 'are'} not finite, in "
             f"{listed([name for _, name, _ in rows], 3)}.",
-            tuple(Place("parameter", clean_text(name), note) for _, name, note in rows),
+            tuple(Place("parameter", clean_text(name), note) for _, name, note in rows[:MOST]),
             "Go back to the last checkpoint before the values broke: weights that are NaN can't "
             "be mended. Then train on with a lower learning rate and with "
             "`torch.nn.utils.clip_grad_norm_`.",
         )
     ]
-
-
-def _in_values(values: NonFinite, spoilt: int) -> list[Fault]:
-    bad = (values.flags & (NAN | POSITIVE)) != 0
-    batches = bad.any(axis=1)
-    lost = np.zeros(len(values.input_flags), bool)
-    lost[: len(values.losses)] = ~np.isfinite(values.losses)
-    if not batches.any() and not lost.any() and not values.examples:
-        return []
-    total = len(values.input_flags)
-    broken = batches | lost
-    from_inputs = broken & (values.input_flags != 0)
-    places = []
-    if batches.any():
-        columns = np.flatnonzero(bad.any(axis=0))
-        first = clean_text(values.layers[columns[0]])
-        sentence = (
-            f"NaN or infinity first appears in the output of `{first}`, in {int(batches.sum()):,} "
-            f"of {counted(total, 'batch', 'batches')}."
-        )
-        for column in columns:
-            kind = "NaN" if (values.flags[:, column] & NAN).any() else "+infinity"
-            note = f"{kind} in {counted(int(bad[:, column].sum()), 'batch', 'batches')}"
-            places.append(Place("layer", clean_text(values.layers[column]), note))
-    else:
-        first = "the loss"
-        sentence = (
-            f"The loss is not finite for {int(lost.sum()):,} of "
-            f"{counted(total, 'batch', 'batches')}, while every layer's output is."
-        )
-    if values.examples:
-        sentence += (
-            f" The outputs of {counted(len(values.examples), 'example')} are not finite, among "
-            f"them number {listed([str(index) for index in values.examples])}."
-        )
-        places += [
-            Place("example", str(index), "its output is not finite")
-            for index in values.examples[:20]
-        ]
-    advice = (
-        f"Run the first such batch under `torch.autograd.set_detect_anomaly(True)` and look in "
-        f"`{first}` for a division, logarithm, root or exponential without an epsilon or a clamp."
-    )
-    if spoilt:  # Weights that are not finite explain whatever comes after them.
-        advice = ""
-    if from_inputs.any():
-        whole = "all" if from_inputs.sum() == broken.sum() else f"{int(from_inputs.sum()):,}"
-        sentence += f" The inputs of {whole} of these batches held values that are not finite."
-        advice = (
-            "Clean the data first: its inputs hold NaN or infinity before the model has seen "
-            "them. Drop or fill them in the loader, and assert `torch.isfinite(inputs).all()`."
-        )
-    return [(sentence, tuple(places), advice)]
-
-
-def _in_gradients(gradients: GradientNorms, spoilt: int) -> list[Fault]:
-    lost = int((~np.isfinite(gradients.losses)).sum())
-    bad = np.isinf(gradients.parameter_norms)
-    deep = np.isinf(gradients.activation_norms)
-    if not lost and not bad.any() and not deep.any():
-        return []
-    total = counted(len(gradients.losses), "batch", "batches")
-    batches = bad.any(axis=1) | deep.any(axis=1)
-    if batches.any():
-        sentence = (
-            f"Gradients are not finite in {int(batches.sum()):,} of {total} in training mode."
-        )
-    else:
-        sentence = f"The loss is not finite in {lost:,} of {total} in training mode."
-    counts = bad.sum(axis=0)
-    places = [
-        Place(
-            "parameter",
-            clean_text(gradients.parameters[column]),
-            f"gradient not finite in {counted(int(counts[column]), 'batch', 'batches')}",
-        )
-        for column in np.argsort(-counts, kind="stable")
-        if counts[column]
-    ]
-    last = [gradients.layers[column] for column in np.flatnonzero(deep.any(axis=0))]
-    start = f"`{clean_text(last[-1])}`" if last else "the loss"
-    advice = (
-        f"The gradient breaks at {start} first, coming from the output. Look there for a root, "
-        "norm or logarithm at zero, whose slope is infinite though its value is not."
-    )
-    return [(sentence, tuple(places), "" if spoilt else advice)]
-
-
-def _share_of_batches(
-    values: NonFinite | None, gradients: GradientNorms | None, limits: Limits
-) -> tuple[Metric, ...]:
-    metrics = []
-    if values is not None:
-        bad = ((values.flags & (NAN | POSITIVE)) != 0).any(axis=1).sum()
-        metrics.append(("batches with activations not finite", int(bad)))
-    if gradients is not None:
-        bad = np.isinf(gradients.parameter_norms).any(axis=1).sum()
-        metrics.append(("batches with gradients not finite", int(bad)))
-    return tuple(Metric(name, count, limit=limits["non_finite"]) for name, count in metrics)
 
 
 def _table(where: tuple[Place, ...]) -> Table:
@@ -244,5 +158,5 @@ def _table(where: tuple[Place, ...]) -> Table:
         caption="Weights worst first, layers in the order of execution: the first layer is where "
         "to look, the later ones only pass it on.",
         columns=("what", "name", "found"),
-        rows=tuple((place.kind, place.name, place.note) for place in where[:40]),
+        rows=tuple((place.kind, place.name, place.note) for place in where[:MOST]),
     )

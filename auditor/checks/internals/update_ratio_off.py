@@ -3,36 +3,49 @@
 What it does
 ------------
 Trains a copy for a few steps with the declared optimiser, from fresh weights and from those of the
-checkpoint, and measures by what fraction of its norm each step moves each weight.
+checkpoint, and measures by what fraction of its norm each step moves each weight: for the model as
+a whole, and layer by layer.
 
 Why it matters
 --------------
 A learning rate is only large or small relative to weights and gradients. Steps of a tenth of the
 weights and more overwrite in a few dozen steps what was learnt; steps of a millionth go nowhere in
-affordable time. Both look like "the model does not learn".
+affordable time. Both look like "the model does not learn". One layer far from the others, through
+its initialisation or its own gradient, learns at a pace that the learning rate was not chosen for.
 
 How it is measured
 ------------------
 The ratio is |Δw| / |w| by 2-norms, for tensors of two or more dimensions that do not start at zero:
 of those that do (LoRA's second factor, the last layer of a residual branch; biases too) any step is
-endlessly long. Each step counts with its median tensor; the figure is the median over steps, with
-Student's interval of the logarithms. About 1e-3 is healthy. The first six steps are left out, since
-an optimiser without a history behaves differently (from the checkpoint its moments are used where
-they are saved, as the plot says), but from fresh weights their geometric mean is judged as well:
-steps that are too long blow the weights up, and |w| in the denominator then hides it (with Adam the
-ratio ends near 1/t for any learning rate above 1e-2). Too long is judged from either start, too
-short from fresh weights alone: a converged checkpoint has small gradients, as it should.
+endlessly long. About 1e-3 is healthy; a decade and a half around it, 3.2e-5 to 3.2e-2, is what the
+checkpoint's weights are judged by. The first six steps are left out, since an optimiser without a
+history behaves differently (from the checkpoint its moments are used where they are saved, as the
+plot says). From fresh weights steps are longer by nature, up to 0.035 in healthy models, so that
+the upper limit there is 0.1; and their opening is judged as well, as steps that are too long blow
+the weights up, and |w| in the denominator then hides it (with Adam the ratio ends near 1/t for any
+learning rate above 1e-2). Too short is judged from fresh weights alone: a converged checkpoint has
+small gradients, as it should.
+
+The model is judged by its median tensor, each tensor by itself, and each by its distance in decades
+from the median of the others, step by step. Intervals are Student's, of the logarithms; a verdict
+wants the whole of one at 99 %, shared out among the tensors, to lie beyond a limit. Tables of
+embeddings, of which a batch uses few rows, are not judged to be too slow.
+
+The learning rate that would bring a tensor to 1e-3 is the declared one times 1e-3 over its ratio.
+The step, weight decay included, is proportional to the rate in SGD, Adam and their kin; the other
+weights then move at another pace too, so that it is a first guess.
 
 When it misleads
 ----------------
 Steps follow one another, so the interval is somewhat too narrow. The declared learning rate may be
-the peak of a schedule, or the end of one. Fresh wide layers show 1e-2 under Adam without harm.
-Fine-tuning uses short steps on purpose. Where memory suffices for a part of each batch only (the
+the peak of a schedule, or the end of one. Fine-tuning uses short steps on purpose, and a last layer
+that is made small on purpose opens fast. Where memory suffices for a part of each batch only (the
 summary says so) the gradient is noisier than in training.
 
 What to do
 ----------
-Scale the learning rate by 1e-3 over the ratio found, as the advice does.
+Scale the learning rate by 1e-3 over the ratio found, as the advice does; a layer that stands apart
+wants its usual initialisation, or a group of its own in the optimiser.
 
 Source
 ------
@@ -40,70 +53,37 @@ Karpathy, CS231n notes, "Neural Networks Part 3", ratio of weights to updates: "
 1e-3"; You, Gitman, Ginsburg 2017 (LARS), section 4, ratios over layers.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Bars, Figure, Guide, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import column_quantiles, geometric_interval
 from auditor.core.text import clean_text, counted, listed
-from auditor.core.values import Array
 from auditor.core.verdict import SEVERITY, Verdict, worst
+from auditor.observations.pace import Pace, pace_of
+from auditor.observations.pace_advice import advice_on_pace
+from auditor.observations.pace_figures import figures_of_pace
+from auditor.observations.pace_verdicts import STARTS, TARGET, Judged, verdicts_on
 from auditor.observations.updates import UpdateRatios, UpdateRatiosFrom
 
 CHECKPOINT = UpdateRatiosFrom(start="checkpoint")
 FRESH = UpdateRatiosFrom(start="fresh")
 
-TARGET = 1e-3
-"""The ratio that the CS231n notes recommend."""
-
-OPENING = 6
-"""Steps that count as the opening of a run; half of them where there are fewer than twelve."""
-
-STARTS = {"fresh": "fresh weights", "checkpoint": "the checkpoint"}
-JUDGED_BY = {"fresh": ("ratio_high", "ratio_low"), "checkpoint": ("ratio_high",)}
-
 HIGH = (
     "two decades above the 1e-3 of the CS231n notes: at 1e-3 Adam opens with up to 0.04 on layers "
     "of 1,024 units without harm, at 0.1 with 0.3 and more, which replaces them in three steps"
+)
+TRAINED = (
+    "1.5 decades above the 1e-3 of the CS231n notes; healthy checkpoints of eleven kinds show 0.01 "
+    "at most"
 )
 LOW = (
     "1.5 and 3 decades below the 1e-3 of the CS231n notes: at 1e-6 a million steps move the "
     "weights by their own size at most"
 )
-
-
-@dataclass(frozen=True)
-class Pace:
-    """The updates from one start: `steps` is the median tensor's ratio at each step, `typical`
-    each tensor's own median; `opening` the geometric mean over the first steps, `ratio` the median
-    over the others, in [low, high]. `limits` are those that it is judged by, `ratio_high` first.
-    """
-
-    seen: UpdateRatios
-    limits: tuple[Limit, ...]
-    names: tuple[str, ...]
-    steps: Array
-    typical: Array
-    opening: float
-    ratio: float
-    low: float
-    high: float
-
-    @property
-    def start(self) -> str:
-        """Return where the steps started, in words."""
-        return STARTS[self.seen.start]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Return the verdict on the ratio, and from fresh weights on the opening."""
-        verdicts = [limit.verdict(self.ratio, self.low, self.high) for limit in self.limits]
-        if self.seen.start == "fresh":
-            verdicts.append(self.limits[0].verdict(self.opening))
-        return worst(verdicts)
+APART = (
+    "1.5 decades; between the tensors of healthy models of fifteen kinds there is 1.1 at most, and "
+    "LARS, section 4, sees layers a decade apart"
+)
 
 
 @check(
@@ -113,85 +93,92 @@ class Pace:
     wants=(FRESH,),
     limits={
         "ratio_high": Limit(warn=0.1, fail=0.3, source=HIGH),
+        "trained_ratio_high": Limit(warn=0.032, fail=0.3, source=TRAINED),
         "ratio_low": Limit(warn=3.2e-5, fail=1e-6, bad="below", source=LOW),
+        "decades_apart": Limit(warn=1.5, source=APART),
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
-    """Judge the median update ratio, from the checkpoint's weights and from fresh ones."""
+    """Judge the median tensor, each tensor, and the distance of each from the others."""
     answers = [answer for answer in (seen.get(FRESH), seen[CHECKPOINT]) if answer is not None]
     lost = [answer for answer in answers if not np.isfinite(answer.losses).all()]
     if lost:
         return _diverged(lost[0])
-    paces = [pace for answer in answers if (pace := _pace(answer, limits)) is not None]
+    paces = [pace for answer in answers if (pace := pace_of(answer)) is not None]
     if not paces:
         return Judgement(
             Verdict.NOT_APPLICABLE, "No step was measured of a weight matrix that starts off zero."
         )
-    top = max(paces, key=lambda pace: SEVERITY[pace.verdict])
-    still = _still(paces) if top.verdict is not Verdict.FAIL else []
-    verdict = worst((top.verdict, Verdict.WARN if still else Verdict.PASS))
-    summary = [_moved(pace) for pace in paces]
+    both = [verdicts_on(pace, limits) for pace in paces]
+    top = max(both, key=lambda one: SEVERITY[one.verdict])
+    still = _still(paces)
+    verdict = worst((*(one.verdict for one in both), Verdict.WARN if still else Verdict.PASS))
+    summary = [_moved(one) for one in both]
     if seen.get(FRESH) is None:
         why = f"which takes fresh weights: {seen.missing(FRESH) or 'not asked for'}"
         summary.append(f"Whether steps are too short was not judged, {why}.")
-    opened = top.opening > 2 * top.ratio and _beyond(top.opening, top.limits[:1])
-    if opened and top.verdict is not Verdict.PASS:
-        first = f"Its first steps moved it by {top.opening:.2g} each"
+    pace = top.pace
+    opened = pace.opening > 2 * pace.ratio.value and _beyond(pace.opening, top.limits[:1])
+    if opened and top.whole is not Verdict.PASS:
+        first = f"Its first steps moved it by {pace.opening:.2g} each"
         summary.append(f"{first}, which made the weights larger and the later ratios smaller.")
+    summary += [_off(one) for one in both if one.off and one.whole is Verdict.PASS]
     if still:
         summary.append(f"{counted(len(still), 'weight')} did not move at all: {listed(still, 3)}.")
     return Judgement(
         verdict,
         " ".join(summary),
-        metrics=tuple(metric for pace in paces for metric in _metrics(pace)),
-        where=_where(paces, still),
-        advice=() if verdict is Verdict.PASS else _advice(top, still),
-        figures=_figures(paces),
+        metrics=(
+            *(metric for one in both for metric in _metrics(one)),
+            *(metric for one in both for metric in _counts(one)),
+        ),
+        where=_where(both, still),
+        advice=() if verdict is Verdict.PASS else advice_on_pace(top, both, still),
+        figures=figures_of_pace(both),
     )
 
 
-def _moved(pace: Pace) -> str:
-    note = f" From {pace.start} {clean_text(pace.seen.note)}." if pace.seen.note else ""
+def _moved(one: Judged) -> str:
+    pace = one.pace
+    note = f" From {one.start} {clean_text(pace.seen.note)}." if pace.seen.note else ""
     optimizer = clean_text(pace.seen.optimizer)
-    if pace.ratio == 0:
-        return f"From {pace.start} {optimizer} does not move the median weight at all.{note}"
-    interval = f"95 % interval {pace.low:.2g} to {pace.high:.2g}"
-    moves = f"moves the median weight by {pace.ratio:.2g} of its norm ({interval})"
-    return f"From {pace.start} a step of {optimizer} {moves}.{note}"
+    if pace.ratio.value == 0:
+        return f"From {one.start} {optimizer} does not move the median weight at all.{note}"
+    interval = f"95 % interval {pace.ratio.low:.2g} to {pace.ratio.high:.2g}"
+    moves = f"moves the median weight by {pace.ratio.value:.2g} of its norm ({interval})"
+    unsure = ""
+    if one.whole is Verdict.PASS and _beyond(pace.ratio.value, one.limits):
+        unsure = " That is beyond a limit, but not surely so: the deep profile makes more steps."
+    return f"From {one.start} a step of {optimizer} {moves}.{note}{unsure}"
 
 
-def _metrics(pace: Pace) -> tuple[Metric, ...]:
+def _off(one: Judged) -> str:
+    """Return the sentence on tensors that are off while the median one is not."""
+    first = one.off[0]
+    note = dict(zip((w.name for w in one.pace.weights), one.notes, strict=True))[first.name]
+    others = [w.name for w in one.off[1:]]
+    more = f"; so do {listed(others, 3)}" if others else ""
+    return f"Not so `{first.name}`: it {note}{more}."
+
+
+def _metrics(one: Judged) -> tuple[Metric, ...]:
     """Return the ratio with the limit that it is beyond, if any, and that of the opening."""
-    limit = next((own for own in pace.limits if _beyond(pace.ratio, (own,))), pace.limits[-1])
-    first = pace.limits[0] if pace.seen.start == "fresh" else None
-    name = f"update ratio of the first steps from {pace.start}"
+    ratio = one.pace.ratio
+    limit = next((own for own in one.limits if _beyond(ratio.value, (own,))), one.limits[-1])
+    first = one.limits[0] if one.pace.seen.start == "fresh" else None
+    name = f"update ratio of the first steps from {one.start}"
     return (
-        Metric(f"update ratio from {pace.start}", pace.ratio, "", pace.low, pace.high, limit),
-        Metric(name, pace.opening, limit=first),
+        Metric(f"update ratio from {one.start}", ratio.value, "", ratio.low, ratio.high, limit),
+        Metric(name, one.pace.opening, limit=first),
     )
 
 
-def _pace(answer: UpdateRatios, limits: Limits) -> Pace | None:
-    ratios = np.asarray(answer.ratios, float)
-    measured = np.isfinite(ratios[:1]).any(axis=0)
-    columns = np.flatnonzero(measured & (np.asarray(answer.dimensions) >= 2))
-    if not columns.size:
-        return None
-    ratios = np.where(np.isfinite(ratios), ratios, np.nan)[:, columns]
-    steps = np.nan_to_num(column_quantiles(ratios.T, (0.5,))[0])
-    first = min(OPENING, len(steps) // 2)
-    ratio = float(np.median(steps[first:]))
-    _, low, high = geometric_interval(steps[first:])
-    return Pace(
-        answer,
-        tuple(limits[name] for name in JUDGED_BY[answer.start]),
-        tuple(clean_text(answer.parameters[place]) for place in columns),
-        steps,
-        np.nan_to_num(column_quantiles(ratios[first:], (0.5,))[0]),
-        float(np.nan_to_num(geometric_interval(steps[:first])[0])),
-        ratio,
-        min(ratio, low) if ratio > 0 else 0.0,
-        max(ratio, high) if ratio > 0 else 0.0,
+def _counts(one: Judged) -> tuple[Metric, ...]:
+    """Return how many tensors are off, and how far the farthest surely is from the others."""
+    far = max((abs(w.apart) for w in one.pace.weights), default=0.0)
+    return (
+        Metric(f"weights off from {one.start}", len(one.off), f"of {len(one.pace.weights)}"),
+        Metric(f"farthest from the other weights, from {one.start}", far, "decades"),
     )
 
 
@@ -201,19 +188,19 @@ def _beyond(ratio: float, limits: tuple[Limit, ...]) -> bool:
 
 def _still(paces: list[Pace]) -> list[str]:
     """Return the tensors that did not move from a start from which others did."""
-    moving = [pace for pace in paces if pace.typical.any()]
-    return sorted({p.names[place] for p in moving for place in np.flatnonzero(p.typical == 0)})
+    moving = [pace for pace in paces if any(w.ratio.value for w in pace.weights)]
+    return sorted({w.name for pace in moving for w in pace.weights if w.ratio.value == 0})
 
 
-def _where(paces: list[Pace], still: list[str]) -> tuple[Place, ...]:
-    """Return the tensors that did not move and those beyond a limit, farthest from 1e-3 first."""
-    found = [
-        (-abs(np.log(ratio / TARGET)), name, f"moves by {ratio:.2g} a step from {pace.start}")
-        for pace in paces
-        for name, ratio in zip(pace.names, pace.typical, strict=True)
-        if ratio > 0 and _beyond(float(ratio), pace.limits)
-    ]
-    rows = [(name, "did not move") for name in still] + [row[1:] for row in sorted(found)]
+def _where(both: list[Judged], still: list[str]) -> tuple[Place, ...]:
+    """Return the tensors that did not move and those that are off, farthest from 1e-3 first."""
+    found = sorted(
+        (-abs(np.log(weight.ratio.value / TARGET)), weight.name, note)
+        for one in both
+        for weight, verdict, note in zip(one.pace.weights, one.verdicts, one.notes, strict=True)
+        if verdict in (Verdict.WARN, Verdict.FAIL)
+    )
+    rows = [(name, "did not move") for name in still] + [row[1:] for row in found]
     return tuple(Place("parameter", name, note) for name, note in rows)
 
 
@@ -236,64 +223,3 @@ def _diverged(answer: UpdateRatios) -> Judgement:
         where=(Place("setting", "training.optimizer.lr", f"{rate:g}"),) if step else (),
         advice=(advice,),
     )
-
-
-def _advice(pace: Pace, still: list[str]) -> tuple[str, ...]:
-    lines = []
-    if pace.ratio == 0:
-        lines.append(
-            "Make sure that `optimizer.step()` sees the model's own parameters, that they require "
-            "gradients, and that these are neither zero nor too small for the weights' precision."
-        )
-    elif pace.verdict is not Verdict.PASS:
-        ratio = max(pace.ratio, pace.opening) if pace.seen.start == "fresh" else pace.ratio
-        aim = pace.seen.learning_rate * TARGET / ratio
-        side = "down" if ratio > TARGET else "up"
-        warm = ", or a warm-up where only the start is rough" if side == "down" else ""
-        lines.append(
-            f"Bring the learning rate of {clean_text(pace.seen.optimizer)} {side} from "
-            f"`{pace.seen.learning_rate:g}` to about `{aim:.2g}`, which moves the median weight by "
-            f"1e-3 a step; try `{aim / 3:.2g}` and `{aim * 3:.2g}` as well{warm}."
-        )
-    if still:
-        lines.append(
-            f"Make sure that `{still[0]}` is among the optimiser's parameters and used in "
-            "`forward`, or freeze it with `requires_grad_(False)`. If it is, its gradient is zero "
-            "(a dead layer, `detach()`), or its steps underflow: too small for its precision."
-        )
-    return tuple(lines)
-
-
-def _figures(paces: list[Pace]) -> tuple[Figure, ...]:
-    guides = [
-        (Guide(TARGET, "healthy: 1e-3"), *(line for own in pace.limits for line in own.guides()))
-        for pace in paces
-    ]
-    moments = " The optimiser's moments from the checkpoint were used."
-    restored = moments if any(pace.seen.restored for pace in paces) else ""
-    over_steps = Lines(
-        title="Update ratio over steps",
-        caption=f"Median over weights of |Δw| / |w|, step by step.{restored}",
-        x_label="step",
-        y_label="|Δw| / |w|",
-        series=tuple(
-            Series(f"from {p.start}", tuple(np.arange(1.0, len(p.steps) + 1)), tuple(p.steps))
-            for p in paces
-        ),
-        guides=max(guides, key=len),
-        y_log=True,
-    )
-    bars = tuple(
-        Bars(
-            title=f"Update ratio of each weight from {pace.start}",
-            caption="Median over steps after the opening of |Δw| / |w|, in the model's own order.",
-            label="|Δw| / |w|",
-            labels=pace.names[:60],
-            values=tuple(pace.typical[:60]),
-            marked=tuple(bool(r == 0) or _beyond(r, pace.limits[:1]) for r in pace.typical[:60]),
-            guides=lines,
-            log=True,
-        )
-        for pace, lines in zip(paces, guides, strict=True)
-    )
-    return (over_steps, *bars)

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from auditor.checks.internals.dead_units import ACTIVITY, judge
+from auditor.checks.internals.dead_units import ACTIVITY, TRAINING, judge
 from auditor.core.finding import Limit
 from auditor.core.verdict import Verdict
 from auditor.observations.activity import LayerActivity, UnitActivity
@@ -108,3 +110,86 @@ def test_limits_can_be_given(judged) -> None:
 def test_names_are_made_safe(judged) -> None:
     found = judged(judge, seen(layer("a\x1b[31m", 90, 100)))
     assert "\x1b" not in found.summary + found.where[0].name + str(found.figures)
+
+
+def held(dead: int, units: int, bias: float, peak: float, **changes) -> LayerActivity:
+    fired = np.arange(units) >= dead
+    peaks = np.where(fired, np.nan, peak)
+    full = {"level": 0.0, "peak": peaks, "producer": "fc", "bias": np.full(units, bias)}
+    return LayerActivity("act", "ReLU", fired, **(full | changes))
+
+
+@pytest.mark.parametrize(
+    ("bias", "peak", "said", "parameter"),
+    [
+        (-10.0, -7.0, "`act` is the bias: `fc.bias` is -10", True),
+        (-10.0, -10.0, "Nothing but zero reaches 60", False),
+        (-0.1, -2.0, "the weights of `fc`", False),
+        (0.5, -2.0, "the weights of `fc`", False),
+    ],
+)
+def test_the_cause_of_dead_units(judged, bias, peak, said, parameter) -> None:
+    found = judged(judge, seen(held(60, 100, bias, peak)))
+    assert found.verdict is Verdict.FAIL
+    assert said in found.summary
+    assert any(place.name == "fc.bias" for place in found.where) is parameter
+
+
+def test_a_running_mean_beyond_all_inputs_is_the_cause(judged) -> None:
+    found = judged(judge, seen(held(60, 100, 0.1, -2.0, normed=True)))
+    assert "`fc`: what it is given never comes past its running mean" in found.summary
+    assert "`momentum` to None" in found.advice[0]
+    usual = judged(judge, seen(held(60, 100, -3.0, -0.5, normed=True)))
+    assert "`fc.bias` is -3" in usual.summary
+
+
+def test_where_the_cause_is_not_seen_none_is_named(judged) -> None:
+    found = judged(judge, seen(replace(held(60, 100, -10.0, -7.0), producer="", bias=np.zeros(0))))
+    assert [place.kind for place in found.where] == ["layer"]
+    assert "bias" not in found.summary
+
+
+def test_a_smooth_unit_is_held_below_its_level(judged) -> None:
+    gelu = held(60, 100, -10.0, -8.0, smooth=True, level=-3.06)
+    found = judged(judge, seen(gelu))
+    assert "stayed in their flat part" in found.summary
+    assert "all 60 would fire" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("alive_in_training", "verdict"), [(0, Verdict.FAIL), (15, Verdict.FAIL), (50, Verdict.WARN)]
+)
+def test_units_that_fire_in_training_do_not_fail(judged, alive_in_training, verdict) -> None:
+    val = layer("a", 60, 100)
+    train = LayerActivity("a", "ReLU", np.arange(100) >= 60 - alive_in_training)
+    answers = seen(val) | {TRAINING: UnitActivity((train,), 900, "train")}
+    found = judged(judge, answers)
+    assert found.verdict is verdict
+    silent = next(m for m in found.metrics if "fire in training" in m.name)
+    assert silent.value == alive_in_training
+    if alive_in_training == 50:
+        assert "50 of the 60 units fire in training" in found.summary
+        assert "Prepare validation data as training data" in found.advice[0]
+
+
+def test_units_that_fire_in_validation_alone_are_counted(judged) -> None:
+    train = UnitActivity((layer("a", 7, 100),), 900, "train")
+    found = judged(judge, seen(layer("a", 2, 100)) | {TRAINING: train})
+    assert found.verdict is Verdict.PASS
+    assert next(m for m in found.metrics if "never in training" in m.name).value == 5
+
+
+def test_beyond_forty_layers_the_worst_are_shown(judged) -> None:
+    layers = [layer(f"l{i}", i % 3, 100) for i in range(60)]
+    found = judged(judge, seen(*layers))
+    assert len(found.figures[0].labels) == 40
+    assert "40 worst of 60 layers" in found.figures[0].caption
+
+
+def test_of_very_many_layers_the_worst_are_told(judged) -> None:
+    half = np.arange(20) < 10
+    layers = [LayerActivity(f"relu{place}", "ReLU", half) for place in range(1000)]
+    found = judged(judge, {ACTIVITY: UnitActivity(tuple(layers), 200, "val")})
+    assert found.verdict is Verdict.FAIL
+    assert len(found.where) == 40
+    assert len(found.figures[0].labels) == 40

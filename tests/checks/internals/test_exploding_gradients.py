@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.checks.internals.exploding_gradients import GRADIENTS, judge
+from auditor.checks.internals.exploding_gradients import GRADIENTS, TIME, judge
 from auditor.core.verdict import Verdict
 from auditor.observations.gradients import GradientNorms
+from auditor.observations.through_time import Reach, ThroughTime
 
 
 def norms(per_layer: float = 1.0, layers: int = 8, batches: int = 16) -> GradientNorms:
@@ -128,3 +129,35 @@ def test_not_finite_fails_and_names_the_weights(judged) -> None:
 def test_odd_input_neither_breaks_nor_alarms(judged, seen: GradientNorms) -> None:
     found = judged(judge, {GRADIENTS: seen})
     assert found.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE)
+
+
+def test_a_steady_growth_is_told_by_its_rate(judged) -> None:
+    found = judged(judge, {GRADIENTS: norms(20.0)})
+    assert "it is multiplied by 20 per layer" in found.summary
+    assert found.where[0].name == "layer0"
+    (rate,) = (m for m in found.metrics if m.name == "growth per layer towards the input")
+    assert rate.value == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("place", [1, 7])
+def test_a_single_layer_is_named_wherever_it_is(judged, place: int) -> None:
+    seen = norms()
+    flow = seen.activation_norms.copy()
+    flow[:, :place] *= 1e7
+    found = judged(judge, {GRADIENTS: replace(seen, activation_norms=flow)})
+    assert found.verdict is Verdict.FAIL
+    assert found.where[0].name == f"layer{place}"
+
+
+@pytest.mark.parametrize(
+    ("decades", "verdict"), [(1.0, Verdict.PASS), (4.0, Verdict.WARN), (9.0, Verdict.FAIL)]
+)
+def test_growth_through_time(judged, decades: float, verdict: Verdict) -> None:
+    late = np.full(4, -decades) + 0.01 * np.arange(4)
+    line = np.tile(np.linspace(0, -decades, 40), (4, 1))
+    reach = Reach("rnn", "RNN", 50, line, np.zeros(4), late, late, np.full(4, 38.0))
+    found = judged(judge, {GRADIENTS: norms(), TIME: ThroughTime((reach,), 4, 32, 1.0)})
+    assert found.verdict is verdict
+    assert ("rnn" in [place.name for place in found.where]) is (verdict is not Verdict.PASS)
+    both = ThroughTime((replace(reach, both_ways=True),), 4, 32, 1.0)
+    assert judged(judge, {GRADIENTS: norms(), TIME: both}).verdict is Verdict.PASS

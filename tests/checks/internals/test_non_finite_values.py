@@ -1,9 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 
-from auditor.checks.internals.non_finite_values import GRADIENTS, VALUES, WEIGHTS, judge
+from auditor.checks.internals.non_finite_values import GRADIENTS, TRAINING, VALUES, WEIGHTS, judge
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
-from auditor.observations.finite import NAN, NEGATIVE, POSITIVE, NonFinite, WeightFlags
+from auditor.observations.finite import (
+    NAN,
+    NEGATIVE,
+    POSITIVE,
+    Culprit,
+    NonFinite,
+    WeightFlags,
+)
 from auditor.observations.gradients import GradientNorms
 
 
@@ -115,7 +124,7 @@ def test_no_gradient_is_no_fault_but_infinite_is(judged) -> None:
     assert judged(judge, answers(g=gradients([[np.nan, 1], [np.nan, 1]]))).verdict is Verdict.PASS
     found = judged(judge, answers(g=gradients([[np.inf, 1], [1, 1]], flow=[[np.inf, 1], [1, 1]])))
     assert found.verdict is Verdict.FAIL
-    assert found.where[0].name == "a.weight"
+    assert [place.name for place in found.where] == ["first", "a.weight"]
     assert "`first`" in found.advice[0]
     assert judged(judge, answers(g=gradients([[1, 1]], [np.nan]))).verdict is Verdict.FAIL
 
@@ -135,3 +144,63 @@ def test_nothing_at_all(judged) -> None:
     none = WeightFlags((), (), (), ())
     found = judged(judge, answers(none, values([]), gradients(np.empty((0, 2)))))
     assert found.verdict is Verdict.PASS
+
+
+CULPRIT = Culprit(11, 1, True, True, "the input of second", "NaN", "its input is 0 at [3]")
+
+
+def test_names_the_example_that_makes_it_alone(judged) -> None:
+    seen = replace(values([[0, 0, 0], [0, NAN, NAN]], examples=(11,)), culprits=(CULPRIT,))
+    found = judged(judge, answers(v=seen))
+    assert "Example 11 of the validation data (batch 1) makes it alone" in found.summary
+    assert "its batch is finite without it; its input is 0 at [3]" in found.summary
+    assert [place.name for place in found.where if place.kind == "example"] == ["11"]
+    assert "what makes the input of `second`" in found.advice[0]
+    assert "in what `second` is given, after `first` was finite, in 1 of 2" in found.summary
+    assert found.where[0].note.startswith("NaN in what it is given, in 1 batch")
+    together = replace(seen, culprits=(replace(CULPRIT, example=-1, alone=False),))
+    assert "only several examples together" in judged(judge, answers(v=together)).summary
+
+
+def test_what_the_loss_does_not_read_warns(judged) -> None:
+    padded = replace(
+        values([[0, NAN, NAN], [0, 0, 0]], examples=(3,)), target_flags=np.zeros(2, np.uint8)
+    )
+    found = judged(judge, answers(v=padded))
+    assert found.verdict is Verdict.WARN
+    assert "such as padding" in found.summary
+    assert judged(judge, answers(v=replace(padded, whole=1))).verdict is Verdict.FAIL
+    lost = replace(padded, losses=np.array([np.nan, 1.0]))
+    assert judged(judge, answers(v=lost)).verdict is Verdict.FAIL
+
+
+def test_blames_targets_that_are_not_finite(judged) -> None:
+    seen = replace(values(losses=[np.nan, 1.0]), target_flags=np.array([NAN, 0], np.uint8))
+    found = judged(judge, answers(v=seen))
+    assert "The targets of all of these batches" in found.summary
+    assert "torch.isfinite(targets)" in found.advice[0]
+
+
+def test_inputs_that_the_model_takes_care_of_are_noted(judged) -> None:
+    found = judged(judge, answers(v=values(inputs=[NAN, 0])))
+    assert found.verdict is Verdict.PASS
+    assert "which the model takes care of" in found.summary
+
+
+def test_what_the_training_pass_shows_explains_its_gradients(judged) -> None:
+    spoilt = gradients([[np.inf, 1], [1, 1]], flow=[[np.inf, 1], [1, 1]])
+    training = replace(values([[NAN, NAN, NAN], [0, 0, 0]]), split="train")
+    found = judged(judge, {**answers(g=spoilt), TRAINING: training})
+    assert "in 1 of 2 batches of the training data in training mode" in found.summary
+    assert "Gradients" not in found.summary
+    clean = replace(values(), split="train")
+    assert "Gradients" in judged(judge, {**answers(g=spoilt), TRAINING: clean}).summary
+
+
+def test_a_gradient_is_placed_between_two_layers_and_traced(judged) -> None:
+    spoilt = gradients([[np.inf, 1]], flow=[[np.inf, 1]])
+    culprit = replace(CULPRIT, place="the gradient", example=4)
+    training = replace(values([[0, 0, 0]]), split="train", culprits=(culprit,))
+    found = judged(judge, {**answers(g=spoilt), TRAINING: training})
+    assert "first on the way from `second` back to `first`" in found.summary
+    assert "Example 4 of the training data" in found.summary

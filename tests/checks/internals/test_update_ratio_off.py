@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,16 @@ def test_advice_names_the_learning_rate_that_would_do(judged) -> None:
     assert " up from `0.1` to about `9.5`" in found.advice[0]
 
 
+def test_what_does_not_move_is_named_where_most_of_the_model_does_not(judged) -> None:
+    answers = both(1e-3, 1e-3)
+    for answer in answers.values():
+        answer.ratios[:, [0, 2]] = 0.0
+    found = judged(judge, answers)
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["a.weight", "b.weight"]
+    assert "2 weights did not move at all" in found.summary
+
+
 def test_biases_do_not_count(judged) -> None:
     assert "a.bias" not in str(judged(judge, both(0.5, 0.5)).where)
 
@@ -139,7 +150,7 @@ def test_a_zero_initialised_branch_is_no_fast_start(judged) -> None:
 def test_the_limit_shown_is_the_one_that_was_violated(judged, ratio: float, limit: str) -> None:
     found = judged(judge, both(ratio, 1e-3))
     assert found.metrics[0].limit == judge.limits[limit]
-    assert found.metrics[2].limit == judge.limits["ratio_high"]
+    assert found.metrics[2].limit == judge.limits["trained_ratio_high"]
 
 
 def test_short_steps_with_a_faster_opening_made_no_weight_larger(judged) -> None:
@@ -190,3 +201,93 @@ def test_nothing_that_could_be_measured(judged) -> None:
     seen = replace(updates(1e-3), ratios=np.full((24, 4), np.inf))
     found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
     assert found.verdict is Verdict.NOT_APPLICABLE
+
+
+def wide(*typical: float, start: str = "fresh", **more: Any) -> UpdateRatios:
+    rng = np.random.default_rng(3)
+    ratios = np.asarray(typical) * np.exp(0.1 * rng.normal(size=(24, len(typical))))
+    names = tuple(f"{n}.weight" for n in range(len(typical)))
+    seen = UpdateRatios(
+        names, (2,) * len(names), ratios, np.ones(24), "Adam(lr=0.1)", 0.1,
+        start, False,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return replace(seen, **more)
+
+
+NORMAL = (1e-3,) * 5
+
+
+@pytest.mark.parametrize(
+    ("odd", "verdict"),
+    [
+        (2e-2, Verdict.PASS),
+        (6e-2, Verdict.WARN),
+        (0.2, Verdict.WARN),
+        (1.0, Verdict.FAIL),
+        (5e-5, Verdict.PASS),
+        (2.5e-5, Verdict.WARN),
+        (1e-7, Verdict.WARN),
+    ],
+)
+def test_one_layer_apart(judged, odd: float, verdict: Verdict) -> None:
+    found = judged(
+        judge, {FRESH: wide(*NORMAL, odd), CHECKPOINT: wide(*NORMAL, start="checkpoint")}
+    )
+    assert found.verdict is verdict, found.summary
+    if verdict is Verdict.PASS:
+        assert not found.where
+        return
+    assert [place.name for place in found.where] == ["5.weight"]
+    assert "Not so `5.weight`" in found.summary
+    assert ("too small" if odd > 1e-3 else "too large") in found.advice[0]
+    rate = float(found.advice[1].split("'lr': ")[1].split("}")[0])
+    assert rate == pytest.approx(0.1 * 1e-3 / odd, rel=0.2)
+
+
+def test_the_checkpoints_upper_limit_is_a_decade_and_a_half(judged) -> None:
+    fresh = wide(*NORMAL)
+    near = {FRESH: fresh, CHECKPOINT: wide(*(2.5e-2,) * 5, start="checkpoint")}
+    far = {FRESH: fresh, CHECKPOINT: wide(*(4.5e-2,) * 5, start="checkpoint")}
+    assert judged(judge, near).verdict is Verdict.PASS
+    assert judged(judge, far).verdict is Verdict.WARN
+
+
+def test_many_slow_layers_fail_where_one_warns(judged) -> None:
+    few = {FRESH: wide(*NORMAL, 1e-7, 1e-3, 1e-3), CHECKPOINT: wide(*NORMAL, start="checkpoint")}
+    many = {FRESH: wide(*NORMAL, 1e-7, 1e-7, 1e-3), CHECKPOINT: wide(*NORMAL, start="checkpoint")}
+    assert judged(judge, few).verdict is Verdict.WARN
+    assert judged(judge, many).verdict is Verdict.FAIL
+
+
+def test_tables_may_be_slow(judged) -> None:
+    tables = (True, False, False, False, False)
+    slow = wide(2e-5, *NORMAL[:4], tables=tables)
+    fast = wide(6e-2, *NORMAL[:4], tables=tables)
+    assert (
+        judged(judge, {FRESH: slow, CHECKPOINT: wide(*NORMAL, start="checkpoint")}).verdict
+        is Verdict.PASS
+    )
+    assert (
+        judged(judge, {FRESH: fast, CHECKPOINT: wide(*NORMAL, start="checkpoint")}).verdict
+        is Verdict.WARN
+    )
+
+
+def test_a_layer_that_only_opens_fast(judged) -> None:
+    seen = wide(*NORMAL, 5e-3)
+    seen.ratios[:6, 5] = 0.25
+    found = judged(judge, {FRESH: seen, CHECKPOINT: wide(*NORMAL, start="checkpoint")})
+    assert found.verdict is Verdict.WARN
+    assert "opens with 0.25 a step from fresh weights, 2.4 decades above" in found.where[0].note
+    restarted = replace(seen, start="checkpoint")
+    assert judged(judge, {FRESH: wide(*NORMAL), CHECKPOINT: restarted}).verdict is Verdict.PASS
+
+
+def test_the_table_holds_every_weight_with_its_rate(judged) -> None:
+    seen = wide(*(1e-3,) * 50, start="checkpoint")
+    found = judged(judge, {FRESH: Unavailable("-"), CHECKPOINT: seen})
+    bars, table = found.figures[1:]
+    assert len(table.rows) == 50
+    assert len(bars.labels) == 40
+    assert "40 worst of 50 weights" in bars.caption
+    assert table.rows[0][-1] == pytest.approx(0.1 * 1e-3 / table.rows[0][1])

@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.checks.internals.vanishing_gradients import GRADIENTS, judge
+from auditor.checks.internals.vanishing_gradients import FRESH_TIME, GRADIENTS, TIME, judge
+from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
 from auditor.observations.gradients import GradientNorms
+from auditor.observations.through_time import Reach, ThroughTime
 
 
 def norms(
@@ -193,3 +195,154 @@ def test_weights_seen_in_some_batches_only(judged) -> None:
     table[1::2, 4] = 0
     found = judged(judge, {GRADIENTS: replace(seen, parameter_norms=table)})
     assert found.verdict is Verdict.PASS
+
+
+def test_a_steady_fade_is_told_by_its_rate_and_shown_with_it(judged) -> None:
+    found = judged(judge, {GRADIENTS: norms(0.2, 8)})
+    assert "it keeps 0.2 of itself per layer" in found.summary
+    assert "over 7 layers" in found.summary
+    (rate,) = (m for m in found.metrics if m.name == "gradient kept per layer")
+    assert rate.value == pytest.approx(0.2, rel=0.05)
+    assert rate.low <= 0.2 * 1.02
+    assert found.where[0].name == "layer0"
+    names = [series.name for series in found.figures[0].series]
+    assert names[0] == "at the layers' outputs"
+    assert names[-1].startswith("fitted: times 0.2")
+
+
+@pytest.mark.parametrize("place", [1, 7])
+def test_a_single_layer_that_lets_little_through_is_named_wherever_it_is(judged, place) -> None:
+    seen = norms()
+    flow = seen.activation_norms.copy()
+    flow[:, :place] *= 1e-4
+    found = judged(judge, {GRADIENTS: replace(seen, activation_norms=flow)})
+    assert found.verdict is Verdict.WARN
+    assert [p.name for p in found.where] == [f"layer{place}"]
+    assert f"between `layer{place - 1}` and it" in found.advice[0]
+
+
+def test_a_starved_branch_warns_later_than_a_starved_model(judged) -> None:
+    def branch(factor: float) -> GradientNorms:
+        seen = norms(layers=4)
+        flow = seen.activation_norms.copy()
+        flow[:, 1] *= factor
+        chain = (("layer0", "layer1"), ("layer0", "layer2"), ("layer1", "layer3"))
+        return replace(seen, activation_norms=flow, edges=(*chain, ("layer2", "layer3")))
+
+    assert judged(judge, {GRADIENTS: branch(1e-4)}).verdict is Verdict.PASS
+    found = judged(judge, {GRADIENTS: branch(1e-7)})
+    assert found.verdict is Verdict.WARN
+    assert "a branch's gradient" in found.summary
+
+
+def waiting(zero: str) -> GradientNorms:
+    """Return a model in which `layer3` is all zero, and nothing gets past it."""
+    seen = norms()
+    flow = seen.activation_norms.copy()
+    flow[:, :3] = 0
+    weights = seen.weight_norms.copy()
+    weights[seen.parameters.index(zero)] = 0
+    homes = tuple(name.partition(".")[0] for name in seen.parameters)
+    for i in range(3):
+        seen = edited(seen, f"layer{i}.weight", 0.0)
+    return replace(seen, activation_norms=flow, weight_norms=weights, homes=homes)
+
+
+def test_weights_that_start_at_zero_are_waited_for(judged) -> None:
+    found = judged(judge, {GRADIENTS: waiting("layer3.weight")})
+    assert found.verdict is Verdict.INFO
+    assert "3 weights get no gradient until weights that are all zero have moved" in found.summary
+    # A bias of zero lets everything through, so it explains nothing.
+    assert judged(judge, {GRADIENTS: waiting("layer3.bias")}).verdict is Verdict.FAIL
+    still = edited(waiting("layer3.weight"), "layer3.weight", 0.0)
+    assert judged(judge, {GRADIENTS: still}).verdict is Verdict.FAIL
+
+
+def test_zeros_for_want_of_precision_are_no_dead_weights(judged) -> None:
+    seen = edited(norms(), "layer3.weight", 0.0)
+    half = judged(judge, {GRADIENTS: replace(seen, tiny=6e-5)})
+    assert half.verdict is Verdict.INFO
+    assert "precision" in half.summary
+    assert "model.float()" in half.advice[0]
+    assert judged(judge, {GRADIENTS: replace(seen, tiny=1.2e-38)}).verdict is Verdict.FAIL
+    lost = replace(scaled(seen, 0.0), losses=np.full(16, 1e-36), tiny=1.2e-38)
+    assert judged(judge, {GRADIENTS: lost}).verdict is Verdict.NOT_APPLICABLE
+
+
+def test_a_gradient_that_fades_to_nothing_is_told_from_one_that_is_cut_off(judged) -> None:
+    def cut(per_layer: float) -> GradientNorms:
+        seen = norms(per_layer, 8)
+        flow = seen.activation_norms.copy()
+        flow[:, 0] = 0
+        return edited(replace(seen, activation_norms=flow, tiny=1.2e-38), "layer0.weight", 0.0)
+
+    assert "the gradient stops at `layer1`" in judged(judge, {GRADIENTS: cut(1e-3)}).summary
+    found = judged(judge, {GRADIENTS: cut(1e-6)})
+    assert found.verdict is Verdict.FAIL
+    assert "fades away before it gets past `layer1`" in found.summary
+    assert not any("detach" in line for line in found.advice)
+
+
+def through(least: float, kind: str = "LSTM", steps: int = 200) -> ThroughTime:
+    """Return a layer whose gradient falls by so many decades on its way back."""
+    line = np.tile(np.linspace(-least, 0, 40), (4, 1)) + 0.01 * np.arange(4)[:, None]
+    decades = np.full(4, -least) + 0.01 * np.arange(4)
+    reach = Reach("rnn", kind, steps, line, decades, np.zeros(4), decades, np.full(4, 150.0))
+    return ThroughTime((reach,), 4, 32, 1.0)
+
+
+def test_a_fade_through_time_warns_only_where_fresh_weights_show_it_too(judged) -> None:
+    def verdict(now: object, fresh: object) -> Verdict:
+        return judged(judge, {GRADIENTS: norms(), TIME: now, FRESH_TIME: fresh}).verdict
+
+    none = Unavailable("no factory")
+    assert verdict(through(3), through(12)) is Verdict.PASS
+    assert verdict(through(12), through(12)) is Verdict.WARN
+    assert verdict(through(12), through(3)) is Verdict.PASS
+    assert verdict(through(12), none) is Verdict.INFO
+    assert verdict(none, none) is Verdict.PASS
+
+
+def test_a_model_that_has_learnt_in_spite_of_a_fade_through_time_is_not_blamed(judged) -> None:
+    for loss, verdict in ((0.51, Verdict.WARN), (0.49, Verdict.INFO)):
+        now = replace(through(12), loss=loss)
+        found = judged(judge, {GRADIENTS: norms(), TIME: now, FRESH_TIME: through(12)})
+        assert found.verdict is verdict
+        assert ("learnt without the early steps" in found.summary) is (loss < 0.5)
+
+
+def test_a_fade_through_time_names_the_layer_the_rate_and_the_gates(judged) -> None:
+    found = judged(judge, {GRADIENTS: norms(), TIME: through(12), FRESH_TIME: through(12)})
+    assert [place.name for place in found.where] == ["rnn"]
+    assert "Back through the 200 steps of `rnn`" in found.summary
+    assert "0.832 times a step" in found.summary
+    assert "forget gates" in found.advice[0]
+    assert found.figures[-1].title == "Gradients through time"
+    (metric,) = (m for m in found.metrics if m.name == "fade through time")
+    assert metric.value == pytest.approx(1e12, rel=0.1)
+    plain = through(12, "RNN")
+    found = judged(judge, {GRADIENTS: norms(), TIME: plain, FRESH_TIME: plain})
+    assert "`nn.LSTM` or `nn.GRU`" in found.advice[0]
+
+
+def test_layers_that_explode_in_time_do_not_make_the_others_faint(judged) -> None:
+    seen = replace(norms(layers=3), homes=tuple(f"layer{i}" for i in (0, 0, 1, 1, 2, 2)))
+    seen = edited(seen, "layer2.weight", 1e-4)
+    assert judged(judge, {GRADIENTS: seen}).verdict is Verdict.WARN
+    line, late = np.tile(np.linspace(0, -4, 40), (4, 1)), np.full(4, -4.0)
+    reaches = [
+        Reach(f"layer{i}", "RNN", 50, line, np.zeros(4), late, late, np.full(4, 38.0))
+        for i in (0, 1)
+    ]
+    time = ThroughTime(tuple(reaches), 4, 32, 1.0)
+    found = judged(judge, {GRADIENTS: seen, TIME: time})
+    assert found.verdict is Verdict.PASS, found.summary
+
+
+def test_a_recurrent_weight_that_never_works_is_explained(judged) -> None:
+    seen = norms()
+    names = tuple(n.replace("layer3.weight", "rnn.weight_hh_l0_reverse") for n in seen.parameters)
+    seen = edited(replace(seen, parameters=names), "rnn.weight_hh_l0_reverse", 0.0)
+    found = judged(judge, {GRADIENTS: seen})
+    assert found.verdict is Verdict.FAIL
+    assert "`output[:, -1]`" in found.advice[0]

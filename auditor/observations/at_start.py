@@ -1,0 +1,100 @@
+"""Which parameters are still at their start, and which have provably left it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from auditor.observations.initial_weights import InitialTensor, InitialWeights
+
+ERROR = 0.01
+"""Share of healthy models that may be called untrained, shared out among their parameters."""
+
+EVEN_VALUES = 200
+"""Values from which an evenly drawn parameter alone can prove that it never moved."""
+
+PLAIN = 3.0
+"""How many times the least move that would show the others have to have moved, for a parameter that
+shows none to be called unmoved: after a few short steps large tensors show it, small ones don't."""
+
+FEW_VALUES = 32
+"""Values from which an evenly drawn parameter can be told to be like fresh ones."""
+
+HALVES = ("float16", "bfloat16")
+"""Types in which a step may round to nothing, and a trained weight back to its start."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the trainable parameters stand: proven at their start, moved, or undecided.
+
+    `alike` are those of the undecided whose extremes are those of fresh ones; `given` those that
+    the factory hands out ready-made, unchanged.
+    """
+
+    proven: tuple[InitialTensor, ...] = ()
+    moved: tuple[InitialTensor, ...] = ()
+    alike: tuple[InitialTensor, ...] = ()
+    given: tuple[InitialTensor, ...] = ()
+    total: int = 0
+
+    @property
+    def untrained(self) -> bool:
+        """Tell whether there is proof that the model as a whole never moved."""
+        values = sum(t.size for t in self.alike)
+        return not self.moved and (bool(self.proven) or values >= EVEN_VALUES)
+
+
+def start_of(fresh: InitialWeights) -> Start:
+    """Sort the trainable parameters by whether they have left their start."""
+    tensors = [t for t in fresh.tensors if t.trainable and t.size]
+    proven: list[InitialTensor] = []
+    moved: list[InitialTensor] = []
+    alike: list[InitialTensor] = []
+    given: list[InitialTensor] = []
+    error = ERROR / max(1, len(tensors))
+    even: list[InitialTensor] = []
+    for tensor in tensors:
+        coarse = tensor.type in HALVES and tensor.value != 0
+        if tensor.same and not tensor.fixed:
+            proven.append(tensor)
+        elif tensor.fixed and tensor.constant:
+            if not tensor.same:
+                moved.append(tensor)
+            elif not coarse:
+                proven.append(tensor)
+        elif tensor.fixed:
+            (given if tensor.same else moved).append(tensor)
+        elif not tensor.finite or _away(tensor, len(fresh.seeds), error):
+            moved.append(tensor)
+        elif tensor.uniform and tensor.size >= FEW_VALUES:
+            even.append(tensor)
+    pace = _pace(moved)
+    for tensor in even:
+        shows = not moved or PLAIN * least_move(tensor, error) < pace
+        (proven if shows and tensor.size >= EVEN_VALUES else alike).append(tensor)
+    return Start(tuple(proven), tuple(moved), tuple(alike), tuple(given), len(tensors))
+
+
+def _pace(moved: Sequence[InitialTensor]) -> float:
+    """Return how far those that moved are from their start: a quarter of them less, 0 of none."""
+    shifts = sorted(t.shift for t in moved if t.shift > 0)
+    return shifts[len(shifts) // 4] if shifts else 0.0
+
+
+def least_move(tensor: InitialTensor, error: float) -> float:
+    """Return how far the values of an evenly drawn parameter must have moved for that to show."""
+    return -math.log(error / 4) / tensor.size * tensor.width
+
+
+def _away(tensor: InitialTensor, models: int, error: float) -> bool:
+    """Tell whether a drawn parameter is not as fresh ones are: its extremes, or its moments."""
+    from scipy.special import stdtrit
+
+    if tensor.distance > float(stdtrit(models - 1, 1 - error / 6)):
+        return True
+    if not tensor.uniform:
+        return False
+    inside = -math.log(error / 4)
+    reach = inside / tensor.size
+    beyond = inside / (tensor.size * models)
+    return any(gap > reach or gap < -beyond for gap in tensor.gaps)

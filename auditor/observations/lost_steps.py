@@ -1,0 +1,98 @@
+"""Which parameters a few steps on a copy leave as they are, and why."""
+
+from collections.abc import Sequence
+
+from auditor.core.finding import Place
+from auditor.core.text import clean_text, counted, listed
+from auditor.core.verdict import Verdict
+from auditor.observations.at_start import HALVES
+from auditor.observations.said import Said
+from auditor.observations.step_changes import StepChange, StepChanges
+
+LOST = 0.5
+"""Share of a half-precision model's values with a gradient that no step changes, from which the
+weights are too coarse for the steps."""
+
+
+def why_unchanged(change: StepChange) -> str:
+    """Return why a step did not change a parameter."""
+    if not change.held:
+        return "not in the optimizer"
+    if change.rate == 0:
+        return "its learning rate is 0"
+    if change.gradient == "none":
+        return "no gradient"
+    if change.gradient == "zero":
+        return "gradient exactly zero"
+    if change.gradient == "not finite":
+        return "gradient not finite"
+    return f"steps round to nothing in {change.type}"
+
+
+REMEDIES = {
+    "not in the optimizer": "Hand {name} to the optimizer, or freeze it with "
+    "`requires_grad_(False)`.",
+    "its learning rate is 0": "Give the group of {name} a learning rate above 0, or freeze it with "
+    "`requires_grad_(False)`.",
+    "no gradient": "Use {name} in `forward`, or find the `detach()` behind it: "
+    "`disconnected-parameters` tells which.",
+    "gradient exactly zero": "Find what holds the gradient of {name} at zero: "
+    "`disconnected-parameters` and `dead-units` tell.",
+    "gradient not finite": "Find where NaN or infinity comes from before {name} is trained on: "
+    "`non-finite-values` tells.",
+}
+
+
+def said_of_steps(step: StepChanges) -> list[Said]:
+    """Return which parameters a few steps leave as they are, reason by reason."""
+    reasons: dict[str, list[StepChange]] = {}
+    converged = all(loss == 0 for loss in step.losses)
+    for change in step.parameters:
+        if change.changed == 0 and change.size:
+            reasons.setdefault(why_unchanged(change), []).append(change)
+    found = []
+    for reason, changes in reasons.items():
+        names = [clean_text(c.name) for c in changes]
+        gone = reason == "gradient exactly zero" and converged
+        rounds = reason.startswith("steps round")
+        # In float32 a step rounds to nothing only where hardly any gradient is left.
+        quiet = gone or (rounds and changes[0].type not in HALVES)
+        remedy = REMEDIES.get(reason, "").format(name=f"`{names[0]}`")
+        if rounds:
+            remedy = (
+                f"Keep `{names[0]}` and its likes in float32 while training (mixed precision with "
+                "master weights: `torch.autocast`), or raise the learning rate."
+            )
+        text = (
+            f"{len(step.losses):,} steps of {clean_text(step.optimizer)} on a copy leave "
+            f"{len(names):,} of {counted(len(step.parameters), 'trainable parameter')} unchanged "
+            f"({reason}): {listed(names, 4)}."
+        )
+        all_gone = len(names) == len(step.parameters) and not quiet
+        verdict = Verdict.INFO if quiet else Verdict.FAIL if all_gone else Verdict.WARN
+        where = tuple(Place("parameter", name, reason) for name in names)
+        found.append(Said(verdict, text, () if quiet else where, "" if quiet else remedy))
+    coarse = [c for c in step.parameters if c.type in HALVES and c.lost >= 0 and c.changed > 0]
+    share = _lost(coarse)
+    if coarse and share > LOST:
+        worst_ones = sorted(coarse, key=lambda c: -c.lost)[:20]
+        found.append(
+            Said(
+                Verdict.WARN,
+                f"In {coarse[0].type}, {share:.0%} of the values that get a gradient are not "
+                f"changed by {len(step.losses):,} steps: these round to nothing.",
+                tuple(
+                    Place("parameter", clean_text(c.name), f"{c.lost:.0%} of its values stay")
+                    for c in worst_ones
+                    if c.lost > LOST
+                ),
+                "Keep the weights in float32 while training and compute in half precision "
+                "(`torch.autocast`); convert when you save.",
+            )
+        )
+    return found
+
+
+def _lost(changes: Sequence[StepChange]) -> float:
+    values = sum(c.size for c in changes)
+    return sum(c.lost * c.size for c in changes) / values if values else 0.0

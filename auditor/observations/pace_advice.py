@@ -1,0 +1,58 @@
+"""What to do about learning rates and single weights whose updates are off."""
+
+from auditor.core.text import clean_text
+from auditor.core.verdict import Verdict
+from auditor.observations.pace import Pace, WeightPace
+from auditor.observations.pace_verdicts import TARGET, Judged
+
+
+def rate_for(pace: Pace, weight: WeightPace) -> float | None:
+    """Return the learning rate that would bring a tensor to 1e-3, were its step proportional."""
+    fresh = pace.seen.start == "fresh"
+    ratio = max(weight.ratio.value, weight.opening) if fresh else weight.ratio.value
+    return pace.seen.learning_rate * TARGET / ratio if ratio > 0 else None
+
+
+def advice_on_pace(top: Judged, both: list[Judged], still: list[str]) -> tuple[str, ...]:
+    """Return what to do: about all weights, about one that is off, about those that stand still."""
+    lines = []
+    pace = top.pace
+    if pace.ratio.value == 0:
+        lines.append(
+            "Make sure that `optimizer.step()` sees the model's own parameters, that they require "
+            "gradients, and that these are neither zero nor too small for the weights' precision."
+        )
+    elif top.whole is not Verdict.PASS:
+        fresh = pace.seen.start == "fresh"
+        ratio = max(pace.ratio.value, pace.opening) if fresh else pace.ratio.value
+        aim = pace.seen.learning_rate * TARGET / ratio
+        side = "down" if ratio > TARGET else "up"
+        warm = ", or a warm-up where only the start is rough" if side == "down" else ""
+        lines.append(
+            f"Bring the learning rate of {clean_text(pace.seen.optimizer)} {side} from "
+            f"`{pace.seen.learning_rate:g}` to about `{aim:.2g}`, which moves the median weight by "
+            f"1e-3 a step; try `{aim / 3:.2g}` and `{aim * 3:.2g}` as well{warm}."
+        )
+    single = [one for one in both if one.off and one.whole is Verdict.PASS]
+    if single:
+        weight = single[0].off[0]
+        slower = weight.apart < 0 or weight.opens_apart < 0
+        size = "large" if slower else "small"
+        rate = rate_for(single[0].pace, weight)
+        lines.append(
+            f"Look at how `{weight.name}` is initialised: its values are too {size} for its "
+            "gradient. torch's own initialisation, `reset_parameters()` of its layer, is a start."
+        )
+        if rate is not None:
+            lines.append(
+                "If its size is right, give it a learning rate of its own: in a group "
+                f"`{{'params': [...], 'lr': {rate:.2g}}}` a step moves `{weight.name}` by about "
+                "1e-3."
+            )
+    if still:
+        lines.append(
+            f"Make sure that `{still[0]}` is among the optimiser's parameters and used in "
+            "`forward`, or freeze it with `requires_grad_(False)`. If it is, its gradient is zero "
+            "(a dead layer, `detach()`), or its steps underflow: too small for its precision."
+        )
+    return tuple(lines)

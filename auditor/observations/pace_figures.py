@@ -1,0 +1,71 @@
+"""What shows the pace: over steps, and weight by weight."""
+
+import numpy as np
+
+from auditor.core.figure import Bars, Figure, Guide, Lines, Series, Table
+from auditor.core.foremost import foremost, how_many
+from auditor.observations.pace_advice import rate_for
+from auditor.observations.pace_verdicts import TARGET, Judged
+
+
+def figures_of_pace(both: list[Judged]) -> tuple[Figure, ...]:
+    """Return the ratio over steps, and of each start bars and a table of all weights."""
+    guides = [
+        (Guide(TARGET, "healthy: 1e-3"), *(line for own in one.limits for line in own.guides()))
+        for one in both
+    ]
+    moments = " The optimiser's moments from the checkpoint were used."
+    restored = moments if any(one.pace.seen.restored for one in both) else ""
+    over_steps = Lines(
+        title="Update ratio over steps",
+        caption=f"Median over weights of |Δw| / |w|, step by step.{restored}",
+        x_label="step",
+        y_label="|Δw| / |w|",
+        series=tuple(
+            Series(
+                f"from {one.start}",
+                tuple(np.arange(1.0, len(one.pace.steps) + 1)),
+                tuple(one.pace.steps),
+            )
+            for one in both
+        ),
+        guides=max(guides, key=len),
+        y_log=True,
+    )
+    bars = [_bars(one, lines) for one, lines in zip(both, guides, strict=True)]
+    return (over_steps, *bars, *(_table(one) for one in both))
+
+
+def _bars(one: Judged, guides: tuple[Guide, ...]) -> Bars:
+    every = one.pace.weights
+    middle = one.pace.ratio.value or TARGET
+    badness = [abs(np.log(w.ratio.value / middle)) if w.ratio.value > 0 else np.inf for w in every]
+    shown = [every[place] for place in foremost(badness)]
+    off = {w.name for w in one.off}
+    return Bars(
+        title=f"Update ratio of each weight from {one.start}",
+        caption="Median over steps after the opening of |Δw| / |w|, in the model's own order, with "
+        f"95 % intervals.{how_many(len(shown), len(every), 'weights')}",
+        label="|Δw| / |w|",
+        labels=tuple(w.name for w in shown),
+        values=tuple(w.ratio.value for w in shown),
+        low=tuple(w.ratio.low for w in shown),
+        high=tuple(w.ratio.high for w in shown),
+        marked=tuple(w.name in off or w.ratio.value == 0 for w in shown),
+        guides=guides,
+        log=True,
+    )
+
+
+def _table(one: Judged) -> Table:
+    rate = one.pace.seen.learning_rate
+    return Table(
+        title=f"Pace of each weight from {one.start}",
+        caption="|Δw| / |w| after the opening with its 95 % interval, in the opening, and the "
+        f"learning rate that would make it 1e-3; the declared one is {rate:g}.",
+        columns=("weight", "|Δw| / |w|", "low", "high", "opening", "learning rate for 1e-3"),
+        rows=tuple(
+            (w.name, w.ratio.value, w.ratio.low, w.ratio.high, w.opening, rate_for(one.pace, w))
+            for w in one.pace.weights
+        ),
+    )

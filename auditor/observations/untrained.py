@@ -1,0 +1,121 @@
+"""What weights at their start tell: that all of a model, or a part of it, was never trained."""
+
+from collections.abc import Sequence
+
+from auditor.core.finding import Place
+from auditor.core.text import clean_text, counted, listed
+from auditor.core.verdict import Verdict
+from auditor.observations.at_start import ERROR, Start, least_move
+from auditor.observations.initial_weights import InitialTensor, InitialWeights
+from auditor.observations.said import Said
+from auditor.observations.step_changes import StepChange, StepChanges
+
+
+def said_of_weights(start: Start, fresh: InitialWeights, step: StepChanges | None) -> list[Said]:
+    """Return what the weights tell: never trained, partly never trained, batch norm untouched."""
+    if start.untrained:
+        return [_never(start, fresh, step)]
+    if not start.moved and start.given:
+        return [
+            Said(
+                Verdict.WARN,
+                f"The weights are bit for bit those that the factory hands out under "
+                f"{counted(len(fresh.seeds), 'different seed')}: either they were never trained, "
+                "or the factory loads the trained ones.",
+                tuple(Place("parameter", clean_text(t.name), "as built") for t in start.given),
+                "Let `model.factory` build the model without loading weights, so that fresh and "
+                "trained ones can be told apart; if it does, the checkpoint holds no training.",
+            )
+        ]
+    found = []
+    reached = {c.name: c for c in step.parameters} if step is not None else {}
+    still = [t for t in start.proven if _would_move(reached.get(t.name))] if start.moved else []
+    if still:
+        drawn = [t for t in still if not t.fixed and t.dimensions > 1]
+        names = [f"`{clean_text(t.name)}`" for t in still]
+        text = (
+            f"{len(still):,} of {counted(start.total, 'trainable parameter')} {_are(still)} still "
+            f"at the start, while others have moved: {listed(names, 4)}."
+        )
+        if step is not None:
+            text += " A step on a copy moves " + ("it." if len(still) == 1 else "them.")
+        found.append(
+            Said(
+                Verdict.FAIL if drawn and step is not None else Verdict.WARN,
+                text,
+                tuple(Place("parameter", clean_text(t.name), proof_of_start(t)) for t in still),
+                f"See that the optimizer of the training script holds {names[0]} and was made "
+                "after the last change to the model, that nothing resets the layer after "
+                "training, and that it was not frozen; if it was, freeze it in the factory too.",
+            )
+        )
+    if fresh.untouched and start.moved:
+        names = [clean_text(name) for name in fresh.untouched]
+        found.append(
+            Said(
+                Verdict.WARN,
+                f"{len(names):,} of {counted(fresh.batch_norms, 'batch-norm layer')} never "
+                f"counted a batch in training mode: {listed(names, 4)}.",
+                tuple(Place("layer", name, "num_batches_tracked is 0") for name in names),
+                "Call `model.train()` before training, and save buffers together with the "
+                "weights (`state_dict()` does; `parameters()` does not).",
+            )
+        )
+    if start.given:
+        names = [clean_text(t.name) for t in start.given]
+        found.append(Said(Verdict.INFO, f"As the factory hands them out: {listed(names, 3)}."))
+    return found
+
+
+def _would_move(change: StepChange | None) -> bool:
+    """Tell whether a step moves a parameter, or nothing is known; what gets no gradient can't."""
+    return change is None or change.gradient == "finite"
+
+
+def _are(what: Sequence[object]) -> str:
+    return "is" if len(what) == 1 else "are"
+
+
+def proof_of_start(tensor: InitialTensor) -> str:
+    """Return what shows that a parameter is at its start."""
+    if tensor.same and not tensor.fixed:
+        return f"bit for bit that of a fresh model under seed {tensor.seed}"
+    if tensor.constant:
+        return f"exactly {tensor.value:g} everywhere, as built"
+    return "spread over the interval of fresh ones to its very ends"
+
+
+def _never(start: Start, fresh: InitialWeights, step: StepChanges | None) -> Said:
+    seeds = [t.seed for t in start.proven if t.seed is not None]
+    how = ""
+    if seeds:
+        how = f": they are bit for bit those of a fresh model under seed {seeds[0]}"
+    elif start.proven:
+        first = start.proven[0]
+        how = f": `{clean_text(first.name)}`, for one, is {proof_of_start(first)}"
+        if first.uniform and not first.constant:
+            least = least_move(first, ERROR / max(1, start.total))
+            how += f" (had its values moved by {least:.1g}, that would show)"
+    both = (*start.proven, *start.alike)
+    never = "never trained" if seeds or any(t.constant for t in both) else "never or hardly trained"
+    reached = {c.name: c for c in step.parameters} if step is not None else {}
+    stuck = not any(_would_move(reached.get(t.name)) for t in both)
+    why = (
+        "No gradient reaches what shows it, so that training could not move it"
+        if stuck
+        else f"The checkpoint was {never}, or not the trained weights were saved"
+    )
+    text = f"No trainable parameter shows a trace of training{how}. {why}."
+    if fresh.untouched:
+        text += f" Nor did {counted(len(fresh.untouched), 'batch-norm layer')} count a batch."
+    return Said(
+        Verdict.FAIL,
+        text,
+        tuple(Place("parameter", clean_text(t.name), proof_of_start(t)) for t in both),
+        "Find what keeps the gradient away: `disconnected-parameters` and `dead-units` tell. "
+        "Then train anew."
+        if stuck
+        else "Save after training, from the very model that the optimizer holds: compare "
+        "`id(next(model.parameters()))` with that of `optimizer.param_groups[0]['params'][0]`, "
+        "and print a weight before and after `optimizer.step()`.",
+    )

@@ -1,0 +1,211 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.checks.internals.updates_not_applied import FRESH, HELD, STEP, judge
+from auditor.core.request import Unavailable
+from auditor.core.verdict import Verdict
+from auditor.observations.initial_weights import InitialTensor, InitialWeights
+from auditor.observations.optimizer_state import HeldParameter, OptimizerHeld, OptimizersHeld
+from auditor.observations.step_changes import StepChange, StepChanges
+
+NONE = Unavailable("it is not there")
+NAMES = ("a.weight", "a.bias")
+HOLDS = OptimizersHeld((), NAMES, ())
+
+DRAWN = InitialTensor(
+    "a.weight", 1000, 2, "float32", True, True, False, False, math.nan, False, None, True,
+    (0.0005, 0.0005), 1.0, width=0.5,
+)  # fmt: skip
+ZERO = InitialTensor(
+    "a.bias", 10, 1, "float32", True, True, True, True, 0.0, True, None, False,
+    (math.nan, math.nan), math.nan,
+)  # fmt: skip
+MOVED = replace(DRAWN, name="b.weight", gaps=(-0.05, 0.01), shift=0.025)
+
+
+def fresh(*tensors: InitialTensor, **more: Any) -> InitialWeights:
+    return InitialWeights(
+        tensors, (0, 1, 2, 3, 4, 5, 6, 7), **{"batch_norms": 0, "untouched": ()} | more
+    )
+
+
+def change(name: str = "a.weight", **more: Any) -> StepChange:
+    return replace(StepChange(name, 100, 2, "float32", "finite", 1.0, 0.0, True, 0.1), **more)
+
+
+def steps(*changes: StepChange, losses: float = 1.0) -> StepChanges:
+    return StepChanges(changes, np.full(3, losses), "Adam(lr=0.1)", False)
+
+
+def said(judged: Any, step: Any = NONE, weights: Any = NONE, held: Any = HOLDS) -> Any:
+    return judged(judge, {HELD: held, STEP: step, FRESH: weights})
+
+
+def test_all_is_well(judged) -> None:
+    found = said(judged, steps(change(), change("a.bias")), fresh(MOVED, replace(ZERO, same=False)))
+    assert found.verdict is Verdict.PASS
+    assert "change 2 of 2 trainable parameters" in found.summary
+    assert "2 of 2 are provably not" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"held": False, "rate": math.nan, "gradient": "finite"}, "not in the optimizer"),
+        ({"rate": 0.0}, "its learning rate is 0"),
+        ({"gradient": "none"}, "no gradient"),
+        ({"gradient": "zero"}, "gradient exactly zero"),
+        ({"gradient": "not finite"}, "gradient not finite"),
+        ({"type": "bfloat16", "lost": 1.0}, "steps round to nothing in bfloat16"),
+    ],
+)
+def test_what_a_step_leaves_and_why(judged, more: dict[str, Any], why: str) -> None:
+    still = change(changed=0.0, **more)
+    found = said(judged, steps(still, change("a.bias")))
+    assert found.verdict is Verdict.WARN
+    assert [(p.name, p.note) for p in found.where] == [("a.weight", why)]
+    assert "`a.weight`" in found.advice[0]
+    alone = said(judged, steps(still))
+    assert alone.verdict is Verdict.FAIL
+
+
+def test_hardly_any_gradient_is_left(judged) -> None:
+    quiet = said(judged, steps(change(changed=0.0), change("a.bias")))
+    assert quiet.verdict is Verdict.PASS
+    assert not quiet.where
+    learnt = said(judged, steps(change(changed=0.0, gradient="zero"), losses=0.0))
+    assert learnt.verdict is Verdict.PASS
+
+
+def test_most_values_of_half_precision_stay(judged) -> None:
+    coarse = {"type": "bfloat16", "changed": 0.2}
+    found = said(judged, steps(change(lost=0.8, **coarse)))
+    assert found.verdict is Verdict.WARN
+    assert "80% of the values" in found.summary
+    assert said(judged, steps(change(lost=0.3, **coarse))).verdict is Verdict.PASS
+    assert said(judged, steps(change(lost=0.8, changed=0.2))).verdict is Verdict.PASS
+
+
+def test_never_trained(judged) -> None:
+    for proof in (DRAWN, ZERO, replace(DRAWN, same=True, seed=42)):
+        found = said(judged, NONE, fresh(proof))
+        assert found.verdict is Verdict.FAIL
+        assert found.where[0].name == proof.name
+    assert "seed 42" in found.summary
+    small = [replace(DRAWN, name=f"{n}", size=70) for n in range(3)]
+    assert said(judged, NONE, fresh(*small)).verdict is Verdict.FAIL
+    assert said(judged, NONE, fresh(small[0])).verdict is Verdict.INFO
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        replace(DRAWN, gaps=(-0.01, 0.0005)),
+        replace(DRAWN, gaps=(0.0005, 0.05)),
+        replace(DRAWN, distance=30.0),
+        replace(DRAWN, finite=False),
+        replace(ZERO, same=False),
+        replace(DRAWN, uniform=False, distance=30.0),
+    ],
+)
+def test_signs_of_training(judged, tensor: InitialTensor) -> None:
+    found = said(judged, NONE, fresh(tensor))
+    assert found.verdict is Verdict.PASS, found.summary
+    assert found.metrics[-1].value == 1
+
+
+def test_one_part_never_moved(judged) -> None:
+    weights = fresh(DRAWN, MOVED)
+    moving = steps(change(), change("b.weight"))
+    found = said(judged, moving, weights)
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["a.weight"]
+    assert said(judged, NONE, weights).verdict is Verdict.WARN
+    assert said(judged, moving, fresh(ZERO, MOVED)).verdict is Verdict.WARN
+    unused = steps(change(gradient="none"), change("b.weight"))
+    assert said(judged, unused, weights).verdict is Verdict.PASS
+    frozen = fresh(replace(DRAWN, trainable=False), MOVED)
+    assert said(judged, NONE, frozen).verdict is Verdict.PASS
+
+
+def test_a_few_short_steps_do_not_show_in_small_tensors(judged) -> None:
+    moving = steps(change(), change("b.weight"))
+    for shift, verdict in ((0.02, Verdict.FAIL), (0.005, Verdict.PASS), (math.nan, Verdict.PASS)):
+        weights = fresh(DRAWN, replace(MOVED, shift=shift))
+        assert said(judged, moving, weights).verdict is verdict, shift
+
+
+def test_what_proves_nothing(judged) -> None:
+    normal = replace(DRAWN, uniform=False, gaps=(math.nan, math.nan))
+    one_in_half = replace(ZERO, type="bfloat16", value=1.0)
+    for tensor in (normal, one_in_half):
+        assert said(judged, NONE, fresh(tensor)).verdict is Verdict.INFO
+        assert said(judged, NONE, fresh(tensor, MOVED)).verdict is Verdict.PASS
+    zero_in_half = replace(ZERO, type="bfloat16")
+    assert said(judged, NONE, fresh(zero_in_half, MOVED)).verdict is Verdict.WARN
+
+
+def test_weights_that_the_factory_hands_out(judged) -> None:
+    given = replace(DRAWN, fixed=True, same=True, uniform=False)
+    found = said(judged, NONE, fresh(given))
+    assert found.verdict is Verdict.WARN
+    assert "or the factory loads" in found.summary
+    part = said(judged, NONE, fresh(given, MOVED))
+    assert part.verdict is Verdict.PASS
+    assert "As the factory hands them out: a.weight" in part.summary
+
+
+def test_batch_norm_untouched(judged) -> None:
+    norms = {"batch_norms": 2, "untouched": ("bn",)}
+    found = said(judged, NONE, fresh(MOVED, **norms))
+    assert found.verdict is Verdict.WARN
+    assert found.where[0].name == "bn"
+    assert "Nor did 1 batch-norm layer" in said(judged, NONE, fresh(DRAWN, **norms)).summary
+
+
+def kept(
+    steps: float = 9.0, zero: tuple[str, ...] = (), entries: int = 2, **more: Any
+) -> OptimizersHeld:
+    moments = ("exp_avg", "exp_avg_sq")
+    held = [
+        HeldParameter(n, 0, 0.1, True, steps, moments, zero if place == 0 else ())
+        for place, n in enumerate(NAMES[:entries])
+    ]
+    one = OptimizerHeld("optimizer", "order", tuple(held), (), (), 0, remembers=True)
+    return OptimizersHeld((replace(one, **more),), NAMES, (), epochs=4, batches=10)
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict", "words"),
+    [
+        (kept(), Verdict.INFO, "counts 9 steps, 4 epochs would be about 40"),
+        (kept(0.0), Verdict.FAIL, "counts 0 steps, though 4 epochs"),
+        (kept(zero=("exp_avg", "exp_avg_sq")), Verdict.WARN, "moments of zero for 1 parameter"),
+        (kept(zero=("exp_avg", "exp_avg_sq"), entries=1), Verdict.FAIL, "All moments"),
+        (kept(zero=("exp_avg_sq",)), Verdict.INFO, "counts 9 steps"),
+        (kept(0.0, where=""), Verdict.NOT_APPLICABLE, "Nothing was there to judge by"),
+        (kept(0.0, strangers=1), Verdict.NOT_APPLICABLE, "Nothing was there to judge by"),
+    ],
+)
+def test_the_saved_optimizer(judged, held: Any, verdict: Verdict, words: str) -> None:
+    found = said(judged, held=held)
+    assert found.verdict is verdict, found.summary
+    assert words in found.summary
+
+
+def test_an_optimizer_that_keeps_nothing(judged) -> None:
+    bare = tuple(HeldParameter(n, 0, 0.1, False, math.nan, (), ()) for n in NAMES)
+    assert said(judged, held=kept(held=bare)).verdict is Verdict.WARN
+    assert said(judged, held=kept(held=bare, remembers=False)).verdict is Verdict.INFO
+
+
+def test_nothing_to_judge(judged) -> None:
+    found = said(judged)
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "it is not there" in found.summary
+    none = said(judged, held=replace(HOLDS, trainable=()))
+    assert none.verdict is Verdict.NOT_APPLICABLE
