@@ -66,7 +66,9 @@ def run_sweep(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what the subject raises is the answer
         reason = f"the model {blame(error)}"
         answer: Failed | Unavailable = Failed(reason)
-        if training and batch is not None and _evaluates(subject, batch):
+        # Leaving the program, or memory that is short, tells nothing of what the model is made for.
+        meant = isinstance(error, Exception) and "allocate memory" not in str(error)
+        if training and meant and batch is not None and _evaluates(subject, batch):
             answer = Unavailable(f"in training mode {reason}, in evaluation mode it does not")
         yield from ((request, answer) for request in watching)
     else:
