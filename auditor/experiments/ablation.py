@@ -13,7 +13,7 @@ from torch import nn
 from auditor.core.request import Unavailable
 from auditor.core.text import clean_text
 from auditor.experiments.blocks import blocks, is_norm, weighted
-from auditor.experiments.lab import affordable, scored
+from auditor.experiments.lab import affordable, every_module_called, scored
 from auditor.experiments.outputs import (
     Constancy,
     MeanOutput,
@@ -57,21 +57,10 @@ def ablations(request: AblationsOver, subject: Subject) -> Ablations | Unavailab
     # Half of the budget: the hooks of the first pass and the scoring cost as much again.
     fits = affordable(subject, count * size, 2, runs, training=False)
     seed = derived_seed(subject.seed, request.key)
-    with seeded(seed), torch.no_grad(), _every_module_called():
+    with seeded(seed), torch.no_grad(), every_module_called():
         model = copied(subject.model).requires_grad_(requires_grad=False).eval()
         batches = [_thinned(b, max(FEWEST, fits // count)) for b in subject.batches("val", count)]
         return _Lab(subject, model, batches).result(request.split)
-
-
-@contextmanager
-def _every_module_called() -> Iterator[None]:
-    """Keep torch from running a transformer's layers as one function that calls no module."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 class _Lab:

@@ -11,6 +11,7 @@ import torch
 
 from auditor.experiments.decisions import Decisions, differing
 from auditor.experiments.directions import Direction
+from auditor.experiments.lab import every_module_called
 from auditor.observations.gradient_check import State
 
 STEP = 1e-5
@@ -268,12 +269,10 @@ def in_double() -> Iterator[None]:
 
     cuDNN's want training mode for a backward pass; the fused attention of evaluation mode has none.
     """
-    usual, fused = torch.get_default_dtype(), torch.backends.mha.get_fastpath_enabled()
+    usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.backends.cudnn.flags(enabled=False):
+        with every_module_called(), torch.backends.cudnn.flags(enabled=False):
             yield
     finally:
         torch.set_default_dtype(usual)
-        torch.backends.mha.set_fastpath_enabled(fused)

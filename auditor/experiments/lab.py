@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -72,6 +73,17 @@ def scored(
     for module, training in was:
         module.training = training
     return scorer.result()
+
+
+@contextmanager
+def every_module_called() -> Iterator[None]:
+    """Keep torch from running a transformer's layers as one function that calls no module."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def private_copy(subject: Subject) -> nn.Module:

@@ -12,7 +12,7 @@ from auditor.core.request import Unavailable
 from auditor.core.text import clean_text
 from auditor.experiments.distances import largest_change
 from auditor.experiments.dropout_free import training_without_dropout
-from auditor.experiments.lab import private_copy
+from auditor.experiments.lab import every_module_called, private_copy
 from auditor.experiments.trace import NoDropout, Trace
 from auditor.intake.batches import Batch, changed, tensors_in
 from auditor.intake.preserve import copied
@@ -188,17 +188,6 @@ class _Kinds(TorchFunctionMode):
             if out and any(t.is_floating_point() for t in tensors_in((args, kwargs))):
                 self.seen |= out
         return made
-
-
-@contextmanager
-def every_module_called() -> Iterator[None]:
-    """Keep torch from running a transformer's layers as one function that calls no module."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def native_copy(subject: Subject) -> nn.Module:

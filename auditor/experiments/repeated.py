@@ -10,7 +10,8 @@ from torch import nn
 
 from auditor.core.request import Unavailable
 from auditor.experiments.distances import largest_change, numeric
-from auditor.experiments.probe import TOLERANCES, every_module_called, native_copy
+from auditor.experiments.lab import every_module_called
+from auditor.experiments.probe import TOLERANCES, native_copy
 from auditor.experiments.trace import Trace, parting
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.preserve import copied

@@ -235,14 +235,15 @@ class Tap:
         return place
 
     def _called(
-        self, function: Any, place: Place | None, inputs: tuple[Any, ...], output: Any
+        self, function: Any, place: Place | None, args: tuple[Any, ...], kwargs: Any, output: Any
     ) -> None:
         """Show what a function put out; one that rectifies stands for a layer."""
         if self._looking or not self._frames or self._frames[-1].module in self._of_weights:
             return
-        with self._own():
-            for observer in self._followers:
-                observer.followed(function, inputs, output)
+        if self._followers:
+            with self._own():
+                for observer in self._followers:
+                    observer.followed(function, (*args, *kwargs.values()), output)
         if function in _UNIT_AXES:
             self._produced(_UNIT_AXES[function], output)
         if place is None:
@@ -316,5 +317,5 @@ class _Functions(TorchFunctionMode):
         kwargs = kwargs or {}
         place = self._before(func, args, kwargs)
         output = func(*args, **kwargs)
-        self._after(func, place, (*args, *kwargs.values()), output)
+        self._after(func, place, args, kwargs, output)
         return output
