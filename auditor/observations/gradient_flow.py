@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core.by_depth import Curve
+from auditor.core.by_depth import Curve, by_depth
+from auditor.core.figure import Guide, Lines
 from auditor.core.statistics import (
     column_quantiles,
     first_over_last,
@@ -258,3 +259,19 @@ def in_words(rate: Rate | None, verb: str) -> str:
     if verb == "shrinks":
         return f": it keeps {rate.factor:.3g} of itself per layer{interval} over {many}"
     return f": it is multiplied by {rate.factor:.3g} per layer{interval} over {many}"
+
+
+def plot_of(flow: Flow, guides: tuple[Guide, ...], caption: str) -> Lines | None:
+    """Return the gradients of outputs and weights by depth with the fitted line, if it shows."""
+    return by_depth(
+        "Gradients by depth",
+        "gradient",
+        flow.names,
+        (
+            Curve("at the layers' outputs", flow.outputs),
+            Curve("of the weights, relative to them", flow.weights),
+            *fitted(flow),
+        ),
+        guides,
+        caption,
+    )

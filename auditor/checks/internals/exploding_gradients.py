@@ -46,7 +46,6 @@ cliffs and clipping); Bengio, Simard, Frasconi 1994; Glorot & Bengio 2010.
 
 import numpy as np
 
-from auditor.core.by_depth import Curve, by_depth
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Lines
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -58,10 +57,10 @@ from auditor.observations.gradient_flow import (
     Rate,
     Step,
     change,
-    fitted,
     flow_of,
     in_words,
     jump,
+    plot_of,
     rate_of,
     steps_of,
     sudden,
@@ -205,15 +204,8 @@ def _metrics(
 
 
 def _figures(flow: Flow, limits: Limits) -> tuple[Lines, ...]:
-    plot = by_depth(
-        "Gradients by depth",
-        "gradient",
-        flow.names,
-        (
-            Curve("at the layers' outputs", flow.outputs),
-            Curve("of the weights, relative to them", flow.weights),
-            *fitted(flow),
-        ),
+    plot = plot_of(
+        flow,
         limits["growth"].guides(),
         "A line that rises towards the left grows on its way from the loss to the input.",
     )

@@ -58,7 +58,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core.by_depth import Curve, by_depth, table_by_depth
+from auditor.core.by_depth import table_by_depth
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -68,11 +68,11 @@ from auditor.core.verdict import SEVERITY, Verdict, worst
 from auditor.observations.gradient_flow import (
     Step,
     change,
-    fitted,
     flow_of,
     in_words,
     jump,
     lost_on_the_way,
+    plot_of,
     rate_of,
     steps_of,
     sudden,
@@ -360,15 +360,8 @@ def _figures(
 ) -> tuple[Figure, ...]:
     flow = flow_of(norms)
     fade = ((g.severity, 1 / g.value) for g in limits["fade"].guides() if g.value > 0)
-    plot = by_depth(
-        "Gradients by depth",
-        "gradient",
-        flow.names,
-        (
-            Curve("at the layers' outputs", flow.outputs),
-            Curve("of the weights, relative to them", flow.weights),
-            *fitted(flow),
-        ),
+    plot = plot_of(
+        flow,
         tuple(Guide(value, f"{side} below {value:g}", side) for side, value in fade),
         "A line that falls towards the left fades on its way from the loss to the input.",
     )
