@@ -16,6 +16,7 @@ from auditor.experiments.distances import (
     cropped,
     example_axes,
     numeric,
+    set_against,
     size_of,
 )
 from auditor.experiments.picked import ambiguous, chosen
@@ -82,20 +83,18 @@ def layout_of(probe: Probe, batch: Batch, base: Any) -> Layout | Unavailable:
     """Return where the output counts examples, by running the batch with one example less."""
     count, fewer = batch.size, batch.size - 1
     try:
-        less = numeric(probe.run(batch.take(fewer)))
+        smaller = probe.run(batch.take(fewer))
     except Exception as error:  # noqa: BLE001 - the model is the user's
         return Unavailable(apart_refused(error))
-    outputs = numeric(base)
+    outputs, less = numeric(base), numeric(smaller)
     if len(outputs) != len(less):
         return Unavailable("the number of outputs changes with the size of the batch")
+    against = set_against(base, smaller, count, fewer)
+    if against:
+        return Unavailable(against)
     found: Layout = []
     for place, (a, b) in enumerate(zip(outputs, less, strict=True)):
         axes = example_axes(a.shape, b.shape, count, fewer)
-        if len(axes) > 1:
-            return Unavailable(
-                "the output sets the examples of a batch against one another (it has a row and a "
-                "column for each), so that each depends on the others by design"
-            )
         if axes:
             found.append((place, axes[0]))
     if not found:

@@ -80,6 +80,20 @@ def example_axes(of: torch.Size, less: torch.Size, examples: int, fewer: int) ->
     ]
 
 
+def set_against(of: Any, less: Any, examples: int, fewer: int) -> str:
+    """Return that outputs have a row and a column for each example; empty where they have not.
+
+    `of` is what the model puts out for so many `examples`, `less` the same for `fewer` of them.
+    """
+    for a, b in zip(numeric(of), numeric(less), strict=False):
+        if len(example_axes(a.shape, b.shape, examples, fewer)) > 1:
+            return (
+                "the output sets the examples of a batch against one another (it has a row and a "
+                "column for each), so that each depends on the others by design"
+            )
+    return ""
+
+
 def taken(
     whole: torch.Tensor, shape: torch.Size, count: int, places: list[int]
 ) -> Iterator[torch.Tensor]:

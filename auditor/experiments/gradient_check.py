@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
 from auditor.core.text import clean_text, counted
 from auditor.experiments.culprits import culprits
@@ -115,7 +116,7 @@ def _hardest(subject: Subject, batch: Batch, examples: int) -> Batch:
         torch.manual_seed(subject.seed)
         try:
             losses.append(float(subject.loss(model(*one.args, **one.kwargs), one.target)))
-        except (RuntimeError, ValueError, TypeError, IndexError):
+        except (InputError, RuntimeError, ValueError, TypeError, IndexError):
             return batch
     order = sorted(range(count), key=lambda number: (-losses[number], number))
     if not all(map(math.isfinite, losses)):

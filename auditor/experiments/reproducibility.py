@@ -15,6 +15,7 @@ from auditor.experiments.distances import (
     cropped,
     largest_change,
     numeric,
+    set_against,
     size_of,
     taken,
 )
@@ -56,7 +57,7 @@ def reproducibility(
         pool, count = picked
         batch = pool.take(count)
         tried = probing(subject, batch, seed)
-        together = tried.reason if isinstance(tried, Unavailable) else ""
+        together = tried.reason if isinstance(tried, Unavailable) else _against(tried, batch)
     if isinstance(tried, Probe):
         probe = tried
     else:
@@ -248,6 +249,18 @@ class _Lab:
 
     def _none(self, reason: str) -> Difference:
         return Difference(math.nan, self._probe.tolerance, missing=reason)
+
+
+def _against(probe: Probe, batch: Batch) -> str:
+    """Return why no example has an answer of its own; empty where nothing says so."""
+    if batch.size < 2:
+        return ""
+    fewer = batch.take(batch.size - 1)
+    try:
+        return set_against(probe.run(batch), probe.run(fewer), batch.size, fewer.size)
+    except Exception as error:  # noqa: BLE001 - each comparison tells of its own
+        raised(error)
+        return ""
 
 
 def _main(outputs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from auditor.core.request import Split
 from auditor.core.values import Array
+from auditor.experiments.distances import numeric, set_against
 from auditor.experiments.examples import by_turns
 from auditor.experiments.explained import Explained, explained, rows_of, together
 from auditor.experiments.lab import affordable
@@ -88,6 +90,9 @@ def scene_of(
         if main is not None and not bool(main.isfinite().all()):
             return "the model's outputs are not finite"
         if not parts:
+            against = _against(model, batch, outputs)
+            if against:
+                return against
             source = source_of(model, batch)
             if isinstance(source, str):
                 return source
@@ -101,6 +106,15 @@ def scene_of(
         mean = values.float().mean(dim=0).to(values.dtype if values.is_floating_point() else None)
         source = Source(source.place, tokens=False, base=mean)
     return Scene(model, read, numbers, source, together(parts), kind, chunk)
+
+
+def _against(model: nn.Module, batch: Batch, outputs: Any) -> str:
+    """Return why no example has an output of its own; empty where nothing says so."""
+    if not any(list(t.shape).count(batch.size) > 1 for t in numeric(outputs)) or batch.size < 2:
+        return ""
+    fewer = batch.take(batch.size - 1)
+    with torch.no_grad():
+        return set_against(outputs, model(*fewer.args, **fewer.kwargs), batch.size, fewer.size)
 
 
 def spread_rows(size: int, count: int) -> list[int]:

@@ -36,6 +36,10 @@ def test_similarities_within_a_batch_are_no_classes() -> None:
     live = trained(Pairs, train, val, "cross_entropy", epochs=8, lr=2e-3)
     assert live.audited().subject.task == "custom"
     assert alarms(live) == {}
+    for apart in ("examples-leak-across-batch", "gradient-pictures", "saliency-insensitive"):
+        found = live.finding(apart)
+        assert found.verdict is Verdict.NOT_APPLICABLE
+        assert "against one another" in found.summary
 
 
 def test_rates_of_a_poisson_model_are_read_from_their_logarithms() -> None:
