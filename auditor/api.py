@@ -105,7 +105,9 @@ def audit(
     from auditor.engine.perform import perform
     from auditor.intake.live import device_of, lent, live_optimizer, live_parts
     from auditor.intake.subject import assemble
+    from auditor.intake.wrapped import bare
 
+    model = bare(model)
     where = device or device_of(model)
     values = {
         "name": name,

@@ -1,7 +1,12 @@
 import os
+import shutil
+import tempfile
 
 import pytest
 import torch
+
+from auditor.experiments import baselines
+from auditor.intake import subject
 
 # Tests run side by side, and so do the workers that they start: threads of several processes that
 # wait for one another on the same cores make each ten times slower.
@@ -9,10 +14,34 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder in which all workers of this run keep what they share; see `subjects.once`.
+
+    Workers inherit the environment of the process that starts them.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ["AUDITOR_TESTS_SHARED"] = tempfile.mkdtemp(prefix="auditor-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("AUDITOR_TESTS_SHARED", ""), ignore_errors=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Let a test draw the same numbers whatever ran before it, on whatever worker."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def frugal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every model count as so costly that experiments take the fewest steps they answer from.
+
+    For tests of what an audit leaves behind or repeats, which training longer does not try harder.
+    """
+    monkeypatch.setattr(subject, "flops_of", lambda *_: 5e7)
+    monkeypatch.setattr(baselines, "BUDGET", 1.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,12 +1,15 @@
 """Real, healthy subjects for system tests, live and free to be broken."""
 
 import copy
+import os
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from filelock import FileLock
 from torch import nn
 from torch.nn import functional
 
@@ -20,6 +23,24 @@ from auditor.intake.subject import load
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_models"
 REAL = ROOT.parent / "shared" / "real"
+
+T = TypeVar("T")
+
+
+def once(name: str, make: Callable[[], T]) -> T:
+    """Return what `make` makes, made by one worker of a test run and read by the others.
+
+    It is pickled, so that nobody can change another's. Outside of a test run it is made anew.
+    """
+    shared = os.environ.get("AUDITOR_TESTS_SHARED")
+    if shared is None:
+        return make()
+    kept = Path(shared) / f"{name}.pickle"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make()))
+    made: T = pickle.loads(kept.read_bytes())
+    return made
 
 
 @dataclass(frozen=True)

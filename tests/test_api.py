@@ -49,6 +49,7 @@ def test_one_call_audits() -> None:
     assert auditor.audit is audit
 
 
+@pytest.mark.usefixtures("frugal")
 def test_every_way_to_give_a_loss_finds_the_same() -> None:
     def mine(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(outputs, target)
@@ -68,6 +69,7 @@ def test_every_way_to_give_a_loss_finds_the_same() -> None:
     }
 
 
+@pytest.mark.usefixtures("frugal")
 def test_the_record_shows_itself_in_a_notebook() -> None:
     shown = quick()._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
@@ -77,6 +79,7 @@ def test_the_record_shows_itself_in_a_notebook() -> None:
     assert "&lt;html" in inner[1]
 
 
+@pytest.mark.usefixtures("frugal")
 def test_the_record_writes_itself(tmp_path: Path) -> None:
     record = quick(name="a <b>name</b>")
     record.to_json(tmp_path / "record.json")
@@ -86,6 +89,7 @@ def test_the_record_writes_itself(tmp_path: Path) -> None:
     assert "<b>name</b>" not in page
 
 
+@pytest.mark.usefixtures("frugal")
 def test_without_train_what_needs_it_says_so() -> None:
     findings = by_id(quick(train=None))
     reason = findings["no-better-than-baseline"].summary
@@ -96,6 +100,7 @@ def test_without_train_what_needs_it_says_so() -> None:
     assert "training data" in findings["update-ratio-off"].summary
 
 
+@pytest.mark.usefixtures("frugal")
 def test_without_loss_or_factory_what_needs_them_says_so() -> None:
     findings = by_id(quick(loss=None))
     for check in ("vanishing-gradients", "initial-loss-off-chance"):
@@ -114,6 +119,7 @@ def test_without_any_data_the_weights_are_looked_at() -> None:
     assert record.subject.parameters == sum(p.numel() for p in mlp().parameters())
 
 
+@pytest.mark.usefixtures("frugal")
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -135,6 +141,7 @@ def test_an_optimizer_is_given_as_itself(kind: Any, options: dict[str, Any]) -> 
     assert not optimizer.state
 
 
+@pytest.mark.usefixtures("frugal")
 def test_checks_are_chosen_and_their_limits_set() -> None:
     record = quick(only=["dead-units"])
     assert [finding.check for finding in record.findings] == ["dead-units"]
@@ -145,6 +152,7 @@ def test_checks_are_chosen_and_their_limits_set() -> None:
     assert record.spec["audit"]["limits"]["dead-units"]["worst_dead_share"]["fail"] == 0.02
 
 
+@pytest.mark.usefixtures("frugal")
 def test_an_adapter_reads_batches_of_another_form() -> None:
     batches = [{"pixels": x, "more": {"answer": y}} for x, y in vectors()]
     with pytest.raises(InputError, match="inputs"):
@@ -202,6 +210,7 @@ def test_what_can_not_be_used_is_named(options: dict[str, Any], says: str) -> No
         audit(given.pop("model"), **given)
 
 
+@pytest.mark.usefixtures("frugal")
 def test_a_factory_that_breaks_is_an_error_of_its_checks_alone() -> None:
     record = quick(factory=raising)
     findings = by_id(record)
@@ -210,6 +219,7 @@ def test_a_factory_that_breaks_is_an_error_of_its_checks_alone() -> None:
     assert findings["dead-units"].verdict is not Verdict.ERROR
 
 
+@pytest.mark.usefixtures("frugal")
 def test_a_caller_without_gradients_gets_the_same_audit() -> None:
     torch.manual_seed(1)
     model = mlp()
@@ -220,6 +230,7 @@ def test_a_caller_without_gradients_gets_the_same_audit() -> None:
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.usefixtures("frugal")
 def test_prints_and_warns_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from auditor.checks import catalogue
-from tests.subjects import ROOT, SAMPLES
+from tests.subjects import ROOT
 
 BIN = Path(sys.executable).parent
 
@@ -25,12 +24,53 @@ def commands(document: str) -> list[str]:
 AUDITS = [line for line in commands("README.md") if line.startswith("audit ")]
 
 
+MODEL = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+"""
+
+DATA = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+def loader(seed, size, shuffle):
+    inputs = torch.randn(size, 8, generator=torch.Generator().manual_seed(seed))
+    return DataLoader(TensorDataset(inputs, inputs[:, :3].argmax(1)), 32, shuffle=shuffle)
+
+def train_loader():
+    return loader(0, 512, shuffle=True)
+
+def val_loader():
+    return loader(1, 256, shuffle=False)
+"""
+
+TRAINING = """
+import torch
+from torch.nn import functional
+from model import build
+import data
+
+torch.manual_seed(0)
+model = build()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+for _ in range(20):
+    for inputs, target in data.train_loader():
+        optimizer.zero_grad()
+        functional.cross_entropy(model(inputs), target).backward()
+        optimizer.step()
+torch.save(model.state_dict(), "weights.pt")
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder: their own model, data, checkpoint and the spec out of the README."""
-    home = tmp_path_factory.mktemp("mine") / "subject"
-    shutil.copytree(SAMPLES / "digits_cnn", home)
-    (home / "digits.pt").rename(home / "weights.pt")
+    home = tmp_path_factory.mktemp("mine")
+    (home / "model.py").write_text(MODEL, encoding="utf-8")
+    (home / "data.py").write_text(DATA, encoding="utf-8")
+    subprocess.run([sys.executable, "-c", TRAINING], cwd=home, check=True)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     first, *_ = re.findall(r"```yaml\n(version.*?)```", text, flags=re.DOTALL)
     (home / "audit.yaml").write_text(first, encoding="utf-8")
@@ -54,7 +94,7 @@ def test_the_python_of_the_readme_runs(folder: Path) -> None:
     setting = (
         "import torch\nfrom model import build\nimport data\n"
         "model = build()\n"
-        "model.load_state_dict(torch.load('weights.pt', weights_only=True)['state_dict'])\n"
+        "model.load_state_dict(torch.load('weights.pt', weights_only=True))\n"
         "train_loader, val_loader = data.train_loader(), data.val_loader()\n"
     )
     done = subprocess.run(

@@ -13,7 +13,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_wine
 from torch import nn
 
-from tests.subjects import Live, sample, trained
+from tests.subjects import Live, once, sample, trained
 
 SAMPLES = ("digits_cnn", "diabetes_mlp", "names_rnn", "tiny_lm")
 
@@ -243,7 +243,9 @@ TRAINED: dict[str, Callable[[int], Live]] = {
 @cache
 def healthy(name: str, seed: int = 0) -> Live:
     """Return a healthy model; the samples are shipped as they are, whatever the seed."""
-    return sample(name) if name in SAMPLES else TRAINED[name](seed)
+    if name in SAMPLES:
+        return sample(name)
+    return once(f"{name} {seed}", lambda: TRAINED[name](seed))
 
 
 if __name__ == "__main__":

@@ -132,7 +132,9 @@ class Journal:
             "value": adapter.dump_python(answer, mode="json"),
             "seconds": seconds,
         }
-        _write(self._file(request), json.dumps(entry, allow_nan=False).encode())
+        # Half a surrogate pair, which a name out of a checkpoint may hold, can't be read again.
+        text = json.dumps(entry, allow_nan=False, ensure_ascii=False)
+        _write(self._file(request), text.encode(errors="replace"))
 
     def read(self, request: Request[Any]) -> tuple[Any, float] | None:
         """Return the answer to a request and its seconds, None where there is none.

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from auditor.core.errors import InputError
-from auditor.core.request import Failed, Request
+from auditor.core.request import Failed, Request, Unavailable
 from auditor.engine.plan import Work
+from auditor.engine.refusal import refusal
 from auditor.engine.sweep import Advance, Answer, run_sweep
 from auditor.experiments import EXPERIMENTS
-from auditor.intake.preserve import preserved
+from auditor.intake.preserve import UncopyableError, preserved
 from auditor.intake.reference import blame
 from auditor.intake.subject import Subject
 from auditor.observers import FACTS, OBSERVERS
@@ -39,7 +40,9 @@ def _answered(answer: Callable[..., Any], request: Request[Any], subject: Subjec
             return answer(request, subject)
         with preserved(subject.model):
             return answer(request, subject)
+    except UncopyableError as error:
+        return Unavailable(str(error))
     except InputError as error:
         return Failed(str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the answer
-        return Failed(f"the experiment {blame(error)}")
+        return refusal(subject, error) or Failed(f"the experiment {blame(error)}")

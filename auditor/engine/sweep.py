@@ -9,6 +9,7 @@ from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.request import Depth, Failed, Request, Riding, Sweep, Unavailable
+from auditor.engine.refusal import by_nature, inference_only, raised_on
 from auditor.intake.batches import Batch
 from auditor.intake.modes import keep_statistics
 from auditor.intake.preserve import preserved
@@ -64,28 +65,13 @@ def run_sweep(
         reason = "memory ran out in a pass over one batch; a loader with smaller batches may fit"
         yield from ((request, Failed(reason)) for request in watching)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what the subject raises is the answer
-        reason = f"the model {blame(error)}"
-        answer: Failed | Unavailable = Failed(reason)
-        # Leaving the program, or memory that is short, tells nothing of what the model is made for.
-        meant = isinstance(error, Exception) and "allocate memory" not in str(error)
-        if training and meant and batch is not None and _evaluates(subject, batch):
-            answer = Unavailable(f"in training mode {reason}, in evaluation mode it does not")
+        answer: Failed | Unavailable = Failed(f"the model {blame(error)}")
+        meant = training and batch is not None and by_nature(error)
+        if meant and batch is not None and raised_on(subject, batch) is None:
+            answer = inference_only(error)
         yield from ((request, answer) for request in watching)
     else:
         yield from ((request, observer.answer()) for request, observer in watching.items())
-
-
-def _evaluates(subject: Subject, batch: Batch) -> bool:
-    """Tell whether the model and its loss take a batch in evaluation mode."""
-    assert subject.model is not None
-    try:
-        with preserved(subject.model), torch.no_grad():
-            outputs = subject.model.eval()(*batch.args, **batch.kwargs)
-            if subject.loss is not None:
-                subject.loss(outputs, batch.target)
-    except (Exception, SystemExit):  # noqa: BLE001 - that it raises is the answer
-        return False
-    return True
 
 
 def _pass(

@@ -23,6 +23,7 @@ from auditor.experiments.outputs import (
     substituted,
 )
 from auditor.intake.batches import Batch, tensors_in
+from auditor.intake.modes import evaluating
 from auditor.intake.preserve import copied, preserved
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
@@ -58,7 +59,7 @@ def ablations(request: AblationsOver, subject: Subject) -> Ablations | Unavailab
     fits = affordable(subject, count * size, 2, runs, training=False)
     seed = derived_seed(subject.seed, request.key)
     with seeded(seed), torch.no_grad(), every_module_called():
-        model = copied(subject.model).requires_grad_(requires_grad=False).eval()
+        model = evaluating(copied(subject.model).requires_grad_(requires_grad=False))
         batches = [_thinned(b, max(FEWEST, fits // count)) for b in subject.batches("val", count)]
         return _Lab(subject, model, batches).result(request.split)
 
@@ -287,7 +288,8 @@ class _Lab:
                 hooks.callback(handle.remove)
             try:
                 with preserved(self._model):
-                    self._model.train()(*batch.args, **batch.kwargs)
+                    self._model.train()
+                    self._model(*batch.args, **batch.kwargs)
             except (RuntimeError, ValueError):
                 return self._parts
         return ran

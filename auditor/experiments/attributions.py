@@ -101,6 +101,7 @@ def _attributed(
         examples=len(rows),
         split=request.split,
         why_unchanged=known.why,
+        one_place=scene.what.place,
     )
 
 

@@ -208,7 +208,7 @@ def _run(
     places = max(1, x[0].numel() // max(x.shape[1] if x.ndim > 1 else 1, 1))
     step_cost = 6.0 * model.parameters_count * size * places
     steps = max(LOOK_EVERY, min(most, int(BUDGET / (2 * len(RATES) * step_cost))))
-    stepper = torch.optim.Adam(model.parameters(), lr=rate)
+    stepper = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     best, kept, waited = Run(math.nan, 0), copy.deepcopy(model.state_dict()), 0
     with torch.enable_grad():
         for number, (features, target) in enumerate(_minibatches(fitting, size, steps), start=1):

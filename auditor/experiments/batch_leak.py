@@ -14,6 +14,7 @@ from auditor.experiments.distances import (
     apart,
     by_example,
     cropped,
+    derivable,
     example_axes,
     numeric,
     set_against,
@@ -59,7 +60,7 @@ def batch_leak(request: BatchLeakOver, subject: Subject) -> BatchLeak | Unavaila
         moved = np.stack([lab.moved_by(j) for j in range(count)], axis=1)
     except _NotTakenError as error:
         return Unavailable(f"the model does not take an example in the place of another: {error}")
-    others = moved * (1 - np.eye(count))
+    others = np.where(np.eye(count, dtype=bool), 0.0, moved)
     worst = int(others.max(axis=0).argmax())
     leaks = bool(others.max() > probe.tolerance)
     return BatchLeak(
@@ -244,7 +245,7 @@ def _gradient(probe: Probe, batch: Batch, layout: Layout, count: int) -> float:
                 ]
             )
             try:
-                outputs = numeric(model(*[_fresh(a) for a in here.args], **here.kwargs))
+                outputs = derivable(model(*[_fresh(a) for a in here.args], **here.kwargs))
             finally:
                 for hook in hooks:
                     hook.remove()

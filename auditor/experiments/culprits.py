@@ -131,7 +131,8 @@ def _recorded(made: Wide, seed: int) -> tuple[dict[nn.Module, Call], Any]:
     calls: dict[nn.Module, Call] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach().clone()
+        with torch.inference_mode(False):  # even where the model is in it: it is to have a gradient
+            return tensor.detach().clone()
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> None:
         if module not in calls:

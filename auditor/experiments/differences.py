@@ -5,9 +5,11 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from auditor.experiments.decisions import Decisions, differing
 from auditor.experiments.directions import Direction
@@ -263,6 +265,22 @@ def _error(analytic: float, numeric: float, noise: float) -> tuple[float, bool]:
     return max(0.0, abs(analytic - numeric) - noise) / largest, False
 
 
+TWICE_AS_WIDE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+
+
+class Doubled(TorchFunctionMode):
+    """Reads float64 where code says float32, as a softmax or a norm in single precision does."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.float:
+            return args[0].double()
+
+        def wider(value: Any) -> Any:
+            return TWICE_AS_WIDE.get(value, value) if isinstance(value, torch.dtype) else value
+
+        return func(*map(wider, args), **{key: wider(v) for key, v in (kwargs or {}).items()})
+
+
 @contextmanager
 def in_double() -> Iterator[None]:
     """Have tensors made in float64, and recurrent layers run by torch's own kernels.
@@ -272,7 +290,7 @@ def in_double() -> Iterator[None]:
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with every_module_called(), torch.backends.cudnn.flags(enabled=False):
+        with every_module_called(), torch.backends.cudnn.flags(enabled=False), Doubled():
             yield
     finally:
         torch.set_default_dtype(usual)

@@ -9,7 +9,15 @@ from auditor.intake.batches import tensors_in
 
 
 def numeric(value: Any) -> list[torch.Tensor]:
-    """Return the dense tensors in what a model puts out as real numbers, in order."""
+    """Return the dense tensors in what a model puts out as real numbers, in order.
+
+    They come without a graph, which a model that derives by its inputs makes in any mode.
+    """
+    return [tensor.detach() for tensor in derivable(value)]
+
+
+def derivable(value: Any) -> list[torch.Tensor]:
+    """Return the same, each with its graph."""
     found = []
     for tensor in tensors_in(value):
         if tensor.layout is torch.strided and tensor.numel():

@@ -29,7 +29,7 @@ def gathered(subject: Subject, split: Split, batches: int) -> list[Batch]:
 
 def joined(batches: Sequence[Batch]) -> Batch | None:
     """Return all examples as one batch, None where their shapes do not allow it."""
-    if not batches:
+    if not batches or any(batch.starts is not None for batch in batches):
         return None
     parts = [_tensors(batch) for batch in batches]
     if len({len(part) for part in parts}) > 1:
@@ -79,6 +79,7 @@ def distinct(batch: Batch) -> list[int]:
     """Return the numbers of the examples whose inputs are unlike those of all before."""
     seen: set[bytes] = set()
     kept = []
+    batch = batch.padded()
     for number, row in enumerate(_rows(batch, (batch.args, batch.kwargs))):
         digest = hashlib.blake2b(row, digest_size=16).digest()
         if digest not in seen:

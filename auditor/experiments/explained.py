@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from auditor.core.errors import InputError
+from auditor.experiments.shifted import sequence_of
 from auditor.intake.batches import Batch
 from auditor.intake.losses import as_classes, main_output, matched, picks_class
 from auditor.intake.subject import Subject
@@ -17,8 +18,10 @@ class Explained:
     """What is explained of each example: the sum of `sign` times some of its outputs.
 
     `index` [examples] is the place of one output among an example's own, or `weights` [examples,
-    outputs] marks several. `right` [examples] is 1, 0, or NaN where nobody can tell, and `sure`
-    [examples] how sure the model is of its answer, or, of numbers, how small its error is.
+    outputs] marks several. `truths` is empty where targets say nothing of single outputs. `right`
+    [examples] is 1, 0, or NaN where nobody can tell, and `sure` [examples] how sure the model is of
+    its answer, or, of numbers, how small its error is.
+    `place` tells whether it is one place of an output that has several.
     """
 
     index: torch.Tensor
@@ -28,6 +31,7 @@ class Explained:
     right: torch.Tensor
     sure: torch.Tensor
     weights: torch.Tensor | None = None
+    place: bool = False
 
     def scores(self, outputs: Any) -> torch.Tensor:
         """Return [examples] the explained number of each example."""
@@ -47,24 +51,27 @@ class Explained:
             self.index[at],
             self.sign[at],
             tuple(self.names[row] for row in rows),
-            tuple(self.truths[row] for row in rows),
+            tuple(self.truths[row] for row in rows) if self.truths else (),
             self.right[at],
             self.sure[at],
             None if self.weights is None else self.weights[at],
+            self.place,
         )
 
 
 def together(parts: list[Explained]) -> Explained:
     """Return what is explained of all examples of several batches."""
     weights = [part.weights for part in parts if part.weights is not None]
+    told = all(part.truths for part in parts)
     return Explained(
         torch.cat([part.index for part in parts]),
         torch.cat([part.sign for part in parts]),
         tuple(name for part in parts for name in part.names),
-        tuple(truth for part in parts for truth in part.truths),
+        tuple(truth for part in parts for truth in part.truths) if told else (),
         torch.cat([part.right for part in parts]),
         torch.cat([part.sure for part in parts]),
         torch.cat(weights) if len(weights) == len(parts) else None,
+        all(part.place for part in parts),
     )
 
 
@@ -90,7 +97,8 @@ def explained(
     place that counts, of a segmentation the sum over the pixels predicted as the most frequent
     class but one (the most frequent is usually the background). Of labels it is the likeliest, of
     one label its logit, turned so that it speaks for the prediction. Of numbers, and where the
-    task is not known, it is the output numbered `output`, or the one that varies most.
+    task is not known, it is the output numbered `output`, or the one that varies most, at the last
+    step of a sequence.
     """
     main = rows_of(outputs, batch.size)
     if main is None:
@@ -101,7 +109,7 @@ def explained(
         return _class(subject, main, target)
     if task in ("binary", "multilabel"):
         return _label(subject, main, target)
-    return _number(main, target, output)
+    return _number(main, batch, output)
 
 
 def _class(subject: Subject, main: torch.Tensor, target: torch.Tensor) -> Explained | None:
@@ -218,13 +226,25 @@ def _label(subject: Subject, main: torch.Tensor, target: Any) -> Explained:
     return Explained(index, sign, names, truths, right, (value - edge).abs().float())
 
 
-def _number(main: torch.Tensor, target: Any, output: int | None) -> Explained:
-    flat = main.flatten(1)
+def _of_last_step(main: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return 1 for an example's outputs at the last step and 0 for others; 1 without any steps."""
+    last = torch.ones_like(main[0], dtype=torch.float32)
+    sequence = sequence_of(batch)
+    if sequence is not None:
+        time = max(sequence.time, 1)  # Examples come first by now.
+        if time < main.ndim and main.shape[time] == sequence.steps:
+            last.narrow(time - 1, 0, sequence.steps - 1).zero_()
+    return last.flatten()
+
+
+def _number(main: torch.Tensor, batch: Batch, output: int | None) -> Explained:
+    flat, target = main.flatten(1), batch.target
     size, width = flat.shape
     if output is None:
         output = 0
         if width > 1 and size > 1:
-            output = int(flat.float().std(dim=0).nan_to_num(0.0).argmax())
+            spread = flat.float().std(dim=0).nan_to_num(0.0)
+            output = int((spread + 1).mul(_of_last_step(main, batch)).argmax())
     right = torch.full((size,), torch.nan, device=flat.device)
     sure = torch.zeros(size, device=flat.device)
     truths: tuple[str, ...] = ()
@@ -247,4 +267,5 @@ def _number(main: torch.Tensor, target: Any, output: int | None) -> Explained:
         truths,
         right,
         sure,
+        place=main.ndim > 2,
     )

@@ -24,6 +24,7 @@ from auditor.experiments.in_float64 import NotInFloat64Error, Wide, fitting, wid
 from auditor.experiments.lab import private_copy
 from auditor.experiments.other_modes import forward_mode, in_training
 from auditor.intake.batches import Batch, tensors_in
+from auditor.intake.modes import evaluating
 from auditor.intake.seeding import derived_seed, rng_kept
 from auditor.intake.subject import Subject
 from auditor.observations.gradient_check import Checked, GradientCheck, GradientCheckOver
@@ -109,7 +110,7 @@ def _hardest(subject: Subject, batch: Batch, examples: int) -> Batch:
     if count <= examples or subject.facts.flops * count > BUDGET / 10:
         return batch
     assert subject.loss is not None
-    model = private_copy(subject).eval()
+    model = evaluating(private_copy(subject))
     losses = []
     for number in range(count):
         one = batch.rows(torch.tensor([number])).to(subject.device)
@@ -136,8 +137,10 @@ class Followed:
 
 def _scalar(made: Wide, seed: int) -> Scalar:
     """Return the loss as a function of trainable parameters and inputs."""
-    leaves = {name: p for name, p in made.model.named_parameters() if p.requires_grad}
-    given = [t for t in tensors_in((made.batch.args, made.batch.kwargs)) if has_gradient(t)]
+    trainable = ((n, p) for n, p in made.model.named_parameters() if p.requires_grad)
+    leaves = {name: p for name, p in trainable if p.numel()}
+    every = tensors_in((made.batch.args, made.batch.kwargs))
+    given = [tensor for tensor in every if has_gradient(tensor) and tensor.numel()]
     inputs = {
         "input" if len(given) == 1 else f"input {number}": tensor.requires_grad_(True)
         for number, tensor in enumerate(given, 1)

@@ -43,7 +43,7 @@ def initial_weights(request: InitialWeightsOf, subject: Subject) -> InitialWeigh
         for name, one in seen.items():
             other = fresh.get(name)
             if other is None or other.shape != parameters[name].shape:
-                return Unavailable("the factory builds other models under other seeds")
+                return Unavailable("the factory builds a model of other parameters")
             one.add(other.detach(), seed)
     norms = [
         (name, module)

@@ -1,5 +1,6 @@
 """What the inputs of a split are like, and which layer takes them."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -55,6 +56,7 @@ def input_statistics(request: InputStatisticsOf, subject: Subject) -> InputStati
     skipped: dict[str, str] = {}
     examples = 0
     entries: Entries | None = None
+    filled: bool | None = None
     share = 0
     for batch in subject.data[split].first(request.batches):
         for name, tensor in inputs_of(batch):
@@ -70,6 +72,8 @@ def input_statistics(request: InputStatisticsOf, subject: Subject) -> InputStati
                 share = max(1, min(request.batches, known))
                 gathered[name] = _Columns(name, tensor, batch, seen, share)
             gathered[name].add(tensor, batch)
+            if filled is None and not bool(tensor.isfinite().all()):
+                filled = math.isfinite(entered(subject, batch)[0].square)
         examples += batch.size
     for name in skipped:
         gathered.pop(name, None)
@@ -83,6 +87,7 @@ def input_statistics(request: InputStatisticsOf, subject: Subject) -> InputStati
         split=split,
         first_layer=clean_text(entries.first),
         first_square=entries.square,
+        filled=bool(filled),
     )
 
 
@@ -125,7 +130,7 @@ def entered(subject: Subject, batch: Batch) -> tuple[Entries, dict[str, int]]:
         if not found.first:
             found.first = name or type(module).__name__
             if tensor.is_floating_point() and tensor.numel():
-                found.square = float(tensor.double().square().mean())
+                found.square = float(tensor.detach().double().square().mean())
         place = tensor.untyped_storage().data_ptr()
         if place in places.values():
             found.direct.setdefault(place, Entry(name or type(module).__name__, module))

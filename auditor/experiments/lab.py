@@ -87,12 +87,17 @@ def every_module_called() -> Iterator[None]:
 
 
 def private_copy(subject: Subject) -> nn.Module:
-    """Return the audited model, built anew with its weights or copied; free to be trained."""
+    """Return the audited model, built anew with its weights or copied; free to be trained.
+
+    A model that was changed after it was built, by quantisation for one, is copied.
+    """
     assert subject.model is not None
     if subject.factory is None:
         return copied(subject.model)
-    built = subject.fresh(subject.seed)
-    built.load_state_dict(subject.model.state_dict())
+    built, own = subject.fresh(subject.seed), subject.model.state_dict()
+    if built.state_dict().keys() != own.keys():
+        return copied(subject.model)
+    built.load_state_dict(own)
     for mine, theirs in zip(built.parameters(), subject.model.parameters(), strict=True):
         mine.requires_grad_(theirs.requires_grad)
     return built

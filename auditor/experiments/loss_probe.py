@@ -12,7 +12,7 @@ from auditor.core.errors import InputError
 from auditor.core.request import Split, Unavailable
 from auditor.core.values import Array
 from auditor.experiments.lab import affordable, in_parts, private_copy
-from auditor.experiments.own_loss import acts_like, left_out, terms_of
+from auditor.experiments.own_loss import acts_like, left_out, terms_of, unstable
 from auditor.experiments.shaken import shaken_outputs
 from auditor.intake.batches import Batch, described
 from auditor.intake.losses import (
@@ -67,7 +67,7 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
     halves: list[list[float]] = []
     quarters: list[float] = []
     blind: list[bool | None] = []
-    shapes, broadcasts = ("", ""), False
+    shapes, broadcasts, spoilt = ("", ""), False, False
     runs = PASSES * most + 2 * DRAWS
     examples = max(2, affordable(subject, MOST_EXAMPLES, 1, runs, training=False))
     batches = [_even(batch, examples) for batch in subject.batches(split, most)]
@@ -82,6 +82,9 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
                 kept.append(None)
             else:
                 tried = list(terms_of(loss, outputs, batch.target))
+                if not kept and subject.facts.task != "custom":
+                    own = (term for term, name in zip(tried, names, strict=True) if not name)
+                    spoilt = any(unstable(term, main, batch.target) for term in own)
                 if not kept and reading[2] and names == [""]:
                     hidden = left_out(tried[0], main, batch.target)
                     ignored = ignored if hidden is None else hidden
@@ -140,6 +143,7 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
         loss=loss.shown,
         factory=subject.facts.factory,
         split=split,
+        unstable=spoilt,
     )
 
 

@@ -112,6 +112,11 @@ def shuffling(
     if told or not made:
         return Shuffling(told)
     live, spread = _live(scene, whole.saliency)
+    if _in_steps(scene):
+        # A causal network looks at no later step, and one that goes step by step at its own alone.
+        every = np.concatenate([m.saliency for m in (whole, *made)])
+        marked = np.asarray(every.any(axis=0))
+        live = _box(marked) if live is None else live & _box(marked)
     shown = _first(made[0], len(own_path.integrated))
     integrated = np.zeros(0)
     if path is not None:
@@ -125,6 +130,10 @@ def shuffling(
     if spread is not None:
         scaled = [m.saliency * spread for m in made]
         changes.append(_change("saliency x spread", whole.saliency * spread, scaled, live))
+    if _in_steps(scene):
+        saliency = [m.saliency for m in made]
+        built_in = _steps(whole.saliency.shape[1:])
+        changes.append(_change("saliency beside steps", whole.saliency, saliency, live, built_in))
     if whole.cam is not None and all(m.cam is not None for m in made):
         cams = [np.asarray(m.cam) for m in made]
         changes.append(_change("Grad-CAM", whole.cam, cams, None))
@@ -185,16 +194,43 @@ def _live(scene: Scene, saliency: Array) -> tuple[Array, Array | None]:
     return told > 1e-6 * told.max(initial=0.0), told
 
 
-def _change(method: str, own: Array, others: list[Array], live: Array | None) -> MapChange:
+def _in_steps(scene: Scene) -> bool:
+    """Tell whether a map is laid out over the steps of a sequence: of tokens, or of rows."""
+    return scene.source.tokens or scene.source.values(scene.batch).ndim == 3
+
+
+def _steps(shape: tuple[int, ...]) -> Array:
+    """Return [places, columns] where each place stands along each side, and how near to its ends.
+
+    Any recurrent network, whatever its weights, hangs most on the steps that are nearest to its
+    answer: its last ones, or those at both ends.
+    """
+    columns = []
+    for axis, size in enumerate(shape):
+        here = np.arange(size, dtype=float)
+        for line in (here, np.minimum(here, here[::-1])):
+            whole = np.expand_dims(line, [other for other in range(len(shape)) if other != axis])
+            columns.append(np.broadcast_to(whole, shape).ravel())
+    return np.stack(columns, axis=1)
+
+
+def _change(
+    method: str,
+    own: Array,
+    others: list[Array],
+    live: Array | None,
+    built_in: Array | None = None,
+) -> MapChange:
     """Return how much of a method's maps stays, over the places that are `live`.
 
+    With [places, columns] `built_in`, it is the partial correlation beside their ranks.
     What no map marks in one example, though some do in another, is padding and left out. What no
     map ever marks is a place that the architecture does not look at, and stays.
     """
     zero = (np.stack([own, *others]) == 0).all(axis=0)
     mask = ~zero | zero.all(axis=0)[None]
     mask = mask if live is None else mask & live[None]
-    ranks = [_ranked(maps, mask) for maps in (own, *others)]
+    ranks = [_ranked(maps, mask, built_in) for maps in (own, *others)]
     trained = np.stack([_products(ranks[0], other) for other in ranks[1:]])
     pairs = [
         _products(ranks[1 + i], ranks[1 + j])
@@ -204,15 +240,29 @@ def _change(method: str, own: Array, others: list[Array], live: Array | None) ->
     return MapChange(method, trained, np.stack(pairs) if pairs else np.zeros((0, len(own))))
 
 
+def _box(marked: Array) -> Array:
+    """Return the smallest box of places that holds all that are marked."""
+    inside = np.ones(marked.shape, bool)
+    for axis, size in enumerate(marked.shape):
+        others = tuple(other for other in range(marked.ndim) if other != axis)
+        there = np.flatnonzero(marked.any(axis=others))
+        line = np.zeros(size, bool)
+        if there.size:
+            line[there[0] : there[-1] + 1] = True
+        inside &= np.expand_dims(line, others)
+    return inside
+
+
 def _correlations(own: Array, other: Array, live: Array | None) -> Array:
     return np.asarray(_change("", own, [other], live).trained[0])
 
 
-def _ranked(maps: Array, mask: Array) -> list[Array]:
+def _ranked(maps: Array, mask: Array, built_in: Array | None) -> list[Array]:
     """Return, for each example, the ranks of its map, with a mean of 0 and a norm of 1.
 
     The product of two is Spearman's correlation; ties share their mean rank. A map that is constant
-    or not finite has ranks of NaN.
+    or not finite has ranks of NaN. What the ranks of the columns of `built_in` explain is taken
+    off; where nothing is left, the ranks are 0.
     """
     from scipy.stats import rankdata
 
@@ -223,7 +273,15 @@ def _ranked(maps: Array, mask: Array) -> list[Array]:
             found.append(np.full(flat.size, np.nan))
             continue
         ranks = rankdata(flat) - (flat.size + 1) / 2
-        found.append(ranks / np.linalg.norm(ranks))
+        size = np.linalg.norm(ranks)
+        if built_in is not None:
+            columns = rankdata(built_in[kept.ravel()], axis=0) - (flat.size + 1) / 2
+            if flat.size < FEWEST + columns.shape[1]:
+                found.append(np.full(flat.size, np.nan))
+                continue
+            ranks = ranks - columns @ np.linalg.lstsq(columns, ranks, rcond=None)[0]
+        left = np.linalg.norm(ranks)
+        found.append(ranks / left if left > 1e-6 * size else np.zeros(flat.size))
     return found
 
 

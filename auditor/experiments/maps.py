@@ -54,10 +54,12 @@ def maps_of(
     """
     with (
         torch.enable_grad(),
-        noted(model, camera, inputs=False) as seen,
-        noted(model, first, inputs=True) as fed,
+        noted(model, camera, inputs=False) as shot,
+        noted(model, first, inputs=True) as given,
     ):
         run = source.run(model, batch)
+        # Where a layer runs on several inputs, those calls count that the source goes into.
+        seen, fed = ([t for t in each if t.requires_grad] for each in (shot, given))
         score = what.scores(run.outputs)
         others = [*seen[-1:], *fed[:1]]
         found = run.gradients(score, others)

@@ -11,11 +11,14 @@ from torch.nn import functional
 
 from auditor.core.errors import InputError
 from auditor.intake.batches import changed, tensors_in
-from auditor.intake.losses import CLASS_LOSSES, Loss, main_output, matched
+from auditor.intake.losses import CLASS_LOSSES, Loss, gives_shares, main_output, matched
 from auditor.observations.loss_probe import SIGMOID, SOFTMAX
 
 AGREES = 1e-4
 """Relative difference up to which two losses are one, in single precision."""
+
+SURE = 200.0
+"""A difference of logits whose probability is 0 in single precision, where e^-104 is."""
 
 COMMON = 3
 """Labels, the most frequent ones, of which it is tried whether a loss leaves them out."""
@@ -120,6 +123,30 @@ def _takes_sigmoid(value: Value, main: torch.Tensor, target: torch.Tensor) -> bo
         if not (near - far > AGREES * abs(near) and near - far > far - farther > 0):
             return False
     return True
+
+
+def unstable(value: Value, main: torch.Tensor, target: torch.Tensor) -> bool:
+    """Tell whether a term is finite of an answer that leans to the wrong side, not of a sure one.
+
+    So is the logarithm of a softmax or sigmoid that was computed before it: a probability below the
+    least number of its type is 0. Probabilities are tried as 0 and 1, logits as 0 and `SURE`.
+    """
+    scores, labels = matched(main, target, "cross_entropy")
+    if not target.is_floating_point() and scores.ndim == labels.ndim + 1 > 1:
+        classes, chances = scores.shape[1], gives_shares(scores)
+        wrong = functional.one_hot((labels + 1) % classes, classes).to(main.dtype)
+        far, near = (wrong, wrong.softmax(-1)) if chances else (SURE * wrong, wrong)
+        if scores is main:
+            far, near = far.movedim(-1, 1), near.movedim(-1, 1)
+    elif main.shape == target.shape and bool(((target == 0) | (target == 1)).all()):
+        single = not gives_shares(target)
+        wrong = (1 - target if single else target.roll(1, 1)).to(main.dtype)
+        far, near = (SURE * (2 * wrong - 1), 2 * wrong - 1)
+        if bool(((main >= 0) & (main <= 1)).all()):
+            far, near = wrong, 0.25 + wrong / 2 if single else wrong.softmax(1)
+    else:
+        return False
+    return math.isfinite(value(near)) and not math.isfinite(value(far))
 
 
 def left_out(value: Value, main: torch.Tensor, target: torch.Tensor) -> int | None:

@@ -15,7 +15,8 @@ from auditor.experiments.dropout_free import training_without_dropout
 from auditor.experiments.lab import every_module_called, private_copy
 from auditor.experiments.trace import NoDropout, Trace
 from auditor.intake.batches import Batch, changed, tensors_in
-from auditor.intake.preserve import copied
+from auditor.intake.modes import evaluating
+from auditor.intake.preserve import UncopyableError, copied
 from auditor.intake.seeding import seeded
 from auditor.intake.subject import Subject
 
@@ -51,7 +52,7 @@ class Probe:
 
     def __init__(self, subject: Subject, batch: Batch, seed: int) -> None:
         self._device, self._seed = subject.device, seed
-        self._model = native_copy(subject).requires_grad_(requires_grad=False).eval()
+        self._model = evaluating(native_copy(subject).requires_grad_(requires_grad=False))
         self._wide = sum(p.numel() for p in self._model.parameters()) <= WIDEST
         self._afresh = False
         if self._wide:
@@ -62,7 +63,7 @@ class Probe:
                 raise
             except Exception:  # noqa: BLE001 - some models run in their own precision only
                 self._wide = False
-                self._model = native_copy(subject).requires_grad_(requires_grad=False).eval()
+                self._model = evaluating(native_copy(subject).requires_grad_(requires_grad=False))
         if not self._wide:
             coarsest = self._coarsest(batch)
         self.tolerance = TOLERANCES.get(coarsest, TOLERANCES[torch.bfloat16])
@@ -195,7 +196,9 @@ def native_copy(subject: Subject) -> nn.Module:
     assert subject.model is not None
     try:
         return copied(subject.model)
-    except (TypeError, RuntimeError):
+    except UncopyableError:
+        if subject.factory is None:
+            raise
         return private_copy(subject)
 
 

@@ -14,6 +14,7 @@ from auditor.experiments.lab import every_module_called
 from auditor.experiments.probe import TOLERANCES, native_copy
 from auditor.experiments.trace import Trace, parting
 from auditor.intake.batches import Batch, tensors_in
+from auditor.intake.modes import evaluating
 from auditor.intake.preserve import copied
 from auditor.intake.seeding import seeded
 from auditor.intake.subject import Subject
@@ -37,11 +38,13 @@ class Repeated:
 
 def repeated(subject: Subject, batch: Batch, seed: int) -> Repeated | Unavailable:
     """Run the model on a batch three times over, in its own precision, and explain a difference."""
-    original = native_copy(subject).requires_grad_(requires_grad=False).eval()
+    original = evaluating(native_copy(subject).requires_grad_(requires_grad=False))
     here = batch.to(subject.device)
 
     def run(model: nn.Module) -> Any:
-        return model(*here.args, **here.kwargs)
+        # Copies, since a model may write to what it is given.
+        given = here.with_inputs(lambda tensor: tensor.clone())
+        return model(*given.args, **given.kwargs)
 
     def first(number: int) -> Any:
         with seeded(number):
@@ -120,6 +123,8 @@ def _state(model: nn.Module) -> Iterator[tuple[str, Any]]:
                 continue
             if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
                 yield f"{owner}.{key}", value.detach().clone()
+            elif isinstance(value, torch.Generator):
+                yield f"{owner}.{key}", value.get_state()
             elif isinstance(value, int | float) and key != "training":
                 yield f"{owner}.{key}", value
             elif isinstance(value, list | tuple | dict):

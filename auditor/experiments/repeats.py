@@ -71,7 +71,7 @@ def read(subject: Subject, split: Split, least: int) -> Read:
         start = len(found.hashes)
         if number in chosen:
             found.kept.append((start, batch))
-        parts = [_six_digits(rows) for rows in _inputs(batch)]
+        parts = [_six_digits(rows) for rows in _inputs(batch.padded())]
         found.hashes += _hashes(parts, padding) or [
             f"{split} {start + row}".encode() for row in range(batch.size)
         ]

@@ -13,6 +13,7 @@ from auditor.experiments.lab import affordable, in_parts, private_copy, scored
 from auditor.experiments.rescaling_ways import Layout, Way, layouts_of, ways_of
 from auditor.intake.batches import Batch
 from auditor.intake.losses import main_output, matched
+from auditor.intake.modes import evaluating
 from auditor.intake.scoring import Scorer
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
@@ -42,7 +43,7 @@ def _tried(request: RescaledOver, subject: Subject) -> Rescaled | Unavailable:
     choosing = affordable(subject, CHOSEN_BY, 1, runs=2 * MOST, training=False)
     batches = list(subject.batches("val", most))
     with seeded(derived_seed(subject.seed, request.key)), torch.no_grad():
-        model = private_copy(subject).eval()
+        model = evaluating(private_copy(subject))
         chosen_by, rest = parted(batches, max(choosing, LEAST))
         layouts, modules = layouts_of(subject, batches)
         if not layouts:

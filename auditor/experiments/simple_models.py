@@ -66,6 +66,11 @@ def designed(subject: Subject, batch: Batch, outputs: Any) -> Designs | Unavaila
     main, target = main_output(outputs), batch.target
     if not isinstance(main, torch.Tensor) or not isinstance(target, torch.Tensor):
         return Unavailable("the outputs or the targets are no tensors")
+    if batch.starts is not None:
+        return Unavailable(
+            "the examples of a batch are joined end to end, as for `nn.EmbeddingBag`, which no "
+            "simpler model here reads"
+        )
     size = batch.size
     if main.is_complex() or not main.ndim or main.shape[0] != size or target.shape[:1] != (size,):
         return Unavailable("the outputs or the targets do not come example by example")

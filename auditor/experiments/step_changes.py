@@ -48,6 +48,7 @@ def _made(request: StepChangesOver, subject: Subject, fraction: float) -> StepCh
     model.train()
     changed = [torch.zeros_like(p, dtype=torch.bool) for _, p in named]
     given = [torch.zeros_like(p, dtype=torch.bool) for _, p in named]
+    squares = [torch.zeros((), device=p.device) for _, p in named]
     best: list[Gradient] = ["none"] * len(named)
     losses = []
     size = max(1, subject.facts.data["train"].batch_size)
@@ -71,16 +72,17 @@ def _made(request: StepChangesOver, subject: Subject, fraction: float) -> StepCh
                 if subject.live_optimizer is None:
                     raise
                 return Unavailable(f"a copy of the optimizer can't step: {clean_text(error, 120)}")
-        for mask, old, (_, p) in zip(changed, before, named, strict=True):
+        for mask, square, old, (_, p) in zip(changed, squares, before, named, strict=True):
             new = p.detach()
             mask |= (new != old) & ~(new.isnan() & old.isnan())
+            square += (new - old).abs().float().square().mean()
     if not losses:
         return Unavailable("no batch could be trained on")
     shares = [
-        (mask.float().mean(), (~mask & got).sum() / got.sum())
-        for mask, got in zip(changed, given, strict=True)
+        (mask.float().mean(), (~mask & got).sum() / got.sum(), (square / len(losses)).sqrt())
+        for mask, got, square in zip(changed, given, squares, strict=True)
     ]
-    numbers = torch.stack([torch.stack(pair) for pair in shares]).double().cpu().tolist()
+    numbers = torch.stack([torch.stack(three) for three in shares]).double().cpu().tolist()
     kind = type(subject.live_optimizer.optimizer).__name__ if subject.live_optimizer else ""
     return StepChanges(
         tuple(
@@ -94,8 +96,9 @@ def _made(request: StepChangesOver, subject: Subject, fraction: float) -> StepCh
                 lost,
                 not math.isnan(rates[name]),
                 rates[name],
+                length,
             )
-            for (name, p), gradient, (share, lost) in zip(named, best, numbers, strict=True)
+            for (name, p), gradient, (share, lost, length) in zip(named, best, numbers, strict=True)
         ),
         torch.stack(losses).double().cpu().numpy(),
         str(subject.optimizer) if subject.optimizer else kind,

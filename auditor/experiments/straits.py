@@ -12,6 +12,7 @@ from torch import nn
 from auditor.experiments.outputs import apart, example_axis, is_numeric, substituted
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.losses import main_output
+from auditor.intake.modes import evaluating
 from auditor.observations.capacity import Strait
 
 NOTHING = 1e-3
@@ -42,7 +43,7 @@ def strait(models: Iterable[nn.Module], batch: Batch, classes: int) -> Strait | 
 
 def _tells(model: nn.Module, batch: Batch) -> bool:
     """Tell whether a model answers differently to different examples."""
-    answers = _answers(model.eval(), batch)
+    answers = _answers(evaluating(model), batch)
     return answers is not None and bool(apart(answers, answers[:1]))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from auditor.core.request import Unavailable
 from auditor.experiments.lab import cycled, halving, private_copy
 from auditor.intake import optimizer as optimizers
-from auditor.intake.moments import SHAPED, entries_at_hand, entries_of, known_of, matched
+from auditor.intake.moments import SHAPED, entries_at_hand, entries_of, known_of, matched, spoilt
 from auditor.intake.norms import norms
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
@@ -47,13 +47,16 @@ def _trained(
         return Unavailable("LBFGS goes through the model several times a step")
     restored = request.start == "checkpoint" and go_on(optimizer, named, subject)
     model.train()
-    rows, losses = [], []
+    rows, losses, idle = [], [], []
     for batch in cycled(subject, "train", request.steps, fraction):
         optimizer.zero_grad()
         loss = subject.loss(model(*batch.args, **batch.kwargs), batch.target)
+        if not loss.requires_grad:
+            return Unavailable("no gradient comes from the loss, so that no step is made")
         loss.backward()
         if subject.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, subject.clip_norm)
+        idle.append(torch.stack([_no_gradient(p) for p in parameters]))
         before = [p.detach().clone() for p in parameters]
         optimizer.step()
         moved = torch._foreach_sub([p.detach() for p in parameters], before)
@@ -71,7 +74,17 @@ def _trained(
         start=request.start,
         restored=restored,
         tables=tables(model, named),
+        waits=tuple((idle[0] & ~torch.stack(idle).all(dim=0)).tolist()),
     )
+
+
+def _no_gradient(parameter: nn.Parameter) -> torch.Tensor:
+    """Tell whether a parameter got no gradient, or nothing but zeros."""
+    gradient = parameter.grad
+    if gradient is None:
+        return torch.ones((), dtype=torch.bool, device=parameter.device)
+    values = gradient.coalesce().values() if gradient.layout is torch.sparse_coo else gradient
+    return ~(values != 0).any()
 
 
 def tables(model: nn.Module, named: Sequence[tuple[str, nn.Parameter]]) -> tuple[bool, ...]:
@@ -97,7 +110,7 @@ def go_on(
         state = kept.get(name, {})
         shaped = [state[key] for key in SHAPED if isinstance(state.get(key), torch.Tensor)]
         fits = all(value.shape == parameter.shape for value in shaped)
-        if wanted and wanted <= set(state) and fits:
+        if wanted and wanted <= set(state) and fits and not spoilt(state):
             # A copy: the optimizer goes on writing into the tensors that it is given.
             states[place] = copy.deepcopy(dict(state))
     if not states:

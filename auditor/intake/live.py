@@ -14,7 +14,7 @@ from auditor.core.text import kind_of
 from auditor.intake import optimizer as optimizers
 from auditor.intake.losses import Loss, callable_loss, named_loss, summed
 from auditor.intake.preserve import copied, preserved
-from auditor.intake.subject import Parts
+from auditor.intake.subject import Parts, parameters_of
 
 
 def live_parts(
@@ -84,7 +84,7 @@ def device_of(model: nn.Module) -> str:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model: {kind_of(model)}, expected a torch.nn.Module")
-    first = next(iter([*model.parameters(), *model.buffers()]), None)
+    first = next(iter([*parameters_of(model), *model.buffers()]), None)
     return str(first.device) if first is not None else "cpu"
 
 

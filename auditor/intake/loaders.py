@@ -45,7 +45,9 @@ class Batches:
                     raw = self.following(iterator)
                 if raw is END:
                     return
-                yield understood(raw, self.adapter, self.split)
+                # Copies, since a model may write to what it is given, and the loader may keep it.
+                batch = understood(raw, self.adapter, self.split)
+                yield batch.with_inputs(lambda tensor: tensor.detach().clone())
 
     def started(self) -> Iterator[Any]:
         """Return a new iterator over what the loader yields.
@@ -196,7 +198,7 @@ def _walked(batches: Batches, key: str) -> int | None:
 
 def _fingerprint(batch: Batch) -> int:
     """Return the sum over the examples of a hash of each, so that their order does not count."""
-    size = batch.size
+    size, batch = batch.size, batch.padded()
     tensors = [
         tensor.detach().cpu().movedim(axis, 0).reshape(size, -1).contiguous()
         for tensor in tensors_in((batch.args, batch.kwargs, batch.target))

@@ -81,7 +81,8 @@ class Loss:
         Raises:
             InputError: a term can't take these outputs and targets, or gives no scalar.
         """
-        return torch.stack(list(self.values(outputs, target).values())).sum()
+        values = list(self.values(outputs, target).values())
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
 
     def values(self, outputs: Any, target: Any) -> dict[str, torch.Tensor]:
         """Return the value of each term by its name, scalars whose sum is the loss.
@@ -92,7 +93,6 @@ class Loss:
         return {name: self._term(name, outputs, target) for name in self.terms}
 
     def _term(self, name: str, outputs: Any, target: Any) -> torch.Tensor:
-        key = f"loss: {clean_text(name, 60)}"
         if self.known:
             outputs, target = matched(main_output(outputs), target, self.known)
         try:
@@ -104,13 +104,13 @@ class Loss:
             raise
         except Exception as error:
             raise InputError(
-                f"{key} {blame(error)}\n"
+                f"loss: {clean_text(name, 60)} {blame(error)}\n"
                 f"It was given outputs {described(outputs)} and target {described(target)}."
             ) from error
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             raise InputError(
-                f"{key} returned {described(value)}, expected a tensor that is a scalar: reduce "
-                "over the batch, for instance with .mean()"
+                f"loss: {clean_text(name, 60)} returned {described(value)}, expected a tensor that "
+                "is a scalar: reduce over the batch, for instance with .mean()"
             )
         return value.reshape(())
 
@@ -252,6 +252,22 @@ def as_classes(outputs: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tenso
     if bool((most < NAMED).any()):
         raise InputError("the targets are probabilities of classes, not classes")
     return scores, labels
+
+
+def labels_in(values: torch.Tensor) -> int:
+    """Return how many labels [examples, labels, places...] hold: each place is a case of each.
+
+    Of three dimensions the last two are places of one label, as in a mask without channels.
+    """
+    if values.ndim == 3 and values.shape[2] != 1:
+        return 1
+    return values.shape[1] if values.ndim > 1 else 1
+
+
+def by_label(values: torch.Tensor) -> torch.Tensor:
+    """Return [examples x places, labels], example by example."""
+    labels = labels_in(values)
+    return values.reshape(len(values), labels, -1).movedim(1, -1).reshape(-1, labels)
 
 
 def gives_shares(target: torch.Tensor) -> bool:

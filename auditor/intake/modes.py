@@ -1,6 +1,16 @@
 """Modes of a model between training and evaluation."""
 
+from typing import TypeVar
+
 from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def evaluating(model: Module) -> Module:
+    """Return the model itself, in evaluation mode: a `train` of the user's own may return None."""
+    model.eval()
+    return model
 
 
 def keep_statistics(model: nn.Module) -> None:

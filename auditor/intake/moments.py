@@ -13,8 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from auditor.core.text import clean_text
 from auditor.intake.optimizer import LiveOptimizer, rate_of
 from auditor.intake.weights import PREFIXES
+
+SECOND = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
+"""Means and sums of squares, which are never below zero."""
 
 SHAPED = (
     "exp_avg",
@@ -240,6 +244,25 @@ def _by_shape(shapes: Sequence[Shape | None], known: Sequence[Known]) -> Match:
     if blank:
         unsure = ((sum(short.values()) - blank, tuple(n for s in short for n in wanted[s])),)
     return Match(names, "shape", missing, unsure, strangers)
+
+
+def spoilt(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of what an optimizer can't go on from.
+
+    These are moments that are not finite, second moments below zero, and such a step count.
+    """
+    count = number(state.get("step"))
+    found = ["step"] if math.isinf(count) or count < 0 else []
+    for key, value in state.items():
+        if key == "step" or not isinstance(value, torch.Tensor) or not value.numel():
+            continue
+        if value.layout is torch.strided and value.is_floating_point():
+            values = value.detach()
+            ends = (values if values.dtype.itemsize >= 4 else values.float()).aminmax()
+            low, high = float(ends.min), float(ends.max)
+            if not math.isfinite(low + high) or (key in SECOND and low < 0):
+                found.append(clean_text(key, 40))
+    return tuple(found)
 
 
 def number(value: Any) -> float:

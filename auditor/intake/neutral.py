@@ -11,6 +11,7 @@ from auditor.intake.losses import (
     CLASS_TASKS,
     Loss,
     as_classes,
+    by_label,
     main_output,
     matched,
     picks_class,
@@ -104,7 +105,7 @@ def _by_label(loss: Loss, task: str, main: torch.Tensor, target: torch.Tensor) -
     """Return the mean size of the gradient on a one of each label, in that on a zero."""
     given = torch.cat([target, torch.zeros_like(target[:1]), torch.ones_like(target[:1])])
     size = _pull(loss, task, main, target, given).abs().double()
-    size, kinds = size.reshape(len(given), -1), given.reshape(len(given), -1)
+    size, kinds = by_label(size), by_label(given)
     means = [(size * (kinds == k)).sum(0) / (kinds == k).sum(0) for k in (0, 1)]
     return means[1] / means[0]
 

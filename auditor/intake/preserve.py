@@ -1,9 +1,11 @@
 """Lending a model out and getting it back as it was, bit for bit."""
 
 import copy
+import random
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,31 +14,72 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
+from auditor.core.text import clean_text
 from auditor.intake.seeding import rng_kept
 
 _OWN = frozenset({"_parameters", "_buffers", "_modules"})
 _CONTAINERS = (list, set, deque, dict, OrderedDict, defaultdict, Counter)
+_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+_GLOBAL = frozenset({id(torch.default_generator), id(np.random.mtrand._rand)})
+
+
+KEPT = 2**31
+"""Bytes of parameters up to which their values are kept, to be put back."""
 
 
 class SubjectChangedError(InputError):
     """Something changed the audited model in a way that could be seen but not undone."""
 
 
+class UncopyableError(InputError):
+    """No copy can be made of the model."""
+
+
 def copied(model: nn.Module) -> nn.Module:
-    """Return a deep copy; results of a pass that a module holds on to come without their graph."""
-    held = [value for module in model.modules() for value in vars(module).values()]
+    """Return a deep copy; results of a pass that a module holds on to come without their graph.
+
+    A lock, a generator or the like, which can't be copied, is shared.
+
+    Raises:
+        UncopyableError: something else in the model can't be copied.
+    """
+    held = [v for module in model.modules() for name, v in vars(module).items() if name not in _OWN]
     graphs = [v for v in held if isinstance(v, torch.Tensor) and not v.is_leaf]
-    return copy.deepcopy(model, {id(value): value.detach().clone() for value in graphs})
+    known = {id(value): value.detach().clone() for value in graphs}
+    try:
+        return copy.deepcopy(model, dict[int, Any](known))
+    except (TypeError, RuntimeError, copy.Error):
+        shared = {id(value): value for value in held if _stateless(value)}
+    try:
+        return copy.deepcopy(model, {**known, **shared})
+    except (TypeError, RuntimeError, copy.Error) as error:
+        said = clean_text(f"{type(error).__name__}: {error}", 160)
+        raise UncopyableError(f"the model can't be copied ({said})") from error
+
+
+def _stateless(value: Any) -> bool:
+    """Tell whether an object can't be copied and holds no attributes that training could change."""
+    if isinstance(value, torch.Tensor | nn.Module) or vars(type(value)).get("__slots__"):
+        return False
+    if type(value) in (*_CONTAINERS, tuple) or getattr(value, "__dict__", None):
+        return False
+    try:
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - that it raises is the answer
+        return True
+    return False
 
 
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[None]:
     """Run a block on `model`, then put back everything that the block may change.
 
-    Buffers, and tensors, arrays, lists, sets and mappings in plain attributes, are replaced by
-    copies for the length of the block, so that batch norm and the like write into those. Modes,
+    Buffers, and tensors, arrays, lists, sets, mappings and random generators in plain attributes,
+    are replaced by copies for the length of the block, so that batch norm and the like write into
+    those. Modes,
     plain attributes, hooks, gradients and what requires them, and the global random generators
-    are put back. Parameters are never copied; that they stayed what they were is checked.
+    are put back. That parameters stayed what they were is checked; where they hold no more than
+    `KEPT` bytes they are put back as well, and that they had to be is told all the same.
 
     Raises:
         SubjectChangedError: a parameter was replaced or written to.
@@ -48,9 +91,11 @@ def preserved(model: nn.Module) -> Iterator[None]:
         raise InputError(
             f"model: {lazy[0]!r} is lazy and has no shape yet; run a batch through the model first"
         )
-    before = _fingerprints(model)
+    large = sum(p.numel() * p.element_size() for p in model.parameters()) > KEPT
+    before = _fingerprints(model) if large else {}
+    values = [] if large else [_Value(name, p) for name, p in model.named_parameters()]
     gradients = [(p, p.grad, p.requires_grad) for p in model.parameters()]
-    with rng_kept():
+    with rng_kept(), _not_compiled():
         kept = [_Kept(module) for module in modules]
         copies: dict[int, Any] = {}
         for module in modules:
@@ -67,7 +112,9 @@ def preserved(model: nn.Module) -> Iterator[None]:
             for parameter, gradient, required in gradients:
                 parameter.grad = gradient
                 parameter.requires_grad_(required)
-    changed = [name for name, value in _fingerprints(model).items() if before.get(name) != value]
+    after = _fingerprints(model) if large else {}
+    changed = [name for name, value in after.items() if before.get(name) != value]
+    changed += [value.name for value in values if value.put_back()]
     if changed:
         raise SubjectChangedError(
             f"the parameter {changed[0]!r} of the audited model was changed by its own forward "
@@ -75,9 +122,44 @@ def preserved(model: nn.Module) -> Iterator[None]:
         )
 
 
+def _not_compiled() -> AbstractContextManager[object]:
+    """Have what `torch.compile` was given run as it was written: compiled code calls no hooks."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    made: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return made
+
+
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
+
+
+class _Value:
+    """A parameter's own memory and what stands in it."""
+
+    def __init__(self, name: str, parameter: nn.Parameter) -> None:
+        self.name = name
+        self._parameter = parameter
+        self._memory = parameter.data
+        self._kept = parameter.detach().clone()
+
+    def put_back(self) -> bool:
+        """Give the parameter its memory and its values back; return whether that was needed."""
+        now = self._parameter.data
+        same = now.layout is not torch.strided or now.data_ptr() == self._memory.data_ptr()
+        if same and now.shape == self._kept.shape and _same_bits(now, self._kept):
+            return False
+        self._memory.copy_(self._kept)
+        self._parameter.data = self._memory
+        return True
+
+
+def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.layout is not torch.strided or one.is_meta:
+        return _content(one) == _content(other)
+    bits = [(torch.view_as_real(t) if t.is_complex() else t).reshape(-1) for t in (one, other)]
+    return torch.equal(*(t.view(torch.uint8) for t in bits))
 
 
 class _Kept:
@@ -120,6 +202,8 @@ def _structure(value: Any, copies: dict[int, Any]) -> Any:
         copies[id(value)] = value.detach().clone().requires_grad_(trained)
     elif isinstance(value, np.ndarray):
         copies[id(value)] = value.copy()
+    elif isinstance(value, _GENERATORS) and id(value) not in _GLOBAL:
+        copies[id(value)] = _generator(value)
     elif type(value) in _CONTAINERS:
         made = copies[id(value)] = copy.copy(value)
         if isinstance(made, dict):
@@ -131,6 +215,10 @@ def _structure(value: Any, copies: dict[int, Any]) -> Any:
     elif type(value) is tuple:
         copies[id(value)] = tuple(_structure(inner, copies) for inner in value)
     return copies.get(id(value), value)
+
+
+def _generator(value: Any) -> Any:
+    return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
 
 
 def _refill(container: Any, content: Any) -> None:

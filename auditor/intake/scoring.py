@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
-from auditor.intake.losses import as_classes, main_output, matched, picks_class
+from auditor.intake.losses import as_classes, labels_in, main_output, matched, picks_class
 from auditor.intake.subject import Subject
 from auditor.observations.performance import Performance
 
@@ -78,7 +78,10 @@ class Scorer:
 
     def _score_labels(self, outputs: torch.Tensor, target: torch.Tensor) -> None:
         size = len(target)
+        labels = labels_in(target)
         outputs, target = outputs.reshape(size, -1), target.reshape(size, -1)
+        numbers = torch.arange(labels, device=target.device)
+        numbers = numbers.repeat_interleave(target.shape[1] // labels)
         read = _as_shares if self._loss == "binary_cross_entropy" else _as_logits
         scores, surprise = read(outputs, target)
         self._scores.append(scores)
@@ -88,7 +91,7 @@ class Scorer:
             self._no_shares.append(((outputs < 0) | (outputs > 1)).any())
         classes = (target > 0.5).long()
         if self._task == "multilabel":
-            classes = classes + 2 * torch.arange(classes.shape[1], device=classes.device)
+            classes = classes + 2 * numbers
         self._keep(classes, torch.ones_like(classes, dtype=torch.bool))
 
     def _score_numbers(self, outputs: torch.Tensor, target: torch.Tensor) -> None:

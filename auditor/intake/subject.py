@@ -22,10 +22,11 @@ from auditor.intake.devices import chosen_device
 from auditor.intake.loaders import Batches, Survey, opened, surveyed
 from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss, summed
 from auditor.intake.optimizer import LiveOptimizer
-from auditor.intake.reference import call, resolve
+from auditor.intake.reference import blame, call, resolve
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.trial import flops_of, tried
 from auditor.intake.weights import fit
+from auditor.intake.wrapped import bare
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -129,7 +130,13 @@ def load(spec: AuditSpec) -> Subject:
         checkpoint = open_checkpoint(path, spec.model.key)
     if model is not None and checkpoint is not None:
         weights, prefix = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path))
-        model.load_state_dict(weights)
+        try:
+            model.load_state_dict(weights)
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"{clean_text(checkpoint.facts.path)}: the model can't load the checkpoint: "
+                f"{_reason(error)}"
+            ) from error
         checkpoint = replace(
             checkpoint,
             facts=replace(checkpoint.facts, path=str(spec.model.checkpoint), removed_prefix=prefix),
@@ -245,14 +252,53 @@ def _module(built: Any, reference: str) -> nn.Module:
             f"model.factory: {clean_text(reference, 80)!r} returned {kind_of(built)}, "
             "expected a torch.nn.Module"
         )
-    lazy = [name.rpartition(".")[0] for name, p in built.named_parameters() if is_lazy(p)]
+    model = bare(built)
+    parameters_of(model)
+    lazy = [name.rpartition(".")[0] for name, p in model.named_parameters() if is_lazy(p)]
     if lazy:
         raise InputError(
             f"model.factory: {clean_text(reference, 80)!r} returned a model with lazy layers that "
             f"have no weights yet ({listed([repr(name) for name in dict.fromkeys(lazy)])}); "
             "let the factory pass one batch through it first"
         )
-    return built
+    return model
+
+
+def _reason(error: BaseException) -> str:
+    """Return what torch says of the first tensor that it can't load, or where the model raised."""
+    lines = str(error).splitlines()
+    if isinstance(error, RuntimeError) and len(lines) > 1 and lines[0].startswith("Error(s) in"):
+        return clean_text(lines[1].strip(), 400)
+    return blame(error)
+
+
+def parameters_of(model: nn.Module) -> list[nn.Parameter]:
+    """Return a model's parameters.
+
+    Raises:
+        InputError: it is TorchScript, its own `parameters` gives something else, or they were
+            made in inference mode.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            part = f"its layer {clean_text(name, 80)!r}" if name else "it"
+            raise InputError(
+                f"model: {part} is TorchScript, into which nothing can look; hand in the "
+                "torch.nn.Module that it was made of"
+            )
+    held = list(model.parameters())
+    for one in held:
+        if not isinstance(one, torch.Tensor):
+            raise InputError(
+                f"model: its own `parameters()` gives {kind_of(one)}, expected tensors; "
+                "give groups for an optimizer a method of another name"
+            )
+        if not is_lazy(one) and one.is_inference():
+            raise InputError(
+                "model: its parameters were made under `torch.inference_mode()`, where nothing "
+                "can be loaded into them and no gradient be had; build it outside of that"
+            )
+    return held
 
 
 def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
@@ -293,7 +339,8 @@ def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
 
 def _count(model: nn.Module | None, checkpoint: Checkpoint | None, *, trainable: bool) -> int:
     if model is not None:
-        return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+        held = parameters_of(model)
+        return sum(p.numel() for p in held if p.requires_grad or not trainable)
     tensors = checkpoint.weights.values() if checkpoint else ()
     return sum(tensor.numel() for tensor in tensors)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from auditor.core.spec import Task
 from auditor.core.subject import TargetFacts
 from auditor.intake.batches import tensors_in
-from auditor.intake.losses import CLASS_TASKS, gives_shares
+from auditor.intake.losses import CLASS_TASKS, gives_shares, labels_in
 
 MOST_ROWS = 1_000_000
 """Rows of numeric targets kept for the median; later ones still count in mean and variance."""
@@ -26,6 +26,7 @@ class TargetSurvey:
         self._kept = 0
         self._lowest: tuple[float, int] | None = None
         self._highest: tuple[float, int] | None = None
+        self._labels = 0
         self.values = 0
 
     def add(self, target: Any, batch: int) -> None:
@@ -44,6 +45,7 @@ class TargetSurvey:
                 self._lowest = low, batch
             if self._highest is None or high > self._highest[0]:
                 self._highest = high, batch
+        self._labels = labels_in(values)
         self._add_shares(values)
         if values.dtype.is_floating_point:
             values = values.float()
@@ -109,19 +111,16 @@ class TargetSurvey:
                 classes=tuple(labels),
                 counts=tuple(self._counts[c] for c in labels),
             )
+        if task == "multilabel" and self._labels == 1 and self._counts:
+            return _labelled(self.values, [[self._counts.get(value, 0) for value in (0, 1)]])
         rows = [row for row in self._rows if row.shape[1] == self._rows[0].shape[1]]
         if not rows:
             return TargetFacts(kind="unknown", values=self.values)
         table = np.concatenate(rows)
         if task == "multilabel":
-            ones = (table > 0.5).sum(axis=0)
-            pairs = np.stack([len(table) - ones, ones], axis=1).reshape(-1)
-            return TargetFacts(
-                kind="labels",
-                values=self.values,
-                classes=tuple(range(len(pairs))),
-                counts=tuple(int(count) for count in pairs),
-            )
+            ones = (table > 0.5).reshape(len(table), self._labels, -1).sum(axis=(0, 2))
+            each = table.size // self._labels
+            return _labelled(self.values, np.stack([each - ones, ones], axis=1).tolist())
         median = np.median(table, axis=0)
         return TargetFacts(
             kind="numbers",
@@ -131,3 +130,9 @@ class TargetSurvey:
             median=tuple(median.tolist()),
             mean_absolute_deviation=tuple(np.abs(table - median).mean(axis=0).tolist()),
         )
+
+
+def _labelled(values: int, pairs: list[list[int]]) -> TargetFacts:
+    """Return the facts of labels, given how many zeros and ones each has."""
+    counts = tuple(count for pair in pairs for count in pair)
+    return TargetFacts("labels", values, classes=tuple(range(len(counts))), counts=counts)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from auditor.core.errors import InputError
 from auditor.core.spec import Task
@@ -39,32 +40,57 @@ def inferred_task(loss: Loss, outputs: Any, target: Any) -> Task:
     main = main_output(outputs)
     if not isinstance(main, torch.Tensor) or not isinstance(target, torch.Tensor):
         return "custom"
+    if not loss.known and _aligns(loss, outputs, target):
+        return "custom"
     if loss.known in LABEL_LOSSES:
         return "binary" if main.ndim == 1 or main.shape[1:].numel() == 1 else "multilabel"
     if loss.known in NUMBER_LOSSES:
         return "regression"
     whole = not target.is_floating_point()
-    if whole and main.ndim == target.ndim + 1:
-        if not loss.known and not _judges_classes(loss, outputs, main, target):
-            return "custom"
+    classes = whole and main.ndim == target.ndim + 1
+    if classes and (loss.known or _judges_classes(loss, outputs, main, target)):
         return _of_classes(main)
     shares = main.shape == target.shape and gives_shares(target)
     if shares and (loss.known == "cross_entropy" or _judges_shares(loss, outputs, main, target)):
         return _of_classes(main)
-    if not loss.known and not whole and main.shape == target.shape:
+    if not loss.known and _without_ones(main) == _without_ones(target):
         return _of_numbers(loss, outputs, main, target)
     return "custom"
+
+
+class _Aligning(TorchFunctionMode):
+    """Notes whether a loss finds out by itself which steps belong to which targets (CTC)."""
+
+    found: bool = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found = self.found or getattr(func, "__name__", "") == "ctc_loss"
+        return func(*args, **(kwargs or {}))
+
+
+def _aligns(loss: Loss, outputs: Any, target: Any) -> bool:
+    """Tell whether targets belong to no step of the outputs, whatever the shapes of the two."""
+    with _Aligning() as watched, torch.no_grad():
+        try:
+            loss(outputs, target)
+        except InputError:
+            return False
+    return bool(watched.found)
 
 
 def _judges_classes(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tensor) -> bool:
     """Tell whether the right classes cost otherwise than those that follow them."""
     scores, labels = matched(main, target, "cross_entropy")
-    if scores.ndim != labels.ndim + 1:
+    if scores.ndim != labels.ndim + 1 or scores[:, 0].shape != labels.shape:
         return False
+
+    chances = gives_shares(scores)
 
     def certain(shift: int) -> torch.Tensor:
         classes = scores.shape[1]
         sure = CERTAIN * functional.one_hot((labels + shift) % classes, classes).to(main.dtype)
+        # Of a chance of 0 the logarithm is infinite, and 0 times that no number.
+        sure = sure.softmax(-1) if chances else sure
         return sure.movedim(-1, 1) if scores is main else sure
 
     right, wrong = (_cost(loss, outputs, main, certain(shift), target) for shift in (0, 1))
@@ -88,6 +114,10 @@ def _judges_shares(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.T
     return (logs or softmax) and abs(right - wrong) > ALIKE * max(abs(right), abs(wrong))
 
 
+def _without_ones(tensor: torch.Tensor) -> list[int]:
+    return [size for size in tensor.shape if size != 1]
+
+
 def _of_classes(main: torch.Tensor) -> Task:
     if main.ndim == 2:
         return "multiclass"
@@ -95,8 +125,11 @@ def _of_classes(main: torch.Tensor) -> Task:
 
 
 def _of_numbers(loss: Loss, outputs: Any, main: torch.Tensor, target: torch.Tensor) -> Task:
-    """Return the task of a loss that sets outputs and targets of one shape side by side."""
-    wanted = target.to(main.dtype)
+    """Return the task of a loss that sets outputs and targets of one shape side by side.
+
+    The loss may see to it itself that they are of one type and shape, as `y.float().view(-1, 1)`.
+    """
+    wanted = target.to(main.dtype).reshape(main.shape)
     least = _cost(loss, outputs, main, wanted, target)
     if least is None:
         return "regression"

@@ -18,6 +18,7 @@ from auditor.intake.loaders import Batches, Survey
 from auditor.intake.losses import (
     CLASS_LOSSES,
     CLASS_TASKS,
+    IGNORED,
     LABEL_LOSSES,
     Loss,
     main_output,
@@ -47,8 +48,8 @@ def tried(
     batch = next(iter(batches.first(1))).to(device)
     try:
         with preserved(model), seeded(seed), torch.no_grad():
-            model.eval()
             try:
+                model.eval()
                 outputs = model(*batch.args, **batch.kwargs)
             except (torch.OutOfMemoryError, MemoryError):
                 raise
@@ -63,7 +64,10 @@ def tried(
                 return None, None
             if task is None:
                 task = inferred_task(loss, outputs, batch.target)
-                if task in CLASS_TASKS and _tied_to_batch(model, batch, outputs):
+                if task in CLASS_TASKS and (
+                    _tied_to_batch(model, batch, outputs)
+                    or _beyond(survey, loss, output_width(task, outputs, batch.target))
+                ):
                     task = "custom"
             width = output_width(task, outputs, batch.target)
             _targets_in_range(batches.split, survey, loss, task, width)
@@ -144,6 +148,14 @@ def _tied_to_batch(model: nn.Module, batch: Batch, outputs: Any) -> bool:
         return False
     less = batch.take(batch.size - 1)
     return bool(main_output(model(*less.args, **less.kwargs)).shape[1] == batch.size - 1)
+
+
+def _beyond(survey: Survey, loss: Loss, width: int | None) -> bool:
+    """Tell whether a loss of the user's own takes labels that no output stands for.
+
+    So do thresholds between ordered grades, one fewer than these, and numbers of examples.
+    """
+    return not loss.known and width is not None and bool(survey.targets.outside(0, width, IGNORED))
 
 
 def layer_of(model: nn.Module, error: BaseException) -> str:

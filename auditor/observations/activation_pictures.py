@@ -13,7 +13,7 @@ LAYERS = 3
 """Layers of which single channels or units are shown: the first, the middle and the last."""
 CHANNELS = 3
 """Channels of each: the two most active, and the least."""
-MOST_UNITS = 40
+MOST_UNITS = 24
 MOST_COLUMNS = 64
 EXCITED = 4
 """Units, and examples of each, that are shown as exciting it most."""

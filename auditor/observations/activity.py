@@ -22,8 +22,9 @@ class LayerActivity:
     unit fired where its input ever rose above `level`, where the slope is a hundredth; of a
     rectifier `level` is the input from which on it gives anything but zero.
 
-    Of units that never fired, `peak` is the largest input that the rectifier was given, NaN for
-    the others; empty where none was seen or no unit is dead. `producer` is the layer that made
+    Of units that never fired, `peak` is the largest input that the rectifier was given, and
+    `lowest` the smallest, NaN for the others; empty where none was seen or no unit is dead.
+    `producer` is the layer that made
     this input, "" where something else stands between, and `bias` what that layer adds to each
     unit; empty where it has none. `normed` tells that it takes away a running mean.
     """
@@ -34,6 +35,7 @@ class LayerActivity:
     smooth: bool = False
     level: Number = 0.0
     peak: Array = field(default_factory=_nothing)
+    lowest: Array = field(default_factory=_nothing)
     producer: str = ""
     bias: Array = field(default_factory=_nothing)
     normed: bool = False
@@ -46,10 +48,18 @@ class LayerActivity:
     @property
     def lifts(self) -> Array:
         """Return the most that a dead unit's weights ever added to its bias; empty if unknown."""
-        if not self.bias.size or self.peak.size != self.bias.size:
+        return self._added(self.peak)
+
+    @property
+    def drops(self) -> Array:
+        """Return the least that a dead unit's weights ever added to its bias; empty if unknown."""
+        return self._added(self.lowest)
+
+    def _added(self, given: Array) -> Array:
+        if not self.bias.size or given.size != self.bias.size:
             return _nothing()
-        lifts: Array = np.asarray(self.peak - self.bias)[~np.asarray(self.fired, bool)]
-        return lifts
+        added: Array = np.asarray(given - self.bias)[~np.asarray(self.fired, bool)]
+        return added
 
     def merge(self, other: "LayerActivity") -> "LayerActivity":
         """Return the activity over the examples of both."""
@@ -64,6 +74,7 @@ class LayerActivity:
             self.smooth,
             self.level,
             np.where(fired, np.nan, np.maximum(self.peak, other.peak)) if seen else _nothing(),
+            np.where(fired, np.nan, np.minimum(self.lowest, other.lowest)) if seen else _nothing(),
             self.producer if same else "",
             self.bias if same else _nothing(),
             self.normed and same,

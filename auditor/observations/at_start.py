@@ -1,10 +1,11 @@
 """Which parameters are still at their start, and which have provably left it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.observations.initial_weights import InitialTensor, InitialWeights
+from auditor.observations.step_changes import StepChanges
 
 ERROR = 0.01
 """Share of healthy models that may be called untrained, shared out among their parameters."""
@@ -44,8 +45,11 @@ class Start:
         return not self.moved and (bool(self.proven) or values >= EVEN_VALUES)
 
 
-def start_of(fresh: InitialWeights) -> Start:
-    """Sort the trainable parameters by whether they have left their start."""
+def start_of(fresh: InitialWeights, step: StepChanges | None = None) -> Start:
+    """Sort the trainable parameters by whether they have left their start.
+
+    One that a step moves less than it moves others is expected to have come less far than these.
+    """
     tensors = [t for t in fresh.tensors if t.trainable and t.size]
     proven: list[InitialTensor] = []
     moved: list[InitialTensor] = []
@@ -68,16 +72,28 @@ def start_of(fresh: InitialWeights) -> Start:
             moved.append(tensor)
         elif tensor.uniform and tensor.size >= FEW_VALUES:
             even.append(tensor)
-    pace = _pace(moved)
+    lengths = {c.name: c.length for c in step.parameters if c.length > 0} if step else {}
     for tensor in even:
-        shows = not moved or PLAIN * least_move(tensor, error) < pace
+        shows = not moved or PLAIN * least_move(tensor, error) < _pace(tensor, moved, lengths)
         (proven if shows and tensor.size >= EVEN_VALUES else alike).append(tensor)
     return Start(tuple(proven), tuple(moved), tuple(alike), tuple(given), len(tensors))
 
 
-def _pace(moved: Sequence[InitialTensor]) -> float:
-    """Return how far those that moved are from their start: a quarter of them less, 0 of none."""
-    shifts = sorted(t.shift for t in moved if t.shift > 0)
+def _pace(
+    tensor: InitialTensor, moved: Sequence[InitialTensor], lengths: Mapping[str, float]
+) -> float:
+    """Return how far a parameter would be from its start, had it come as far as those that moved.
+
+    That is their shift, times the length of its steps over that of theirs where both are known;
+    of a quarter of them it is less, of none 0.
+    """
+    own = lengths.get(tensor.name, math.nan)
+    ratios = [own / lengths.get(t.name, math.nan) for t in moved]
+    shifts = sorted(
+        t.shift * (1.0 if math.isnan(ratio) else ratio)
+        for t, ratio in zip(moved, ratios, strict=True)
+        if t.shift > 0
+    )
     return shifts[len(shifts) // 4] if shifts else 0.0
 
 

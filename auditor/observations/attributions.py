@@ -138,6 +138,7 @@ class Attributions:
     the input of `first`, the first layer with weights, changes. `integrated_change` [pictured] is
     the correlation of the integrated gradients' magnitudes, of which the input is a factor, with
     those after the first shuffle. `why_unchanged` tells why no change could be measured.
+    `one_place` tells whether one place of an output that has several is explained, as a picture's.
     """
 
     kind: Kind
@@ -161,6 +162,7 @@ class Attributions:
     examples: int
     split: str
     why_unchanged: str = ""
+    one_place: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,18 +29,29 @@ class Depth:
     @property
     def filled(self) -> float:
         """Return (rank - 1) / (asked - 1), NaN where too few directions are asked for."""
-        return (self.rank - 1) / (self.asked - 1) if self.asked >= FEWEST_ASKED else math.nan
+        if self.asked < FEWEST_ASKED:
+            return math.nan
+        return max(0.0, self.rank - 1) / (self.asked - 1)
 
 
 def depths_of(told: Features, layers: list[LayerFeatures]) -> list[Depth]:
-    """Return each layer's effective rank beside the directions asked for, in order."""
+    """Return each layer's effective rank beside the directions asked for, in order.
+
+    None are asked of scores that are given step by step: how many words follow one another in how
+    many ways is a matter of the language.
+    """
     own = effective_rank(singular_values(told.inputs)) if told.inputs.shape[1] else math.inf
     if not math.isfinite(own) or own < 1:
         own = math.inf
     classes = told.classes - 1 if told.classes else 1
     asked = min(classes, ASKED, told.examples // EXAMPLES_EACH, own)
+    by_step = told.classes > 0 and not (told.targets >= 0).any()
     return [
-        Depth(layer, effective_rank(layer.singular_values()), int(min(asked, layer.units)))
+        Depth(
+            layer,
+            effective_rank(layer.singular_values()),
+            1 if by_step and layer.units == told.classes else int(min(asked, layer.units)),
+        )
         for layer in layers
     ]
 

@@ -67,7 +67,7 @@ def _heatmap(layers: list[LayerFeatures]) -> Heatmap:
         x_label="layer",
         y_label="layer",
         label="linear CKA",
-        values=tuple(tuple(float(v) for v in row) for row in _likeness(layers)),
+        values=tuple(tuple(round(float(v), 3) for v in row) for row in _likeness(layers)),
         x_names=names,
         y_names=names,
     )
@@ -101,7 +101,7 @@ def _table(depths: list[Depth]) -> Table:
             depth.of.units,
             depth.rank,
             None if math.isnan(depth.filled) else depth.filled,
-            None if math.isnan(cka) else cka,
+            None if math.isnan(cka) else round(cka, 3),
             "constant" if depth.of.still else "same at all steps" if depth.of.uniform else "",
         )
 

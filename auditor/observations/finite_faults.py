@@ -261,5 +261,6 @@ def _advice(first: str, traced: list[Culprit]) -> str:
     what = f"example {alone.example}" if alone else "the first such batch"
     return (
         f"Run {what} under `torch.autograd.set_detect_anomaly(True)` and look in {first} for a "
-        "division, logarithm, root or exponential without an epsilon or a clamp."
+        "division, logarithm, root or exponential without an epsilon or a clamp, or a softmax over "
+        "scores that a mask has all made minus infinity."
     )

@@ -145,6 +145,13 @@ def _targets(fresh: FreshLosses) -> Cause:
 
 def _outputs(fresh: FreshLosses) -> Cause:
     spread = float(np.mean(fresh.output_deviation))
+    if spread == 0:
+        return Cause(
+            Place("setting", "model.factory", "outputs of deviation 0"),
+            "fresh models give one answer to everything",
+            "Find what makes the output constant: look at how the model ends (a softmax over a "
+            "single output is always 1), and let `nn.Linear` end it.",
+        )
     return Cause(
         Place("setting", "model.factory", f"outputs of deviation {spread:.3g}"),
         f"the outputs of a fresh model are too large (deviation {spread:.3g})",

@@ -48,7 +48,9 @@ class FreshLosses:
     `prior_loss` is what a constant output costs on the same batches that is the logarithm of each
     class's share of the split, weighted as the loss weights it, and of labels their log-odds: what
     a last bias can save. `constant_loss` is what the best constant costs that suits the targets of
-    these very batches: no output that ignores the inputs costs less. NaN where not known.
+    these very batches: no output that ignores the inputs costs less. `handed_on_loss` is what an
+    input costs that stands for the output, where it has the shape of the numbers asked for. NaN
+    where not known.
 
     Where the fresh models start off chance, `remedied` [remedies, seeds] is their mean loss, as a
     multiple of the neutral one, with each of `remedies` applied, one or two at once: `inputs` and
@@ -73,6 +75,7 @@ class FreshLosses:
     left_out: tuple[str, ...] = ()
     constant_loss: Number = math.nan
     prior_loss: Number = math.nan
+    handed_on_loss: Number = math.nan
     remedies: tuple[tuple[Remedy, ...], ...] = ()
     remedied: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
@@ -126,7 +129,10 @@ def chance_of(fresh: FreshLosses) -> tuple[float, str]:
         words = f"{name} of the targets, which is what the best constant gets,"
     elif math.isfinite(neutral):
         if not neutral > 0:
-            return 0.0, f"{fresh.neutral[:1].upper()}{fresh.neutral[1:]} costs {neutral:.4g}."
+            return 0.0, (
+                f"{fresh.neutral[:1].upper()}{fresh.neutral[1:]} costs {neutral:.4g}, and how many "
+                "times chance a loss is can't be told unless chance costs something above zero."
+            )
         return neutral, f"{fresh.neutral} costs {neutral:.4g}"
     elif fresh.loss:
         return 0.0, f"For `{clean_text(fresh.loss)}` the loss at chance is not known."

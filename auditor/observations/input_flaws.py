@@ -34,11 +34,18 @@ def not_finite(seen: InputStatistics) -> list[Flaw]:
         bad = np.flatnonzero(columns.lost)
         if len(bad):
             names = [columns.named(int(c)) for c in bad]
+            text = (
+                f"{counted(int(columns.lost.sum()), 'value')} of the {split_name(seen)} inputs "
+                f"{'is' if columns.lost.sum() == 1 else 'are'} not finite, in {listed(names, 5)}"
+            )
+            if seen.filled:
+                own = f"the model fills them in itself, before its first layer, {seen.first_layer}"
+                found.append(Flaw(Verdict.PASS, f"{text}; {own}."))
+                continue
             found.append(
                 Flaw(
                     Verdict.FAIL,
-                    f"{counted(int(columns.lost.sum()), 'value')} of the {split_name(seen)} inputs "
-                    f"{'is' if columns.lost.sum() == 1 else 'are'} not finite, in {listed(names)}.",
+                    f"{text}.",
                     tuple(
                         Place("setting", columns.named(int(c)), f"{columns.lost[c]:,} not finite")
                         for c in bad

@@ -135,7 +135,8 @@ class InputStatistics:
     """The inputs of `examples` examples of `split`; `skipped` says why others are not among them.
 
     `first_layer` names the first layer with weights that runs, and `first_square` is the mean
-    square of what it is given, NaN where that is not numbers.
+    square of what it is given, NaN where that is not numbers. `filled` tells that of the first
+    batch with values that are not finite none reaches it: the model fills them in itself.
     """
 
     inputs: tuple[InputColumns, ...]
@@ -144,6 +145,7 @@ class InputStatistics:
     split: str
     first_layer: str = ""
     first_square: Number = float("nan")
+    filled: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ USUAL = 0.033
 BLIND = 0.5
 """Share of contradicted labels among the surest examples, beyond which the predictions are what is
 wrong: more wrong labels than right ones would have been learnt as the right ones."""
+CERTAIN = 1e-6
+"""Chance of another label than the predicted one, as the models see it, that no data teaches: where
+most predictions are this sure, right and wrong ones alike, none of them is surer than another."""
 OUTDONE = 2.0
 """How many times the checkpoint's contradictions those of fresh models are where they have not
 learnt what can be learnt."""
@@ -30,11 +33,15 @@ class Estimate:
     They are the surest half, or, where contradictions gather at its less sure end, the surest
     sixteenth of all. [low, high] is the share's 95 % interval, [sure_low, sure_high] the one that
     decides. It is not `ripe` where models which have not learnt enough may be what is wrong.
+    `constant` is the share of the same examples whose label is not the commonest one. The models
+    are `deaf` where they are certain of most answers.
     """
 
     split: LabelledSplit
     wrong: int
     sure: int
+    constant: float
+    deaf: bool
     gathered: bool
     ripe: bool
     low: float
@@ -52,13 +59,19 @@ class Estimate:
         """Return whether the predictions are too bad to judge by."""
         return self.share > BLIND
 
+    @property
+    def guessed(self) -> bool:
+        """Return whether the predictions may be no better than always the same answer."""
+        return self.high >= self.constant
+
     def beyond(self, limit: Limit) -> bool:
         """Return whether more labels are contradicted than the limit allows."""
         return limit.verdict(self.share) is not Verdict.PASS
 
     def too_many(self, limit: Limit) -> bool:
         """Return whether that is certain, and not the fault of the models."""
-        return self.beyond(limit) and self.sure_low > USUAL and self.ripe and not self.blind
+        fit = self.ripe and not (self.blind or self.guessed or self.deaf)
+        return self.beyond(limit) and self.sure_low > USUAL and fit
 
     def decided(self, limit: Limit) -> bool:
         """Return whether labels are certainly sound, or certainly not."""
@@ -72,16 +85,20 @@ def estimated(split: LabelledSplit, *, splits: int = 1, outdone: bool = False) -
     """
     if not split.predicted or len(split.labels) < FEWEST:
         return None
-    order = np.argsort(-np.asarray(split.probabilities, float).max(axis=1), kind="stable")
+    most = np.asarray(split.probabilities, float).max(axis=1)
+    order = np.argsort(-most, kind="stable")
     against = contradicted(split)[order]
     half = len(order) // 2
     gathered = _gather(np.flatnonzero(against[:half]), half)
     sure = max(FEWEST // 2, len(order) // 16) if gathered else half
     wrong = int(against[:sure].sum())
+    surest = np.asarray(split.labels)[order][:sure]
     return Estimate(
         split,
         wrong,
         sure,
+        1 - float(np.bincount(surest).max()) / sure,
+        bool(np.median(most) > 1 - CERTAIN),
         gathered,
         not gathered or (split.settled and not outdone),
         *clopper_pearson(wrong, sure),
@@ -120,7 +137,7 @@ def _better(fresh: Estimate | None, own: Estimate | None, limit: Limit) -> Estim
     """
     if fresh is None or own is None or fresh.decided(limit):
         return fresh or own
-    unfit = fresh.blind or (fresh.beyond(limit) and not fresh.ripe)
+    unfit = fresh.blind or (fresh.beyond(limit) and (fresh.guessed or fresh.deaf or not fresh.ripe))
     return own if own.too_many(limit) or (unfit and not own.blind) else fresh
 
 

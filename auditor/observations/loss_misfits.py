@@ -29,6 +29,7 @@ RANKED = 100
 def misfits(probe: LossProbe, rows: Rows) -> tuple[Misfit, ...]:
     """Return all that contradicts itself, the worst first."""
     found = [*reduction(probe), *pairing(probe, rows)]
+    found += [_unstable()] if probe.unstable else []
     if probe.over_batch:
         found += [_over_batch(probe)]
     elif len(rows.outputs) > 1:
@@ -40,6 +41,20 @@ def misfits(probe: LossProbe, rows: Rows) -> tuple[Misfit, ...]:
             elif name in NUMBER_LOSSES:
                 found += number_loss(name, probe, rows)
     return tuple(sorted(found, key=lambda one: not one.severe))
+
+
+def _unstable() -> Misfit:
+    return Misfit(
+        "unstable",
+        False,
+        "An answer that is sure and wrong has no finite loss: the logarithm is taken of a "
+        "probability that rounds to 0. One such example spoils every weight.",
+        "Let torch take softmax and logarithm at once: give logits to "
+        "`torch.nn.functional.cross_entropy`, or, of labels, to "
+        "`binary_cross_entropy_with_logits`; or use `log_softmax` and `logsigmoid` in your own.",
+        "loss",
+        "not finite for a sure and wrong answer",
+    )
 
 
 def _over_batch(probe: LossProbe) -> Misfit:

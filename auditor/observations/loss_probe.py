@@ -41,7 +41,8 @@ class LossProbe:
     and `quarters` [batches] the mean of those of k / 2, NaN where k is odd.
     `unpaired` tells that outputs and targets have shapes which broadcast to every pair of both,
     and that the loss does not change when the targets are handed round among the examples.
-    `broadcasts` tells the first half alone.
+    `broadcasts` tells the first half alone. `unstable` tells that a term of the user's own has no
+    finite value where an answer is sure and wrong.
     """
 
     outputs: Array
@@ -67,6 +68,7 @@ class LossProbe:
     loss: str
     factory: str
     split: str
+    unstable: bool = False
 
 
 @dataclass(frozen=True)

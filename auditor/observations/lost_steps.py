@@ -6,12 +6,17 @@ from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
 from auditor.observations.at_start import HALVES
+from auditor.observations.reach import SilenceCauses
 from auditor.observations.said import Said
 from auditor.observations.step_changes import StepChange, StepChanges
 
 LOST = 0.5
 """Share of a half-precision model's values with a gradient that no step changes, from which the
 weights are too coarse for the steps."""
+
+ZERO = "gradient exactly zero"
+NO_EFFECT = "gradient exactly zero, as the loss does not hang on it"
+"""Why a parameter stays."""
 
 
 def why_unchanged(change: StepChange) -> str:
@@ -23,7 +28,7 @@ def why_unchanged(change: StepChange) -> str:
     if change.gradient == "none":
         return "no gradient"
     if change.gradient == "zero":
-        return "gradient exactly zero"
+        return ZERO
     if change.gradient == "not finite":
         return "gradient not finite"
     return f"steps round to nothing in {change.type}"
@@ -36,27 +41,29 @@ REMEDIES = {
     "`requires_grad_(False)`.",
     "no gradient": "Use {name} in `forward`, or find the `detach()` behind it: "
     "`disconnected-parameters` tells which.",
-    "gradient exactly zero": "Find what holds the gradient of {name} at zero: "
+    ZERO: "Find what holds the gradient of {name} at zero: "
     "`disconnected-parameters` and `dead-units` tell.",
     "gradient not finite": "Find where NaN or infinity comes from before {name} is trained on: "
     "`non-finite-values` tells.",
 }
 
 
-def said_of_steps(step: StepChanges) -> list[Said]:
+def said_of_steps(step: StepChanges, causes: SilenceCauses | None = None) -> list[Said]:
     """Return which parameters a few steps leave as they are, reason by reason."""
+    idle = _without_effect(step, causes)
     reasons: dict[str, list[StepChange]] = {}
     converged = all(loss == 0 for loss in step.losses)
     for change in step.parameters:
         if change.changed == 0 and change.size:
-            reasons.setdefault(why_unchanged(change), []).append(change)
+            why = NO_EFFECT if change.name in idle else why_unchanged(change)
+            reasons.setdefault(why, []).append(change)
     found = []
     for reason, changes in reasons.items():
         names = [clean_text(c.name) for c in changes]
-        gone = reason == "gradient exactly zero" and converged
+        gone = reason == ZERO and converged
         rounds = reason.startswith("steps round")
         # In float32 a step rounds to nothing only where hardly any gradient is left.
-        quiet = gone or (rounds and changes[0].type not in HALVES)
+        quiet = gone or reason == NO_EFFECT or (rounds and changes[0].type not in HALVES)
         remedy = REMEDIES.get(reason, "").format(name=f"`{names[0]}`")
         if rounds:
             remedy = (
@@ -91,6 +98,18 @@ def said_of_steps(step: StepChanges) -> list[Said]:
             )
         )
     return found
+
+
+def _without_effect(step: StepChanges, causes: SilenceCauses | None) -> set[str]:
+    """Return the vectors whose gradient is zero since the loss does not hang on their values.
+
+    Beside a matrix with a gradient of zero, such a vector most likely shares its fate.
+    """
+    zero = [c for c in step.parameters if c.changed == 0 and why_unchanged(c) == ZERO]
+    if causes is None or any(c.dimensions > 1 for c in zero):
+        return set()
+    known = set(causes.tried) - set(causes.cut_off) - set(causes.waiting)
+    return {c.name for c in zero if c.name in known}
 
 
 def _lost(changes: Sequence[StepChange]) -> float:

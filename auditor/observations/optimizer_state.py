@@ -12,7 +12,8 @@ class HeldParameter:
     """A parameter that an optimizer holds; `name` is empty where it can't be told which it is.
 
     `step` counts the updates made, NaN where no count is kept. `moments` names what is kept of past
-    gradients, `zero` those of them that are all zero. `kept` tells whether anything is kept of it,
+    gradients, `zero` those of them that are all zero, `spoilt` what no step can go on from: values
+    that are not finite, squares and counts below zero. `kept` tells whether anything is kept of it,
     which begins with the first gradient that it gets.
     """
 
@@ -23,6 +24,7 @@ class HeldParameter:
     step: Number
     moments: tuple[str, ...]
     zero: tuple[str, ...]
+    spoilt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,16 @@ class Pace:
 
 
 def pace_of(answer: UpdateRatios) -> Pace | None:
-    """Return the pace of the weights that have two dimensions or more and do not start at zero."""
+    """Return the pace of the weights that have two dimensions or more and do not start at zero.
+
+    Nor is one looked at that waits for a zero, unless all do: a residual branch whose last scale
+    starts at zero (Goyal et al. 2017) hardly moves before that does.
+    """
     ratios = np.asarray(answer.ratios, float)
-    measured = np.isfinite(ratios[:1]).any(axis=0)
-    columns = np.flatnonzero(measured & (np.asarray(answer.dimensions) >= 2))
+    measured = np.isfinite(ratios[:1]).any(axis=0) & (np.asarray(answer.dimensions) >= 2)
+    waits = answer.waits if answer.start == "fresh" and answer.waits else (False,) * len(measured)
+    ready = measured & ~np.asarray(waits, bool)
+    columns = np.flatnonzero(ready if ready.any() else measured)
     if not columns.size:
         return None
     ratios = np.where(np.isfinite(ratios), ratios, np.nan)[:, columns]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series, Table
-from auditor.core.foremost import foremost, how_many
+from auditor.core.foremost import foremost, how_many, reading_order
 from auditor.observations.pace_advice import rate_for
 from auditor.observations.pace_verdicts import TARGET, Judged
 
@@ -32,15 +32,17 @@ def figures_of_pace(both: list[Judged]) -> tuple[Figure, ...]:
         guides=max(guides, key=len),
         y_log=True,
     )
-    bars = [_bars(one, lines) for one, lines in zip(both, guides, strict=True)]
+    bars = [
+        _bars(one, lines)
+        for one, lines in zip(both, guides, strict=True)
+        if any(weight.ratio.value > 0 for weight in one.pace.weights)
+    ]
     return (over_steps, *bars, *(_table(one) for one in both))
 
 
 def _bars(one: Judged, guides: tuple[Guide, ...]) -> Bars:
     every = one.pace.weights
-    middle = one.pace.ratio.value or TARGET
-    badness = [abs(np.log(w.ratio.value / middle)) if w.ratio.value > 0 else np.inf for w in every]
-    shown = [every[place] for place in foremost(badness)]
+    shown = [every[place] for place in foremost(_badness(one))]
     off = {w.name for w in one.off}
     return Bars(
         title=f"Update ratio of each weight from {one.start}",
@@ -57,15 +59,24 @@ def _bars(one: Judged, guides: tuple[Guide, ...]) -> Bars:
     )
 
 
+def _badness(one: Judged) -> list[float]:
+    """Return how far each weight's pace lies from the middle one's."""
+    middle = one.pace.ratio.value or TARGET
+    ratios = [weight.ratio.value for weight in one.pace.weights]
+    return [abs(float(np.log(value / middle))) if value > 0 else np.inf for value in ratios]
+
+
 def _table(one: Judged) -> Table:
     rate = one.pace.seen.learning_rate
+    order, worst_first = reading_order(_badness(one))
+    weights = [one.pace.weights[place] for place in order]
     return Table(
         title=f"Pace of each weight from {one.start}",
         caption="|Δw| / |w| after the opening with its 95 % interval, in the opening, and the "
-        f"learning rate that would make it 1e-3; the declared one is {rate:g}.",
+        f"learning rate that would make it 1e-3; the declared one is {rate:g}.{worst_first}",
         columns=("weight", "|Δw| / |w|", "low", "high", "opening", "learning rate for 1e-3"),
         rows=tuple(
             (w.name, w.ratio.value, w.ratio.low, w.ratio.high, w.opening, rate_for(one.pace, w))
-            for w in one.pace.weights
+            for w in weights
         ),
     )

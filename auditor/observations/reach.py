@@ -17,7 +17,8 @@ class ParameterReach:
     and one that is not finite. `idle` names the outermost modules that never ran, nor anything
     inside them, `kinds` their classes, and `siblings` tells whether another module of the same
     class in the same list did. `losses` counts batches whose loss has a gradient at all, `flat`
-    those whose loss is exactly zero.
+    those whose loss is exactly zero. `unheld` are attributes with the number of their values on
+    which the loss hangs, though they are none of the model's parameters.
     """
 
     parameters: tuple[str, ...]
@@ -34,6 +35,7 @@ class ParameterReach:
     losses: int
     flat: int
     split: str
+    unheld: tuple[tuple[str, int], ...] = ()
 
     def merge(self, other: "ParameterReach") -> "ParameterReach":
         """Return what the batches of both tell; a module is idle that was so in both."""
@@ -56,6 +58,7 @@ class ParameterReach:
             self.losses + other.losses,
             self.flat + other.flat,
             self.split,
+            tuple(dict((*self.unheld, *other.unheld)).items()),
         )
 
 

@@ -12,6 +12,12 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "sum", "exp
 """What is zero only before the first gradient, or where all gradients are."""
 
 
+RESTART = (
+    "Go on from an earlier checkpoint, or from these weights with an optimizer made anew and a "
+    "warm-up: its first step from this state would spoil the weights."
+)
+
+
 def said_of_optimizer(optimizer: OptimizerHeld, held: OptimizersHeld) -> list[Said]:
     """Return what the saved optimizer tells: no step made, no gradient ever seen."""
     live = set(held.trainable)
@@ -43,6 +49,21 @@ def said_of_optimizer(optimizer: OptimizerHeld, held: OptimizersHeld) -> list[Sa
         text = f"All moments of the optimizer saved under {file} are zero{epochs}."
         return [Said(Verdict.FAIL, text, place, advice)]
     found = []
+    spoilt = [h for h in kept if h.spoilt]
+    if spoilt:
+        names = [clean_text(h.name) for h in spoilt if h.name]
+        slots = listed(list(dict.fromkeys(f"`{slot}`" for h in spoilt for slot in h.spoilt)))
+        text = (
+            f"The optimizer saved under {file} holds values that no step can go on from, not "
+            f"finite or below zero where they can't be, for {counted(len(spoilt), 'parameter')}"
+            f"{f' ({listed(names, 4)})' if names else ''}, in {slots}."
+        )
+        where = tuple(
+            Place("parameter", clean_text(h.name), f"{listed(list(h.spoilt))} not usable")
+            for h in spoilt
+            if h.name
+        )
+        found.append(Said(Verdict.WARN, text, where or place, RESTART))
     if still:
         names = [clean_text(h.name) for h in still if h.name]
         text = (

@@ -65,9 +65,9 @@ def collapsed_layers(scale: ActivationScale, limits: Limits) -> list[Fault]:
             f"between examples {out[first]:.1g} of its size",
             " ".join(part for part in (what, dead) if part),
             (
-                f"Look at `{name}`, layer {first + 1} of {total}: weights at or near zero, biases "
-                "that outweigh them by far, or an activation in its flat part make an output that "
-                "ignores the input. `dead-units` and `saturated-units` tell which.",
+                f"Look at `{name}`, layer {first + 1:,} of {total:,}: weights at or near zero, "
+                "biases that outweigh them by far, or an activation in its flat part make an "
+                "output that ignores the input. `dead-units` and `saturated-units` tell which.",
                 *(
                     (
                         f"Initialise `{name}` anew, for instance by "

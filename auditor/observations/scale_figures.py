@@ -3,6 +3,7 @@
 import numpy as np
 
 from auditor.core.figure import Figure, Lines, Series, Table
+from auditor.core.foremost import MOST, reading_order
 from auditor.core.statistics import column_quantiles
 from auditor.core.text import clean_text
 from auditor.core.values import Array
@@ -30,27 +31,33 @@ def figures_of_scale(
     with np.errstate(all="ignore"):
         tails = scale.of("fourth") / scale.of("variance") ** 2 - 3
         bits = np.log2(LARGEST_HALF / largest_of(scale))
+    groups = np.array_split(np.arange(len(names)), max(1, min(MOST, len(names))))
+    drawn = tuple(_grouped(line, groups) for line in drawn)
     columns = [_typical(v) for v in (scale.of("mean"), deviation, tails, size)]
     low, high = (f.reduce(scale.of(s), axis=0) for f, s in ((np.fmin, "low"), (np.fmax, "high")))
     varies = differing_of(scale.of("across"))
+    with np.errstate(all="ignore"):
+        off = np.abs(np.log(columns[1] / np.nanmedian(columns[1])))
+        order, worst_first = reading_order(np.fmax(off, -np.log(varies)).tolist())
     rows = tuple(
         (
-            name,
+            names[p],
             _cell(columns[0][p]),
             _cell(columns[1][p]),
             _cell(low[p]),
             _cell(high[p]),
             _cell(columns[2][p]),
             _cell(varies[p]),
-            _cell(ratio.get(name, np.nan)),
+            _cell(ratio.get(names[p], np.nan)),
             _cell(bits[p]),
         )
-        for p, name in enumerate(names)
+        for p in order
     )
     table = Table(
         title="Activations of each layer",
         caption="Medians over batches; tails are excess kurtosis (0 for a normal distribution), "
-        "between examples is the deviation relative to the size, the last column the headroom.",
+        "between examples is the deviation relative to the size, the last column the headroom."
+        + worst_first,
         columns=(
             "layer",
             "mean",
@@ -66,15 +73,22 @@ def figures_of_scale(
     )
     if not drawn:
         return (table,)
+    folded = len(groups) < len(names)
+    band = (
+        f"the median of each of {len(groups)} groups of neighbours among {len(names):,} layers; "
+        "the band reaches from the lowest to the highest layer of a group"
+        if folded
+        else "median over batches; the band holds four batches in five"
+    )
     return (
         Lines(
             title="Deviation by depth",
-            caption="Deviation of each layer's output, median over batches; the band holds four "
-            "batches in five, and a healthy model stays within a few decades.",
-            x_label="layer, in the order of execution",
+            caption=f"Deviation of each layer's output, {band}, and a healthy model stays within a "
+            "few decades.",
+            x_label="layer, in the order of execution" + (", first of each group" * folded),
             y_label="deviation",
             series=drawn,
-            x_names=names,
+            x_names=tuple(names[group[0]] for group in groups),
             y_log=True,
         ),
         table,
@@ -93,6 +107,22 @@ def _series(
         tuple(float(typical[c]) for c in kept),
         tuple(float(low[c]) for c in kept),
         tuple(float(high[c]) for c in kept),
+    )
+
+
+def _grouped(line: Series, groups: list[Array]) -> Series:
+    """Return a line over groups of neighbouring layers; the same where each is one layer."""
+    at = dict(zip(line.x, line.y, strict=True))
+    if all(len(group) == 1 for group in groups):
+        return line
+    held = [[at[place] for place in map(float, group) if place in at] for group in groups]
+    kept = [(float(number), values) for number, values in enumerate(held) if values]
+    return Series(
+        line.name,
+        tuple(number for number, _ in kept),
+        tuple(float(np.median(values)) for _, values in kept),
+        tuple(min(values) for _, values in kept),
+        tuple(max(values) for _, values in kept),
     )
 
 

@@ -1,5 +1,6 @@
 """What a few steps of the declared optimizer change, parameter by parameter."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,7 +17,7 @@ class StepChange:
     `gradient` is the best that it got in any step. `changed` is the share of its values that any
     step changed; `lost` the share, among those that got a gradient, that none did, NaN where none
     got one or that is not known. `held` tells whether the optimizer has it, and `rate` its learning
-    rate there.
+    rate there. `length` is the root mean square of what a step adds to a value.
     """
 
     name: str
@@ -28,6 +29,7 @@ class StepChange:
     lost: Number
     held: bool
     rate: Number
+    length: Number = math.nan
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def said_of_weights(start: Start, fresh: InitialWeights, step: StepChanges | Non
                 tuple(Place("parameter", clean_text(t.name), proof_of_start(t)) for t in still),
                 f"See that the optimizer of the training script holds {names[0]} and was made "
                 "after the last change to the model, that nothing resets the layer after "
-                "training, and that it was not frozen; if it was, freeze it in the factory too.",
+                "training, and that it was not frozen; if it was, freeze it in the factory too. If "
+                "it does get its steps, they are too small to show: `update-ratio-off` tells.",
             )
         )
     if fresh.untouched and start.moved:

@@ -13,7 +13,9 @@ class UpdateRatios:
 
     `dimensions` is each tensor's number of dimensions. `restored` tells whether the optimizer
     went on from the state in the checkpoint. `note` says what had to be done differently. `tables`
-    tells of each parameter whether it is a table of embeddings; it is empty where not known.
+    tells of each parameter whether it is a table of embeddings; it is empty where not known, as is
+    `waits`: whether it got no gradient at the first step but did later, as behind a zero that has
+    yet to move.
     """
 
     parameters: tuple[str, ...]
@@ -26,6 +28,7 @@ class UpdateRatios:
     restored: bool
     note: str = ""
     tables: tuple[bool, ...] = ()
+    waits: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

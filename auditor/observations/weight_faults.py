@@ -32,7 +32,7 @@ FIRST_BIAS = 1e4
 ADAPTER = re.compile(r"lora", re.IGNORECASE)
 
 Kind = Literal["symmetric", "zero", "zero units", "constant", "duplicates", "rank", "outlier",
-               "bias", "unchanged"]  # fmt: skip
+               "bias", "copy", "unchanged"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,11 @@ def faults_of(seen: WeightMatrices, limits: Mapping[str, Limit]) -> list[WeightF
         first, last = matrix is dense[0] if dense else False, matrix is dense[-1] if dense else True
         faults += _outliers(matrix)
         faults += [] if last else _bias(matrix, first=first)
+        if matrix.copy_of:
+            # Layers cloned by the factory have yet to part, and a bare file may hold a tied weight.
+            apart = matrix.trainable is True and not matrix.as_built
+            verdict = Verdict.WARN if apart else Verdict.INFO
+            faults.append(_fault("copy", verdict, matrix, f"has the values of {matrix.copy_of}"))
         if matrix.as_built and not faults and matrix.rms > 0:
             faults.append(_fault("unchanged", Verdict.INFO, matrix, "has a fresh model's values"))
         found += [_mild(fault, matrix) for fault in faults]
@@ -242,7 +247,9 @@ def _rank(matrix: WeightMatrix, limit: Limit) -> list[WeightFault]:
     if verdict is Verdict.PASS:
         return []
     note = f"effective rank {whole:.3g} of {short:,}"
-    if FACTORISED <= rank <= short / 4:
+    if matrix.built_rank is not None and matrix.built_rank <= max(whole, SINGLE):
+        verdict, note = Verdict.INFO, f"{note}, no lower than it is built"
+    elif FACTORISED <= rank <= short / 4:
         verdict, note = Verdict.INFO, f"rank {rank:,} of {short:,}, as if factorised on purpose"
     elif matrix.kind == "embedding" and verdict is Verdict.FAIL and whole >= SINGLE:
         verdict = Verdict.WARN

@@ -38,11 +38,14 @@ class WeightMatrix:
     columns_alike  every input is read with the same weights
     as_built       a fresh model has these very values; None where there is none to compare with
     trainable      None where the weights alone are known
+    copy_of        an earlier matrix with the same values bit for bit, "" where there is none
     finite         False: nothing else was looked at
 
     `singular` holds all singular values, descending, of the matrix, or where `sketched` of
     `sketch` [rows, columns]: signed sums of its rows and columns, drawn at random and scaled so
     that independent entries keep their variance. Outliers are left out of them.
+
+    `built_rank` is the effective rank that a bare parameter has in a fresh model, where known.
 
     `biases` is how many units have a |bias| beyond `BIAS` times their weights' norm, `worst_bias`
     the largest such ratio.
@@ -78,6 +81,8 @@ class WeightMatrix:
     singular: Array
     sketched: bool
     sketch: tuple[int, int]
+    copy_of: str = ""
+    built_rank: Number | None = None
 
     @property
     def effective_rank(self) -> float:

@@ -39,6 +39,7 @@ class UnitActivityObserver(Observer):
         self._examples = 0
         self._kinds: dict[Layer, tuple[str, bool, float]] = {}
         self._fired: dict[Layer, torch.Tensor] = {}
+        # The largest input of each unit, and the largest of its negative.
         self._peaks: dict[Layer, torch.Tensor | None] = {}
         self._silent: dict[Layer, torch.Tensor] = {}
         self._done: set[Layer] = set()
@@ -100,7 +101,7 @@ class UnitActivityObserver(Observer):
             self._feeders[layer] = self._fed
             self._peaks[layer] = None
             if given is not None:
-                self._peaks[layer] = given.new_full((layer[1],), -torch.inf)
+                self._peaks[layer] = given.new_full((2, layer[1]), -torch.inf)
         elif self._feeders[layer][0] != self._fed[0]:
             self._feeders[layer] = ("", None)
         others = [dim for dim in range(tensor.ndim) if dim != axis]
@@ -109,10 +110,11 @@ class UnitActivityObserver(Observer):
         if peaks is not None and given is not None:
             looked_at = given if silent is None else given.index_select(axis, silent)
             highest = looked_at.amax(dim=others)
+            ends = torch.stack([highest, -looked_at.amin(dim=others)])
             if silent is None:
-                torch.maximum(peaks, highest, out=peaks)
+                torch.maximum(peaks, ends, out=peaks)
             else:
-                peaks.index_copy_(0, silent, torch.maximum(peaks[silent], highest))
+                peaks.index_copy_(1, silent, torch.maximum(peaks[:, silent], ends))
         else:
             self._peaks[layer] = None
         if smooth and highest is not None:
@@ -159,15 +161,17 @@ class UnitActivityObserver(Observer):
         peaks, (producer, module) = self._peaks[layer], self._feeders[layer]
         bias = None if module is None else _bias(module)
         known = peaks is not None and not fired.all()
+        ends = [np.zeros(0), np.zeros(0)]
+        if known and peaks is not None:
+            ends = [np.where(fired, np.nan, end) for end in peaks.double().cpu().numpy()]
         return LayerActivity(
             layer=layer[0],
             kind=kind,
             fired=fired,
             smooth=smooth,
             level=level,
-            peak=np.where(fired, np.nan, peaks.double().cpu().numpy())
-            if known and peaks is not None
-            else np.zeros(0),
+            peak=ends[0],
+            lowest=-ends[1],
             producer=producer if known else "",
             bias=bias.detach().double().cpu().numpy()
             if known and bias is not None and len(bias) == layer[1]

@@ -13,6 +13,7 @@ from torch import nn
 
 from auditor.core.text import clean_text
 from auditor.intake.batches import Batch, tensors_in
+from auditor.intake.modes import evaluating
 from auditor.intake.preserve import copied
 from auditor.intake.subject import Subject
 from auditor.observations.finite import Culprit
@@ -22,6 +23,9 @@ MOST_EXAMPLES = 3
 
 MOST_RUNS = 60
 """Parts of one batch that are run at most."""
+
+OTHERS = 8
+"""Further examples that are run alone, to see whether any of them is finite."""
 
 FAR = 0.5
 """A value is far out that lies beyond the others' range by so much of its width."""
@@ -40,7 +44,7 @@ def culprits(subject: Subject, kept: list[Kept], *, gradients: bool) -> tuple[Cu
     """Return the examples that make the batches not finite, backward too where asked."""
     if not kept or subject.model is None:
         return ()
-    model = copied(subject.model).eval()
+    model = evaluating(copied(subject.model))
     for module in model.modules():
         if isinstance(module, nn.RNNBase):  # On CUDA these go backward in training mode alone.
             module.dropout = 0.0
@@ -61,6 +65,9 @@ def _of_batch(runner: "_Runner", kept: Kept) -> Iterator[Culprit]:
         return
     rest = [row for row in range(size) if row not in found]
     clean = bool(rest) and runner.fault(_rows(kept.batch, rest)) is None
+    others = rest[:: max(1, len(rest) // OTHERS)]
+    if others and not clean and all(runner.fault(_rows(kept.batch, [row])) for row in others):
+        return  # Any example does: the cause lies in none of them.
     for row in found:
         place, kind = runner.fault(_rows(kept.batch, [row])) or whole
         given: Any = (kept.batch.args, kept.batch.kwargs)

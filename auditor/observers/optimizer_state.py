@@ -16,6 +16,7 @@ from auditor.intake.moments import (
     known_of,
     matched,
     number,
+    spoilt,
 )
 from auditor.intake.norms import norms
 from auditor.intake.subject import Subject
@@ -75,6 +76,7 @@ def _held(
             number(entry.state.get("step")),
             tuple(kept.get(id(entry), ())),
             tuple(zero.get(id(entry), ())),
+            spoilt(entry.state),
         )
         for entry, name in zip(entries, match.names, strict=True)
     )

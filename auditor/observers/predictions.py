@@ -7,7 +7,7 @@ import torch
 
 from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
-from auditor.intake.losses import as_classes, main_output, matched, picks_class
+from auditor.intake.losses import as_classes, by_label, main_output, matched, picks_class
 from auditor.intake.neutral import class_weights
 from auditor.intake.subject import Subject
 from auditor.observations.predictions import MOST, Predictions, PredictionsOver
@@ -92,6 +92,9 @@ class PredictionsObserver(Observer):
         if kind == "numbers" and self._task != "regression":
             raise InputError("the task is custom, so outputs can't be read")
         outputs, target = matched(outputs, target, "mse_loss")
+        if kind == "labels":
+            rows, wanted = by_label(outputs), by_label(target)
+            return kind, rows, wanted, len(rows) // max(1, len(target))
         return kind, outputs.reshape(len(outputs), -1), target.reshape(len(target), -1), 1
 
     def result(self) -> Predictions | Unavailable:

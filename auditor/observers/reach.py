@@ -11,6 +11,7 @@ from auditor.core.request import Unavailable
 from auditor.intake.subject import Subject
 from auditor.observations.reach import ParameterReach, ParameterReachOver
 from auditor.observers.observer import Observer, Step
+from auditor.observers.unheld import unheld
 
 _NEVER_CALLED = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 """Modules that only hold others."""
@@ -28,6 +29,7 @@ class ParameterReachObserver(Observer):
         self._rows: list[torch.Tensor] = []
         self._losses: list[torch.Tensor] = []
         self._reached = 0
+        self._unheld: dict[str, int] | None = None
 
     def entering(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Note that a module runs."""
@@ -46,6 +48,8 @@ class ParameterReachObserver(Observer):
         self._reached += bool(given)
         if step.loss is not None:
             self._losses.append(step.loss.detach())
+            if self._unheld is None:
+                self._unheld = unheld(self._model, step.loss)
 
     def result(self) -> ParameterReach | Unavailable:
         """Return the counts over all batches."""
@@ -74,6 +78,7 @@ class ParameterReachObserver(Observer):
             losses=self._reached,
             flat=int(flat.sum()),
             split=self._split,
+            unheld=tuple((self._unheld or {}).items()),
         )
 
     def _aliases(self) -> tuple[tuple[str, ...], ...]:

@@ -1,11 +1,14 @@
 """Looks at each weight as a matrix: rows alike, spectrum, extreme values. Runs no model."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from auditor.core.request import Unavailable
+from auditor.core.spectrum import effective_rank
 from auditor.intake.seeding import derived_seed
 from auditor.intake.subject import Subject
 from auditor.observations.weight_matrices import (
@@ -49,11 +52,12 @@ def weight_matrices(request: WeightMatricesOf, subject: Subject) -> WeightMatric
         matrices = [part for part in parts if part.values.ndim > 1 and part.values.numel()]
         built = _as_built(subject)
         side = _side(matrices)
+        made = [
+            _matrix(part, side, derived_seed(subject.seed, f"{request.key} {number}"), built)
+            for number, part in enumerate(matrices)
+        ]
         return WeightMatrices(
-            tuple(
-                _matrix(part, side, derived_seed(subject.seed, f"{request.key} {number}"), built)
-                for number, part in enumerate(matrices)
-            ),
+            _with_copies(made, matrices),
             tuple(_vector(p) for p in parts if p.values.ndim == 1 and p.values.numel()),
             tuple(left_out),
         )
@@ -138,7 +142,35 @@ def _matrix(
         singular=singular,
         sketched=shape != (units, fan_in),
         sketch=shape,
+        built_rank=_built_rank(part, built, side, seed),
     )
+
+
+def _with_copies(made: Sequence[WeightMatrix], parts: Sequence[Part]) -> tuple[WeightMatrix, ...]:
+    """Return the matrices, each with the name of an earlier one that holds the same values."""
+    first: dict[tuple[str, float], int] = {}
+    told = []
+    for number, matrix in enumerate(made):
+        distinct = matrix.finite and matrix.rms > 0 and not matrix.identical
+        if distinct and matrix.units * matrix.fan_in >= ENOUGH * ENOUGH:
+            before = first.setdefault((matrix.shape, matrix.rms), number)
+            mine, theirs = parts[number].values, parts[before].values
+            if before != number and torch.equal(mine, theirs.to(mine)):
+                matrix = replace(matrix, copy_of=made[before].name)
+        told.append(matrix)
+    return tuple(told)
+
+
+def _built_rank(
+    part: Part, built: dict[str, torch.Tensor] | None, side: int, seed: int
+) -> float | None:
+    """Return the effective rank in a fresh model of a parameter whose rows nobody knows."""
+    fresh = built.get(part.name) if built is not None and part.kind == "other" else None
+    if fresh is None or fresh.shape != part.values.shape or part.values.is_complex():
+        return None
+    if not bool(torch.isfinite(fresh).all()):
+        return None
+    return effective_rank(singular_values(fresh.reshape(len(fresh), -1), [], side, seed)[0])
 
 
 def _row_by_row(

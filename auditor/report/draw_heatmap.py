@@ -35,7 +35,7 @@ def draw_heatmap(figure: Heatmap) -> tuple[Figure, tuple[Key, ...], tuple[str, .
     named_each = (WIDTH - left - 100) / columns * _stride(x_texts, figure.x_names)
     turned = _room(x_texts) > named_each - 6
     bottom = 44.0 + (_room(x_texts) * 0.92 if turned else 0.0)
-    cell = min(max(300 / rows, 17.0 if figure.y_names else 4.0), 34.0)
+    cell = min(max(300 / rows, 13.0 if figure.y_names else 4.0), 34.0)
     tall = min(max(cell * rows, 90.0), 560.0)
     drawing = canvas(tall + bottom + 28)
     box = Box(left, 100, top=28, bottom=bottom)

@@ -20,6 +20,8 @@ SHOWN_ROWS = 12
 PRINTED_ROWS = 40
 """Rows of a table on paper, which can't fold."""
 MOST_COLUMNS = 12
+FEW_LETTERS = 16
+"""Letters that a narrow column has room for."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,18 @@ class TableView:
     def printed(self) -> tuple[tuple[str, ...], ...]:
         """Return the rows that stand on paper."""
         return self.rows[:PRINTED_ROWS]
+
+    @property
+    def brief(self) -> tuple[bool, ...]:
+        """Tell which columns of words, after the first, hold few where another holds many."""
+        longest = [
+            0 if number else max((len(row[place]) for row in self.rows), default=0)
+            for place, number in enumerate(self.numeric)
+        ]
+        roomy = max(longest[1:], default=0) > FEW_LETTERS
+        return tuple(
+            roomy and place > 0 and 0 < most <= FEW_LETTERS for place, most in enumerate(longest)
+        )
 
     @property
     def first(self) -> tuple[tuple[str, ...], ...]:

@@ -99,7 +99,7 @@ def test_limits_are_replaced_one_by_one() -> None:
     given = checks.limits_for(item, {"worst_dead_share": LimitSpec(warn=0.05)})
     assert given["worst_dead_share"].warn == 0.05
     assert given["worst_dead_share"].fail == own.fail
-    assert given["worst_dead_share"].source.startswith("your spec (default: warn 0.25, fail 0.4")
+    assert given["worst_dead_share"].source.startswith("your spec (default: warn 0.25, fail 0.5")
     assert given["dead_share"] == item.limits["dead_share"]
     assert checks.limits_for(item, {}) == item.limits
     assert checks.limits_for(item, {"dead_share": LimitSpec()}) == item.limits

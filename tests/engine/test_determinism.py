@@ -11,6 +11,8 @@ from auditor.checks import catalogue
 from auditor.core.record import record_to_json
 from tests.awkward import BY_NAME
 
+pytestmark = pytest.mark.usefixtures("frugal")
+
 NAMES = ("lstm", "train-only", "remembers")
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from auditor import audit
 from auditor.checks import catalogue
 from auditor.core.errors import InputError
-from auditor.core.request import Failed, Sweep
+from auditor.core.request import Failed, Sweep, Unavailable
 from auditor.core.verdict import Verdict
 from auditor.engine import perform as performing
 from auditor.engine.perform import perform
@@ -26,6 +26,8 @@ from auditor.observations.activity import UnitActivityOver
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observers.observer import Observer, Place, Step
 from tests.awkward import BY_NAME, TABLE, Awkward, mlp, subject_of, vectors
+
+pytestmark = pytest.mark.usefixtures("frugal")
 
 STATEFUL = (
     "dict-inputs",
@@ -138,6 +140,8 @@ def test_after_success(case: Awkward, unchanged: Unchanged) -> None:
     unchanged(model)
     answers = all_done(subject)
     assert not [answer for answer in answers.values() if isinstance(answer, Failed)]
+    missing = [answer for answer in answers.values() if isinstance(answer, Unavailable)]
+    assert not [answer.reason for answer in missing if "costly" in answer.reason]
 
 
 class Raising(Observer):

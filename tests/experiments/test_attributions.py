@@ -16,7 +16,7 @@ from auditor.experiments.scenes import scene_of
 from auditor.experiments.shuffled import shuffled
 from auditor.intake.subject import Subject
 from auditor.observations.attributions import COMPARED, PICTURED, Attributions, AttributionsOver
-from tests.awkward import BY_NAME, Awkward, images, next_tokens, subject_of, vectors
+from tests.awkward import BY_NAME, Awkward, images, next_tokens, numbers, subject_of, vectors
 
 ASKED = AttributionsOver()
 
@@ -226,6 +226,17 @@ def test_one_example_is_explained_and_not_compared() -> None:
     assert "examples could be compared" in found.why_unchanged
 
 
+@pytest.mark.usefixtures("few_steps")
+def test_targets_that_are_no_single_outputs_are_not_shown() -> None:
+    def pinball(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        share = torch.tensor([0.1, 0.5, 0.9])
+        over = target - outputs
+        return torch.maximum(share * over, (share - 1) * over).mean()
+
+    found = told(subject_of(nn.Linear(8, 3), numbers(1), pinball))
+    assert {one.truth for one in found.pictured} == {""}
+
+
 def test_weights_that_are_not_finite_are_told() -> None:
     model = nn.Linear(8, 3)
     with torch.no_grad():
@@ -242,3 +253,41 @@ def test_maps_are_none_where_nothing_is_derived() -> None:
     batch, what = scene.at(range(3))
     assert maps_of(scene.model, batch, scene.source, what) is not None
     assert maps_of(Floors(), batch, scene.source, what) is None
+
+
+def test_a_network_that_runs_on_two_pictures_is_explained_by_the_first() -> None:
+    class Siamese(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+            self.head = nn.Linear(36, 5)
+
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(self.head(self.body(one).flatten(1)) for one in (a, b))
+
+    def distance(outputs: tuple[torch.Tensor, ...], same: torch.Tensor) -> torch.Tensor:
+        return (functional.pairwise_distance(*outputs) * (same - 0.5)).mean()
+
+    torch.manual_seed(0)
+    pairs = [((x, x.flip(0)), torch.ones(len(x))) for x, _ in images()]
+    found = told(subject_of(Siamese(), pairs, distance))
+    assert found.cam_layer == "body.0"
+    assert not found.pictured[0].truth
+    assert np.abs(found.pictured[0].saliency).max() > 0
+    assert found.pictured[0].cam.size
+
+
+def test_outputs_without_a_truth_to_set_beside_them_are_explained() -> None:
+    """The loss is computed inside; the task is the model's own."""
+
+    class Inside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            scores = self.head(x)
+            return scores, scores.square().mean()
+
+    found = told(subject_of(Inside(), vectors(), lambda outputs, target: outputs[1]))
+    assert {one.truth for one in found.pictured} == {""}

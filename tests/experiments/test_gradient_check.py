@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -203,11 +204,11 @@ def test_training_mode_has_a_look_of_its_own() -> None:
 
 
 def test_reasons_not_to_judge() -> None:
-    assert "layer '2' computes in float32" in refused(with_layer(lambda x: x.float()))
+    assert "layer '2' computes in float16" in refused(with_layer(lambda x: x.half().float()))
     held = torch.randn(6, 6)
     assert "float64: in layer '2' (Applied)" in refused(with_layer(lambda x: x @ held))
-    lower = refused(with_layer(lambda x: x.float().tanh().to(x.dtype)))
-    assert "can't run in float64: layer '2' computes in float32 (test_gradient_check.py" in lower
+    lower = refused(with_layer(lambda x: x.bfloat16().tanh().to(x.dtype)))
+    assert "can't run in float64: layer '2' computes in bfloat16 (test_gradient_check.py" in lower
     count = iter(range(10_000))
     assert "not the same twice" in refused(with_layer(lambda x: x * (1 + 1e-3 * next(count))))
     broken = with_layer(torch.tanh)
@@ -220,7 +221,22 @@ def test_reasons_not_to_judge() -> None:
     assert "nothing is trainable" in answer.reason
 
 
-def test_a_backward_pass_in_float32_alone_is_no_fault_of_the_model() -> None:
+def test_float32_written_into_a_model_or_loss_is_read_as_float64() -> None:
+    def scores(x: torch.Tensor) -> torch.Tensor:
+        state = torch.zeros(len(x), 6, dtype=torch.float32)
+        return state + x.float().softmax(-1, dtype=torch.float32).to(torch.float32)
+
+    def loss(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        hot = nn.functional.one_hot(target, 3).float()
+        return nn.functional.binary_cross_entropy_with_logits(outputs, hot)
+
+    answer = checked(with_layer(scores), loss)
+    assert all(t.decided and t.error < 1e-6 for t in answer.tensors)
+    stopped = checked(with_layer(lambda x: scores(x).detach()), loss)
+    assert [c.module for c in stopped.culprits] == ["2"]
+
+
+def test_a_backward_pass_in_low_precision_alone_is_no_fault_of_the_model() -> None:
     class Hard(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -228,7 +244,7 @@ def test_a_backward_pass_in_float32_alone_is_no_fault_of_the_model() -> None:
 
         @staticmethod
         def backward(ctx, gradient):
-            return gradient @ (2 * torch.eye(6, dtype=torch.float32))
+            return gradient @ torch.from_numpy(2 * np.eye(6, dtype=np.float32))
 
     assert "backward pass can't run in float64" in refused(with_layer(Hard.apply))
 

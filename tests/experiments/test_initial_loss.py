@@ -91,3 +91,19 @@ def test_outputs_that_are_no_tensor_leave_only_their_spread_unknown() -> None:
 def test_fewer_batches_than_asked_are_all_there_is() -> None:
     seen = fresh_losses(FreshLossesOver(2, 9, "train"), BY_NAME["mlp"].subject())
     assert seen.losses.shape == (2, 4)
+
+
+def test_what_the_inputs_cost_in_the_place_of_the_output() -> None:
+    noise = 0.5 * torch.ones(6, 8)
+    clean = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
+
+    def handed_on(target: torch.Tensor) -> float:
+        batches = [(clean + noise, target)]
+        subject = subject_of(
+            nn.Linear(8, target.shape[1]), batches, "mse_loss",
+            factory=lambda: nn.Linear(8, target.shape[1]),
+        )  # fmt: skip
+        return fresh_losses(ASKED, subject).handed_on_loss
+
+    assert handed_on(clean) == pytest.approx(0.25)
+    assert np.isnan(handed_on(clean[:, :3]))

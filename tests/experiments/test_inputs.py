@@ -59,6 +59,17 @@ def test_values_that_are_not_finite_are_counted_and_left_out() -> None:
     assert columns.mean[3] == pytest.approx(float(kept[kept.isfinite()].mean()), rel=1e-4)
     assert columns.constant.tolist() == [5]
     assert columns.worst[0] == 3
+    assert not seen.filled
+    own = nn.Sequential(Filling(), BY_NAME["mlp"].model())
+    subject = subject_of(own, batches, "cross_entropy")
+    told = input_statistics(ASKED, subject)
+    assert isinstance(told, InputStatistics)
+    assert told.filled
+
+
+class Filling(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.nan_to_num(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

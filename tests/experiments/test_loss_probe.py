@@ -211,3 +211,34 @@ def test_the_same_twice() -> None:
     one, other = loss_probe(REQUEST, subject), loss_probe(REQUEST, subject)
     np.testing.assert_array_equal(one.shaken, other.shaken)
     np.testing.assert_array_equal(one.outputs, other.outputs)
+
+
+def chances(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(functional.one_hot(target, 3) * outputs.log()).sum(1).mean()
+
+
+def labels_by_hand(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    yes = torch.sigmoid(outputs)
+    return -(target * yes.log() + (1 - target) * (1 - yes).log()).mean()
+
+
+@pytest.mark.parametrize(
+    ("end", "loss", "unstable"),
+    [
+        (nn.Identity(), by_hand, False),
+        (nn.Identity(), lambda o, t: -o.softmax(1)[range(len(t)), t].log().mean(), True),
+        (nn.Identity(), lambda o, t: -(o.softmax(1)[range(len(t)), t] + 1e-9).log().mean(), False),
+        (nn.Identity(), "cross_entropy", False),
+        (nn.Softmax(1), chances, True),
+        (nn.Softmax(1), lambda o, t: chances(o.clamp(1e-7, 1), t), False),
+        (nn.LogSoftmax(1), lambda o, t: -o[range(len(t)), t].mean(), False),
+    ],
+)
+def test_a_logarithm_of_nothing_is_found(end: nn.Module, loss: Any, unstable: bool) -> None:
+    assert probe(nn.Sequential(mlp(), end), vectors(), loss).unstable is unstable
+
+
+@pytest.mark.parametrize("loss", [labels_by_hand, functional.binary_cross_entropy_with_logits])
+def test_a_logarithm_of_no_label_is_found(loss: Any) -> None:
+    batches = [(x, torch.stack([y == 0, y == 1, y < 2], 1).float()) for x, y in vectors()]
+    assert probe(mlp(), batches, loss).unstable is (loss is labels_by_hand)

@@ -48,6 +48,7 @@ def test_changes_agree_with_plain_training() -> None:
     rates = dict.fromkeys(named, 1e-8) | {"0.weight": 0.0, "0.bias": 0.0, "3.bias": math.nan}
     moved = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in named.items()}
     got = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in named.items()}
+    squares = dict.fromkeys(named, 0.0)
     twin.train()
     for x, y in vectors()[:3]:
         twin.zero_grad()
@@ -58,12 +59,14 @@ def test_changes_agree_with_plain_training() -> None:
             if rates[name] > 0:
                 p.data.sub_(p.grad * rates[name])
             moved[name] |= p.detach() != before
+            squares[name] += float((p.detach() - before).square().mean()) / 3
     for one in seen.parameters:
         assert one.changed == pytest.approx(float(moved[one.name].float().mean())), one.name
         lost = (got[one.name] & ~moved[one.name]).sum() / got[one.name].sum()
         assert one.lost == pytest.approx(float(lost)), one.name
         assert one.held == (one.name != "3.bias")
         np.testing.assert_equal(one.rate, rates[one.name])
+        assert one.length == pytest.approx(math.sqrt(squares[one.name]), rel=1e-5)
     assert seen.parameters[0].changed == 0
     assert 0 < seen.parameters[4].changed < 1
     assert len(seen.losses) == 3

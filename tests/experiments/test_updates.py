@@ -199,3 +199,20 @@ def test_a_private_copy_is_equal_and_shares_nothing(case: Awkward, factory: bool
         assert not tensor.numel() or tensor.data_ptr() != theirs[name].data_ptr(), name
     flags = [p.requires_grad for p in model.parameters()]
     assert [p.requires_grad for p in twin.parameters()] == flags
+
+
+def test_what_gets_its_first_gradient_later_is_told() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.scale = nn.Linear(8, 8), nn.Parameter(torch.zeros(8))
+            self.head, self.spare = nn.Linear(8, 3), nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(x + self.scale * self.body(x))
+
+    subject = subject_of(Residual(), vectors(), "cross_entropy", factory=Residual)
+    found = update_ratios(UpdateRatiosFrom(steps=4), subject)
+    assert isinstance(found, UpdateRatios)
+    waiting = [n for n, waits in zip(found.parameters, found.waits, strict=True) if waits]
+    assert waiting == ["body.weight", "body.bias"]

@@ -33,3 +33,18 @@ def test_inputs_are_changed_and_targets_are_not() -> None:
     assert zeroed.args[0].sum() == zeroed.kwargs["x"].sum() == 0
     assert zeroed.args[1] == "fast"
     assert zeroed.target.sum() == 3
+
+
+def test_examples_joined_end_to_end_are_taken_apart_where_each_begins() -> None:
+    words, starts = torch.tensor([5, 6, 7, 8, 9, 4]), torch.tensor([0, 2, 2])
+    batch = Batch((words, starts), {}, torch.tensor([1, 0, 1]))
+    assert batch.size == 3
+    one = batch.rows(torch.tensor([2, 0]))
+    assert [tensor.tolist() for tensor in one.args] == [[7, 8, 9, 4, 5, 6], [0, 4]]
+    assert one.target.tolist() == [1, 1]
+    assert [tensor.tolist() for tensor in batch.take(2).args] == [[5, 6], [0, 2]]
+    assert batch.take(2).take(1).size == 1
+    assert [tensor.tolist() for tensor in batch.padded().args] == [
+        [[5, 6, 0, 0], [0, 0, 0, 0], [7, 8, 9, 4]],
+        [2, 0, 4],
+    ]

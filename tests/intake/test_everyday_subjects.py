@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from auditor import audit
 from auditor.api import Record
+from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
 from auditor.intake import loaders
@@ -90,9 +91,58 @@ def test_labels_that_the_loss_ignores_do_not_count(ignored: int) -> None:
     batches = [(x, torch.where(x[:, 3] > 0.8, ignored, y)) for x, y in rows()]
     loss = nn.CrossEntropyLoss(ignore_index=ignored)
     model = fitted(mlp(), batches, loss)
-    record = audit(model, train=batches, val=batches, loss=loss, profile="quick")
+    record = audit(
+        model, train=batches, val=batches, loss=loss, profile="quick",
+        only=["no-better-than-baseline"],
+    )  # fmt: skip
     assert by_id(record)["no-better-than-baseline"].verdict is Verdict.PASS
     assert ignored not in record.subject.data["val"].targets.classes
+
+
+@pytest.mark.parametrize("grades", [4, 300])
+def test_labels_beyond_the_outputs_of_a_loss_of_ones_own_are_no_classes(grades: int) -> None:
+    """Thresholds between ordered grades are one fewer than these; numbers of pairs are many."""
+
+    def ordinal(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        above = (target[:, None] > torch.arange(3)).to(outputs.dtype)
+        return functional.binary_cross_entropy_with_logits(outputs, above)
+
+    batches = [
+        (x, torch.arange(len(x)) % grades) if number else (x, y)
+        for number, (x, y) in enumerate(rows())
+    ]
+    checks = ["miscalibrated", "no-better-than-baseline", "class-imbalance"]
+    record = audit(mlp(), train=batches, val=batches, loss=ordinal, only=checks)
+    assert record.subject.task == "custom"
+    assert {found.verdict for found in record.findings} == {Verdict.NOT_APPLICABLE}
+
+
+def quantised(model: nn.Module) -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, quantised])
+@pytest.mark.parametrize("both", [False, True])
+def test_models_that_are_wrapped_or_quantised(wrap: Any, both: bool) -> None:
+    batches = rows(2)
+    record = audit(
+        wrap(fitted(mlp(), batches, functional.cross_entropy)),
+        train=batches,
+        val=batches,
+        loss="cross_entropy",
+        factory=(lambda: wrap(mlp())) if both else mlp,
+        optimizer={"name": "Adam", "lr": 1e-2},
+        profile="quick",
+        only=["wrong-gradients", "updates-not-applied", "loss-unfit-for-task", "dead-units"],
+    )
+    assert not {found.verdict for found in record.findings} & {Verdict.ERROR, Verdict.FAIL}
+    assert not any("module." in place.name for f in record.findings for place in f.where)
+
+
+def test_what_torchscript_compiled_is_refused() -> None:
+    with pytest.raises(InputError, match="TorchScript"):
+        audit(torch.jit.script(mlp()), val=rows(1), loss="cross_entropy")
 
 
 def imbalanced() -> Batches:
@@ -109,14 +159,19 @@ def test_weighted_losses_of_rare_classes_raise_nothing() -> None:
     assert 0.02 < share < 0.15
     weights = nn.CrossEntropyLoss(weight=torch.stack([1 / (1 - share), 1 / share]))
     model = fitted(mlp(2), batches, weights)
-    found = by_id(audit(model, train=batches, val=batches, loss=weights, factory=lambda: mlp(2)))
+    looked = {"only": ["no-better-than-baseline", "initial-loss-off-chance"]}
+    found = by_id(
+        audit(model, train=batches, val=batches, loss=weights, factory=lambda: mlp(2), **looked)
+    )
     assert found["no-better-than-baseline"].verdict is Verdict.PASS
     assert found["initial-loss-off-chance"].verdict is Verdict.PASS
 
     positive = nn.BCEWithLogitsLoss(pos_weight=(1 - share) / share)
     floats = [(x, y.float().unsqueeze(1)) for x, y in batches]
     model = fitted(mlp(1), floats, positive)
-    found = by_id(audit(model, train=floats, val=floats, loss=positive, factory=lambda: mlp(1)))
+    found = by_id(
+        audit(model, train=floats, val=floats, loss=positive, factory=lambda: mlp(1), **looked)
+    )
     assert found["no-better-than-baseline"].verdict is Verdict.PASS
     assert found["initial-loss-off-chance"].verdict is Verdict.PASS
 
@@ -128,7 +183,8 @@ def test_probabilities_into_a_loss_of_ones_own_are_read_as_such() -> None:
 
     batches = [(x, (x[:, :1] > 0).float()) for x, _ in rows()]
     model = fitted(nn.Sequential(mlp(1), nn.Sigmoid()), batches, focal)
-    found = by_id(audit(model, val=batches, loss=focal, task="binary"))
+    checks = ["no-better-than-baseline"]
+    found = by_id(audit(model, val=batches, loss=focal, task="binary", only=checks))
     assert found["no-better-than-baseline"].verdict is Verdict.PASS
 
 
@@ -244,7 +300,9 @@ def test_a_part_cut_off_is_told_from_one_never_used() -> None:
             return self.head(self.body(x).relu().detach())
 
     batches = rows()
-    found = by_id(audit(Cut(), val=batches, loss="cross_entropy"))["vanishing-gradients"]
+    (found,) = audit(
+        Cut(), val=batches, loss="cross_entropy", only=["vanishing-gradients"]
+    ).findings
     assert found.verdict is Verdict.FAIL
     assert "body.weight" in found.summary
     assert "detach" in " ".join(found.advice)
@@ -265,6 +323,6 @@ class Transposed(nn.Module):
 
 
 def test_channels_are_counted_after_a_transposition() -> None:
-    found = by_id(audit(Transposed(), val=rows(), loss="cross_entropy"))["dead-units"]
+    (found,) = audit(Transposed(), val=rows(), loss="cross_entropy", only=["dead-units"]).findings
     assert found.verdict is Verdict.FAIL
     assert "8 of 16" in found.summary

@@ -10,7 +10,8 @@ from torch.nn import functional
 from auditor import audit
 from auditor.core.errors import InputError
 from auditor.intake.live import live_parts
-from auditor.intake.losses import callable_loss, named_loss, stands_for, summed
+from auditor.intake.losses import by_label, callable_loss, named_loss, stands_for, summed
+from auditor.intake.targets import TargetSurvey
 from tests.awkward import mlp, vectors
 
 
@@ -77,3 +78,20 @@ def test_an_audit_takes_terms() -> None:
 def test_what_a_loss_stands_for(function: Any, name: str) -> None:
     assert stands_for(function) == name
     assert callable_loss(nn.MSELoss(reduction="sum"), "MSELoss").known == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels"),
+    [((4,), 1), ((4, 3), 3), ((4, 3, 1), 3), ((4, 5, 6), 1), ((4, 1, 5, 6), 1), ((4, 2, 5, 6), 2)],
+)
+def test_places_of_a_mask_are_cases_of_one_label(shape: tuple[int, ...], labels: int) -> None:
+    values = torch.arange(float(torch.Size(shape).numel())).reshape(shape)
+    table = by_label(values)
+    assert table.shape == (values.numel() // labels, labels)
+    if values.ndim == 4:
+        assert torch.equal(table[:, -1], values[:, -1].flatten())
+    survey = TargetSurvey()
+    survey.add((values > 2).float(), 0)
+    counts = survey.facts("multilabel", -100).counts
+    ones = (table > 2).sum(dim=0).tolist()
+    assert list(counts) == [n for one in ones for n in (len(table) - one, one)]

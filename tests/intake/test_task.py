@@ -29,6 +29,10 @@ def of_probabilities(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tenso
     return -(outputs.gather(1, target[:, None]) + 1e-9).log().mean()
 
 
+def of_logarithms(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(functional.one_hot(target, 3) * outputs.log()).sum(1).mean()
+
+
 def contrastive(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     alike = functional.normalize(outputs, dim=1) @ functional.normalize(outputs, dim=1).T
     same = (target[:, None] == target[None]).float()
@@ -56,6 +60,7 @@ def first_of_three(outputs: tuple[torch.Tensor, ...], target: torch.Tensor) -> t
     [
         (focal, torch.zeros(6, 3), CLASSES, "multiclass"),
         (of_probabilities, torch.full((6, 3), 1 / 3), CLASSES, "multiclass"),
+        (of_logarithms, torch.full((6, 3), 1 / 3), CLASSES, "multiclass"),
         (contrastive, torch.arange(18.0).reshape(6, 3).sin(), CLASSES, "custom"),
         (of_last_dimension, torch.zeros(2, 3, 3), CLASSES.reshape(2, 3), "language_model"),
         (signs, torch.zeros(3, 2), LABELS, "multilabel"),
@@ -141,3 +146,35 @@ def test_shapes_decide_where_the_loss_takes_no_other_outputs() -> None:
 
     outputs = Outputs(logits=torch.zeros(6, 3))
     assert inferred_task(callable_loss(attribute, "own"), outputs, CLASSES) == "multiclass"
+
+
+def ctc(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    size, steps = outputs.shape[:2]
+    lengths = torch.full((size,), steps), torch.full((size,), target.shape[1])
+    return functional.ctc_loss(outputs.log_softmax(-1).transpose(0, 1), target, *lengths)
+
+
+def of_whole_labels(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    labels = target.float().view(outputs.shape)
+    return functional.binary_cross_entropy_with_logits(outputs, labels)
+
+
+def of_ratings(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(outputs.squeeze(1), target.float())
+
+
+@pytest.mark.parametrize(
+    ("own", "outputs", "target", "task"),
+    [
+        (ctc, torch.zeros(2, 9, 4), torch.tensor([[1, 2, 3], [3, 2, 1]]), "custom"),
+        (ctc, torch.zeros(2, 9, 4), torch.tensor([[1, 2, 3, 1], [3, 2, 1, 2]]), "custom"),
+        (of_whole_labels, torch.zeros(6, 1), torch.tensor([0, 1, 1, 0, 1, 0]), "binary"),
+        (of_whole_labels, torch.zeros(6), torch.tensor([0, 1, 1, 0, 1, 0]), "binary"),
+        (of_whole_labels, torch.zeros(3, 2), LABELS.long(), "multilabel"),
+        (of_ratings, torch.zeros(6, 1), torch.tensor([1, 5, 3, 4, 2, 2]), "regression"),
+    ],
+)
+def test_whole_numbers_that_a_loss_brings_into_shape_itself(
+    own: Callable[..., Any], outputs: torch.Tensor, target: torch.Tensor, task: str
+) -> None:
+    assert inferred_task(callable_loss(own, "own"), outputs, target) == task

@@ -35,6 +35,17 @@ def test_values_are_those_of_plain_computations() -> None:
         assert weight.opening == pytest.approx(first)
 
 
+def test_what_waits_for_a_zero_takes_no_part_in_fresh_paces() -> None:
+    seen = replace(updates(1e-2, 2e-3, 1e-5, 1e-5, 1e-5), waits=(False, False, True, True, True))
+    pace = pace_of(seen)
+    assert pace is not None
+    assert [weight.name for weight in pace.weights] == ["0.weight", "1.weight"]
+    for other in (replace(seen, start="checkpoint"), replace(seen, waits=(True,) * 5)):
+        whole = pace_of(other)
+        assert whole is not None
+        assert len(whole.weights) == 5
+
+
 def test_distance_is_what_is_sure_of_it() -> None:
     pace = pace_of(updates(1e-3, 1e-3, 1e-3, 1e-5))
     assert pace is not None

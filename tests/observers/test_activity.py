@@ -207,6 +207,7 @@ def test_what_holds_silent_units_down_is_seen(act: nn.Module) -> None:
     assert layer.fired.tolist() == [False, False, True, True]
     assert layer.producer == "0"
     np.testing.assert_allclose(layer.peak[:2], given.amax(0)[:2].numpy(), rtol=1e-6)
+    np.testing.assert_allclose(layer.lowest[:2], given.amin(0)[:2].numpy(), rtol=1e-6)
     assert np.isnan(layer.peak[2:]).all()
     np.testing.assert_allclose(layer.bias, model[0].bias.detach().numpy())
     expected = (given - model[0].bias.detach()).amax(0)[:2]

@@ -269,6 +269,19 @@ def test_a_fresh_model_tells_what_was_never_changed() -> None:
 
     assert seen(build(), factory=breaks).matrices[0].as_built is None
 
+    class Decays(nn.Module):
+        """One row of rates for all channels, as state space models start with."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rates = nn.Parameter(torch.arange(1.0, 17.0).log().repeat(20, 1))
+
+    model = Decays()
+    model.rates.data += 0.01 * torch.randn(20, 16)
+    rates = only(seen(model, factory=Decays), "rates")
+    assert rates.built_rank == pytest.approx(1.0)
+    assert seen(model).matrices[0].built_rank is None
+
 
 @pytest.mark.parametrize("shape", [(3000, 40), (40, 3000), (700, 900)])
 def test_a_sketch_keeps_a_low_rank_and_random_entries(shape: tuple[int, int]) -> None:

@@ -615,6 +615,18 @@ CHECKPOINTS = (
         spec={"model/args": {"width": 16}},
     ),
     checkpoint(
+        "sparse weights",
+        saved(lambda: {n: v.to_sparse() for n, v in small().state_dict().items()}),
+        "can't load the checkpoint",
+        "dense and sparse",
+    ),
+    checkpoint(
+        "weights without values",
+        saved(lambda: {n: v.to("meta") for n, v in small().state_dict().items()}),
+        "can't load the checkpoint",
+        "meta tensor",
+    ),
+    checkpoint(
         "hostile names",
         renamed(lambda n: f"\x1b[31m{n}\n\n\n\n\n\n\n\n"),
         "x1b",

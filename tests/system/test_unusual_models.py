@@ -9,6 +9,7 @@ from auditor.core.verdict import Verdict
 from tests.subjects import Live, trained
 from tests.zoo import digits, mlp
 
+LEAK = "examples-leak-across-batch"
 LOUD = (Verdict.WARN, Verdict.FAIL, Verdict.ERROR)
 APART = ("environment-unrecorded", "dead-units", "update-ratio-off")
 """Checks that these models are not meant for."""
@@ -36,7 +37,7 @@ def test_similarities_within_a_batch_are_no_classes() -> None:
     live = trained(Pairs, train, val, "cross_entropy", epochs=8, lr=2e-3)
     assert live.audited().subject.task == "custom"
     assert alarms(live) == {}
-    for apart in ("examples-leak-across-batch", "gradient-pictures", "saliency-insensitive"):
+    for apart in (LEAK, "gradient-pictures", "saliency-insensitive"):
         found = live.finding(apart)
         assert found.verdict is Verdict.NOT_APPLICABLE
         assert "against one another" in found.summary
@@ -66,3 +67,47 @@ def test_a_balancing_sampler_shifts_no_inputs(seed: int) -> None:
     live = trained(lambda: mlp(10, 32, 2), train, val, "cross_entropy", epochs=12, lr=2e-3)
     found = live.finding("inputs-not-normalised")
     assert found.verdict is Verdict.PASS, found.summary
+
+
+class Bag(nn.Module):
+    """The mean of a text's vectors, texts joined end to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag, self.head = nn.EmbeddingBag(20, 8), nn.Linear(8, 2)
+
+    def forward(self, text: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+        return self.head(self.bag(text, starts))
+
+
+def test_texts_joined_end_to_end_are_told_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(6):
+        lengths = torch.randint(1, 9, (16,), generator=generator)
+        text = torch.randint(20, (int(lengths.sum()),), generator=generator)
+        first = lengths.cumsum(0) - lengths
+        batches.append(((text, first), text[first] % 2))
+    torch.manual_seed(0)
+    live = Live(Bag(), Bag, batches, batches[:3], "cross_entropy", {"name": "Adam", "lr": 1e-2})
+    wanted = ("exploding-gradients", "activation-pictures", "loss-unfit-for-task", LEAK)
+    record = live.audited(*wanted)
+    assert record.subject.data["val"].examples == 48
+    assert {f.check: f.summary for f in record.findings if f.verdict in LOUD} == {}
+    assert next(f for f in record.findings if f.check == LEAK).verdict is Verdict.PASS
+
+
+def test_a_loss_that_aligns_is_given_no_other_labels() -> None:
+    """By chance there are as many labels as letters, and class 8 of "classes" would be a step."""
+
+    def ctc(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        size, steps = outputs.shape[:2]
+        lengths = torch.full((size,), steps), torch.full((size,), target.shape[1])
+        return functional.ctc_loss(outputs.log_softmax(-1).transpose(0, 1), target, *lengths)
+
+    torch.manual_seed(0)
+    data = [(torch.randn(6, 16, 3), torch.randint(1, 4, (6, 4))) for _ in range(4)]
+    live = Live(nn.Linear(3, 4), lambda: nn.Linear(3, 4), data, data, ctc, None)
+    record = live.audited("class-imbalance", "loss-unfit-for-task", "initial-loss-off-chance")
+    assert record.subject.task == "custom"
+    assert all(f.verdict is not Verdict.ERROR for f in record.findings)

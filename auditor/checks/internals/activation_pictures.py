@@ -85,7 +85,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     figures += _excited(told)
     shown = [*(one.layer for one in told.maps), *(one.layer for one in told.units)]
     names = ", ".join(f"`{clean_text(name)}`" for name in dict.fromkeys(shown))
-    text = f"Pictured are activations of {counted(told.read, 'validation example')}: "
+    text = f"The activations of {counted(told.read, 'validation example')}: "
     text += (
         f"single {'channels' if told.maps else 'units'} of {names}, and " if shown else ""
     ) + f"the distribution of what each of {counted(len(told.layers), 'layer')} puts out"

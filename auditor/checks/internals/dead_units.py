@@ -25,10 +25,14 @@ examples on.
 
 The cause is read from what a dead unit was given. Its input is its bias and what its weights add;
 where the most that the weights ever added would have made it fire, the bias alone holds it down.
-Where the weights add exactly nothing, nothing reaches the unit. Behind batch normalisation, inputs
-that are all on one side of the running mean tell that this mean is not theirs. Training data is
-looked at in the same way: units that are silent in validation but fire in training are told apart,
-and do not fail a layer, unless they are all it has.
+Where the weights add exactly nothing, they are zero or nothing reaches them. Behind batch
+normalisation, inputs that are all on one side of the running mean tell that this mean is not
+theirs. Training data is looked at in the same way: units that are silent in validation but fire in
+training are told apart, and do not fail a layer, unless they are all it has.
+
+Behind inputs that are never negative (a ReLU, a picture) a unit whose weights are mostly negative
+is dead from the first step on: of 64 units behind 256 features 8 to 19 were in fresh models, and up
+to 28 after training to 95 % accuracy. A layer of its own therefore fails from half its units on.
 
 When it misleads
 ----------------
@@ -88,6 +92,11 @@ SOURCE = (
     "layers on small images show up to 10 %, and 19 % in one layer"
 )
 
+SINGLE = (
+    "here of a single layer, of which PyTorch's own initialisation leaves up to 30 % dead behind "
+    "inputs that are never negative, and training that ends well up to 44 % (LeNets on digits)"
+)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -122,7 +131,7 @@ class Layer:
     wants=(TRAINING,),
     limits={
         "dead_share": Limit(warn=0.2, fail=0.4, source=SOURCE),
-        "worst_dead_share": Limit(warn=0.25, fail=0.4, source=f"{SOURCE}; here of a single layer"),
+        "worst_dead_share": Limit(warn=0.25, fail=0.5, source=f"{SOURCE}; {SINGLE}"),
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
@@ -268,8 +277,10 @@ def _held_down(layer: LayerActivity) -> int:
 
 def _starved(layer: LayerActivity) -> int:
     """Return how many dead units were never given anything but their bias."""
-    biases = np.abs(layer.bias[~np.asarray(layer.fired, bool)]) if layer.bias.size else 0
-    return int(np.count_nonzero(np.abs(layer.lifts) <= NOTHING * biases))
+    if not layer.drops.size:
+        return 0
+    rounding = NOTHING * np.abs(layer.bias[~np.asarray(layer.fired, bool)])
+    return int(np.count_nonzero(np.maximum(np.abs(layer.lifts), np.abs(layer.drops)) <= rounding))
 
 
 def _outdated(layer: LayerActivity) -> bool:
@@ -301,13 +312,14 @@ def _cause(layer: Layer) -> str:
         )
     if 2 * starved > seen.dead:
         return (
-            f"Nothing but zero reaches {starved:,} of the dead units of `{layer.name}`: the cause "
-            f"lies before `{clean_text(seen.producer)}`."
+            f"`{clean_text(seen.producer)}` adds exactly nothing to its bias for {starved:,} of "
+            f"the dead units of `{layer.name}`: its weights are zero there, or what it is given."
         )
     return (
         f"In `{layer.name}` it is the weights of `{clean_text(seen.producer)}` that never lift "
-        f"{counted(seen.dead - held - starved, 'dead unit')} above zero, not the bias: as a "
-        "learning rate too high leaves them."
+        f"{counted(seen.dead - held - starved, 'dead unit')} above zero, not the bias. A "
+        "learning rate too high leaves units so; where all that they are given is of one sign, as "
+        "behind another rectifier, many start so."
     )
 
 
@@ -338,7 +350,8 @@ def _advice(layers: list[Layer], top: Layer) -> tuple[str, ...]:
     return (
         first,
         "Train anew with a learning rate 3 to 10 times lower, or with a warm-up over the first "
-        "few hundred steps, and watch this share from the first step on.",
+        "few hundred steps, and watch this share from the first step on: what is dead before it "
+        "was built so, and wants the next point.",
         f"Put normalisation before `{name}`, or replace its `{clean_text(seen.kind)}` by "
         "`torch.nn.LeakyReLU(0.01)` or `torch.nn.GELU()`, which pass gradient below zero too.",
     )

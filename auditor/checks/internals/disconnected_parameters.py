@@ -3,7 +3,8 @@
 What it does
 ------------
 Looks for trainable parameters to which the loss sends no gradient, or nothing but zeros, on every
-batch; for modules that never run; and for parameters that the optimizer does not hold.
+batch; for modules that never run; for parameters that the optimizer does not hold; and for layers
+that the model uses without holding them, such as those of a plain list.
 
 Why it matters
 --------------
@@ -21,6 +22,10 @@ exactly zero, unless it is so only because other weights are exactly zero (the f
 beside a second one of zeros): that is told, not blamed. What changes nothing is unused: that warns.
 A vector without any effect, such as a bias before a normalisation that takes it out, is told alone.
 Frozen parameters are listed.
+
+The graph behind a loss ends in all that it can be differentiated by. What of that is an attribute
+of a module, or in a list or dict that is one, and yet none of the model's parameters, is used but
+never trained and never saved: that fails.
 
 Saved optimizers number parameters and do not name them. They are told by the names that some
 optimizers keep, by their order, or by the shapes of their moments; where that leaves several
@@ -51,7 +56,7 @@ import numpy as np
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Cell, Figure, Table
 from auditor.core.finding import Judgement, Metric, Place
-from auditor.core.text import clean_text, counted
+from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict, worst
 from auditor.observations.optimizer_lack import (
     Lacking,
@@ -87,18 +92,19 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     reach = seen[REACH]
     names = tuple(clean_text(name) for name in reach.parameters)
     trainable = np.flatnonzero(reach.trainable)
-    if not trainable.size:
+    if not trainable.size and not reach.unheld:
         return Judgement(
             Verdict.NOT_APPLICABLE,
             f"All of {counted(len(names), 'parameter')} are frozen, so none is to be trained.",
         )
-    if reach.flat == reach.batches and not reach.losses:
+    if reach.flat == reach.batches and not reach.losses and not reach.unheld:
         return Judgement(
             Verdict.NOT_APPLICABLE, "The loss is exactly 0 on every batch and has no gradient."
         )
     lack = lack_of(seen.get(HELD))
-    if not reach.losses:
+    if not reach.losses and trainable.size:
         return _nothing(names, trainable, reach, lack)
+    unheld = [(clean_text(name), size) for name, size in reach.unheld]
     kinds = kinds_of_silence(reach, seen.get(CAUSES))
     groups = {kind: [place for place in sorted(kinds) if kinds[place] == kind] for kind in KINDS}
     if reach.flat == reach.batches:
@@ -110,8 +116,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     verdicts = [KINDS[kind] for kind in ("cut off", "zero", "unused") if groups[kind]]
     if lack.any:
         verdicts.append(Verdict.FAIL if holds_nothing(lack, trainable.size) else Verdict.WARN)
+    if unheld:
+        verdicts.append(Verdict.FAIL)
     verdict = worst(verdicts) if verdicts else Verdict.PASS
-    where = [Place("parameter", names[p], NOTES[kinds[p]]) for p in lost]
+    where = [Place("layer", name, "used, but none of the model's parameters") for name, _ in unheld]
+    where += [Place("parameter", names[p], NOTES[kinds[p]]) for p in lost]
     named = {place.name for place in where}
     for name in (*lack.missing, *lack.idle):
         note = "not in the optimizer" if name in lack.missing else "in the optimizer, never moved"
@@ -122,14 +131,18 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     return Judgement(
         verdict,
         " ".join(
-            [*said_of_silence(groups, names, reach, idle), *said_of_lack(lack, trainable.size)]
+            [
+                *_said_of_unheld(unheld),
+                *said_of_silence(groups, names, reach, idle),
+                *said_of_lack(lack, trainable.size),
+            ]
         ),
         metrics=(
             Metric(
-                "trainable parameters with a gradient", count_live(reach), f"of {trainable.size}"
+                "trainable parameters with a gradient", count_live(reach), f"of {trainable.size:,}"
             ),
             *(
-                Metric(f"parameters {what}", len(groups[kind]), f"of {trainable.size}")
+                Metric(f"parameters {what}", len(groups[kind]), f"of {trainable.size:,}")
                 for kind, what in (
                     ("cut off", "cut off from the loss"),
                     ("zero", "with a gradient of exactly zero"),
@@ -137,13 +150,41 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
                 )
             ),
             Metric("values out of reach", sum(reach.sizes[p] for p in lost), f"of {_total(reach)}"),
-            Metric("frozen parameters", len(frozen), f"of {len(names)}"),
-            Metric("parameters not in the optimizer", count_lacking(lack), f"of {trainable.size}"),
+            Metric("frozen parameters", len(frozen), f"of {len(names):,}"),
+            Metric(
+                "parameters not in the optimizer", count_lacking(lack), f"of {trainable.size:,}"
+            ),
         ),
         where=tuple(where),
-        advice=tuple(_advice(groups, names, reach, idle, lack)) if where or lack.any else (),
+        advice=(
+            *_hold(unheld),
+            *(_advice(groups, names, reach, idle, lack) if where or lack.any else ()),
+        ),
         figures=_figures(groups, names, reach, lack),
     )
+
+
+def _said_of_unheld(unheld: Sequence[tuple[str, int]]) -> list[str]:
+    if not unheld:
+        return []
+    size = sum(values for _, values in unheld)
+    return [
+        f"The loss hangs on {counted(size, 'value')} that the model uses but does not hold: "
+        f"{listed([f'`{name}`' for name, _ in unheld], 4)}. They are not in `parameters()`, so "
+        "that no optimizer trains them, and not in `state_dict()`, so that a loaded model has "
+        "other ones."
+    ]
+
+
+def _hold(unheld: Sequence[tuple[str, int]]) -> list[str]:
+    if not unheld:
+        return []
+    name = unheld[0][0].rpartition(".")[2]
+    return [
+        f"Let the model hold them, then train anew: `self.{name} = nn.ModuleList(...)` in the "
+        "place of a list of layers (`nn.ModuleDict` for a dict, `nn.ParameterList` for tensors, "
+        "`nn.Parameter(...)` for one). If they are not to be trained, use `register_buffer`."
+    ]
 
 
 def _total(reach: ParameterReach) -> str:
@@ -158,7 +199,7 @@ def _nothing(
         Verdict.FAIL,
         f"The loss sends no gradient to any of {counted(trainable.size, 'trainable parameter')}: "
         "what it is computed from is cut off from all of them.",
-        metrics=(Metric("trainable parameters with a gradient", 0, f"of {trainable.size}"),),
+        metrics=(Metric("trainable parameters with a gradient", 0, f"of {trainable.size:,}"),),
         where=tuple(Place("parameter", names[p], "no gradient") for p in trainable),
         advice=(
             "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "

@@ -73,7 +73,7 @@ LEAK = BatchLeakOver()
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge how far the outputs of examples move that were left as they are."""
     leak = seen[LEAK]
-    others = np.asarray(leak.moved, float) * (1 - np.eye(leak.examples))
+    others = np.where(np.eye(leak.examples, dtype=bool), 0.0, np.asarray(leak.moved, float))
     own = float(np.diag(leak.moved).max())
     most = float(others.max())
     beyond = most if most > leak.tolerance else 0.0

@@ -59,7 +59,7 @@ from auditor.core.finding import Judgement, Metric
 from auditor.core.foremost import foremost, how_many
 from auditor.core.png import colour, diverging, grey
 from auditor.core.statistics import paired_bootstrap
-from auditor.core.text import clean_text, counted
+from auditor.core.text import clean_text
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.attributions import Attributed, Attributions, AttributionsOver
@@ -87,7 +87,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     gap = max(one.gap for one in shown)
     whole = gap <= CLOSE
     known = "" if all(one.right is None for one in shown) else f", {wrong} of them answered badly"
-    text = f"Explained are {counted(len(shown), 'validation example')}{known}. " + (
+    explained = "example is" if len(shown) == 1 else "examples are"
+    text = f"{len(shown)} validation {explained} explained{known}. " + (
         f"The integrated gradients add up to within {gap:.2g} of what they have to account for, "
         f"after {told.steps} steps."
         if whole
@@ -110,7 +111,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
                 Metric("rank correlation of saliency with shuffled weights", value, "", low, high)
             )
     figures: list[Figure] = []
-    match told.kind:
+    match told.kind if any(map(_shows, shown)) else "":
         case "picture":
             figures.append(_gallery(told))
         case "tokens":
@@ -120,6 +121,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     return Judgement(
         Verdict.INFO, text, metrics=tuple(metrics), figures=(*figures, _explained(told))
     )
+
+
+def _shows(one: Attributed) -> bool:
+    """Tell whether there is anything to see in an example's maps."""
+    return bool(np.any(one.saliency) or np.any(one.integrated))
 
 
 def _correlation(told: Attributions, method: str, place: int) -> str:
@@ -136,6 +142,8 @@ def _correlation(told: Attributions, method: str, place: int) -> str:
 def _gallery(told: Attributions) -> Images:
     images = []
     for place, one in enumerate(told.pictured):
+        if not _shows(one):
+            continue
         verdict = {True: ", right", False: f", is {clean_text(one.truth, 30)}", None: ""}[one.right]
         side = one.shown.shape[0]
         rows = (

@@ -34,7 +34,8 @@ When it misleads
 ----------------
 Weights that are no parameters (buffers, quantised weights) are not shuffled and count as built in.
 A mask that is meant to be there, such as a fixed region of interest, is found as well. A model
-that was never trained passes: its maps do change.
+that was never trained passes: its maps do change. Where the answer is a picture of numbers, and one
+place of it is explained, a map that stays is no sign of anything; then it is not judged.
 
 What to do
 ----------
@@ -65,6 +66,7 @@ from auditor.observations.attributions import (
     AttributionsOver,
     MapChange,
 )
+from auditor.observations.culprit import MODEL
 
 ATTRIBUTIONS = AttributionsOver()
 
@@ -134,6 +136,15 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             metrics=metrics,
             figures=_figures(told, methods, limit),
         )
+    if told.one_place and told.score_change >= STILL:
+        return Judgement(
+            Verdict.NOT_APPLICABLE,
+            f"{text}. But what is explained is one place of an output picture or sequence, and the "
+            "map of one place lies around it whatever the weights, by small kernels and shortcuts, "
+            "so that nothing can be told from it.",
+            metrics=metrics,
+            figures=_figures(told, methods, limit),
+        )
     cause, where, advice = _blamed(told, same, limit)
     return Judgement(
         Verdict.WARN,
@@ -175,7 +186,7 @@ def _same(change: MapChange, limit: Limit) -> bool:
 def _blamed(
     told: Attributions, same: list[MapChange], limit: Limit
 ) -> tuple[str, tuple[Place, ...], tuple[str, ...]]:
-    first, last = clean_text(told.first), clean_text(told.stage_names[0])
+    first, last = (clean_text(name or MODEL) for name in (told.first, told.stage_names[0]))
     which = " and ".join(change.method for change in same)
     factory = Place("setting", "model.factory", f"what makes {which} is built in")
     inner = told.inner

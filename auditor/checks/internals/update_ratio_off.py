@@ -17,14 +17,15 @@ How it is measured
 ------------------
 The ratio is |Δw| / |w| by 2-norms, for tensors of two or more dimensions that do not start at zero:
 of those that do (LoRA's second factor, the last layer of a residual branch; biases too) any step is
-endlessly long. About 1e-3 is healthy; a decade and a half around it, 3.2e-5 to 3.2e-2, is what the
-checkpoint's weights are judged by. The first six steps are left out, since an optimiser without a
-history behaves differently (from the checkpoint its moments are used where they are saved, as the
-plot says). From fresh weights steps are longer by nature, up to 0.035 in healthy models, so that
-the upper limit there is 0.1; and their opening is judged as well, as steps that are too long blow
-the weights up, and |w| in the denominator then hides it (with Adam the ratio ends near 1/t for any
-learning rate above 1e-2). Too short is judged from fresh weights alone: a converged checkpoint has
-small gradients, as it should.
+endlessly long; and from fresh weights what such a zero holds back takes no part. About 1e-3 is
+healthy; a decade and a half around it, 3.2e-5 to 3.2e-2, is what the checkpoint's weights are
+judged by. The first six steps are left out, since an optimiser without a history behaves
+differently (from the checkpoint its moments are used where they are saved, as the plot says). From
+fresh weights steps are longer by nature, up to 0.035 in healthy models, so that the upper limit
+there is 0.1; and their opening is judged as well, as steps that are too long blow the weights up,
+and |w| in the denominator then hides it (with Adam the ratio ends near 1/t for any learning rate
+above 1e-2). Too short is judged from fresh weights alone: a converged checkpoint has small
+gradients, as it should.
 
 The model is judged by its median tensor, each tensor by itself, and each by its distance in decades
 from the median of the others, step by step. Intervals are Student's, of the logarithms; a verdict
@@ -84,6 +85,10 @@ APART = (
     "1.5 decades; between the tensors of healthy models of fifteen kinds there is 1.1 at most, and "
     "LARS, section 4, sees layers a decade apart"
 )
+
+
+GREW = 10.0
+"""Times the first loss above which a loss has grown before it broke."""
 
 
 @check(
@@ -177,7 +182,7 @@ def _counts(one: Judged) -> tuple[Metric, ...]:
     """Return how many tensors are off, and how far the farthest surely is from the others."""
     far = max((abs(w.apart) for w in one.pace.weights), default=0.0)
     return (
-        Metric(f"weights off from {one.start}", len(one.off), f"of {len(one.pace.weights)}"),
+        Metric(f"weights off from {one.start}", len(one.off), f"of {len(one.pace.weights):,}"),
         Metric(f"farthest from the other weights, from {one.start}", far, "decades"),
     )
 
@@ -207,6 +212,7 @@ def _where(both: list[Judged], still: list[str]) -> tuple[Place, ...]:
 def _diverged(answer: UpdateRatios) -> Judgement:
     step = int(np.argmin(np.isfinite(answer.losses)))
     start, rate = STARTS[answer.start], answer.learning_rate
+    where: tuple[Place, ...] = ()
     summary = f"With {start} the loss is not finite before any step is made."
     advice = (
         "The learning rate has no part in this: look for NaN or infinity in the weights, inputs "
@@ -216,10 +222,35 @@ def _diverged(answer: UpdateRatios) -> Judgement:
         when = f"step {step + 1} of {len(answer.losses):,} with {clean_text(answer.optimizer)}"
         summary = f"From {start} the loss was no longer finite at {when}."
         advice = f"Try a learning rate of `{rate / 10:.2g}`, then `{rate / 100:.2g}`."
+        where = (Place("setting", "training.optimizer.lr", f"{rate:g}"),)
+        spoilt = _spoilt(answer, step)
+        if spoilt:
+            summary += (
+                f" The step before made NaN of {listed(spoilt, 3)} though the loss was finite: the "
+                "gradient was not finite, whatever the learning rate."
+            )
+            advice = (
+                "Look at exploding-gradients and non-finite-values for where NaN begins: no "
+                "learning rate mends it."
+            )
+            where = tuple(Place("parameter", name, "made NaN by a step") for name in spoilt)
     return Judgement(
         Verdict.FAIL,
         summary,
         metrics=(Metric("steps made before the loss broke", step),),
-        where=(Place("setting", "training.optimizer.lr", f"{rate:g}"),) if step else (),
+        where=where,
         advice=(advice,),
     )
+
+
+def _spoilt(answer: UpdateRatios, step: int) -> list[str]:
+    """Return the weights that were made NaN in the step before, at a loss that had not grown."""
+    losses = np.asarray(answer.losses, float)[:step]
+    if losses.max() > GREW * max(abs(losses[0]), 1.0):
+        return []
+    made = np.isnan(np.asarray(answer.ratios, float)[step - 1])
+    return [
+        clean_text(name)
+        for name, nan, dimensions in zip(answer.parameters, made, answer.dimensions, strict=True)
+        if nan and dimensions > 1
+    ]

@@ -16,7 +16,9 @@ How it is measured
 ------------------
 A copy of the model makes three steps, with the optimizer's moments from the checkpoint where they
 are there. A parameter whose every value stays bit for bit the same is told, with the reason: no
-gradient, only zeros, not in the optimizer, a learning rate of 0, or steps that round to nothing.
+gradient, only zeros, not in the optimizer, a learning rate of 0, or steps that round to nothing. A
+bias whose value makes no difference to the loss, as one does that cancels out of every distance, is
+told without blame.
 
 Fresh models are built under seeds that scripts like (and the declared one). A parameter is at its
 start where it equals a fresh one bit for bit; where fresh ones are all the same number, such as the
@@ -27,8 +29,9 @@ probability s, so of n none does with (1 - s)^n), with mean, deviation and first
 within Student's prediction interval of fresh ones. Training that moves weights outwards by
 a few percent takes them out of this; so that after a few short steps small tensors are not blamed
 where large ones show more, the others have to have moved three times as far as would show (by the
-lower quartile of what is known of them). Parameters drawn from a normal distribution prove nothing
-alone. All bounds share out 1 % of error among the parameters.
+lower quartile of what is known of them, each times the length of a step of this parameter over that
+of one of its own: behind sigmoids steps are short). Parameters drawn from a normal distribution
+prove nothing alone. All bounds share out 1 % of error among the parameters.
 
 Where nothing has left its start, the checkpoint was never trained: that fails. Single parameters at
 their start warn, and fail where they are weights that a step would move.
@@ -55,12 +58,14 @@ that training takes out of the random bulk).
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Cell, Figure, Table
 from auditor.core.finding import Judgement, Metric
+from auditor.core.foremost import reading_order
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict, worst
 from auditor.observations.at_start import Start, start_of
 from auditor.observations.initial_weights import InitialWeightsOf
 from auditor.observations.lost_steps import said_of_steps, why_unchanged
 from auditor.observations.optimizer_state import OptimizersHeldIn
+from auditor.observations.reach import SilenceCausesOver
 from auditor.observations.saved_steps import said_of_optimizer
 from auditor.observations.step_changes import StepChanges, StepChangesOver
 from auditor.observations.untrained import proof_of_start, said_of_weights
@@ -68,13 +73,14 @@ from auditor.observations.untrained import proof_of_start, said_of_weights
 STEP = StepChangesOver()
 FRESH = InitialWeightsOf()
 HELD = OptimizersHeldIn()
+CAUSES = SilenceCausesOver()
 
 
 @check(
     title="Updates arrive in the weights",
     failure_title="Updates do not arrive in the weights",
     needs=(HELD,),
-    wants=(STEP, FRESH),
+    wants=(STEP, FRESH, CAUSES),
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge a step on a copy, what training left in the checkpoint, and the weights themselves."""
@@ -84,7 +90,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             Verdict.NOT_APPLICABLE, "The model has no trainable parameters, so none is updated."
         )
     kept = [o for o in held.optimizers if o.where and not o.strangers and o.held]
-    start = start_of(fresh) if fresh is not None else None
+    start = start_of(fresh, step) if fresh is not None else None
     if step is None and start is None and not kept:
         return Judgement(
             Verdict.NOT_APPLICABLE,
@@ -94,7 +100,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     said = [
         *(said_of_weights(start, fresh, step) if start is not None and fresh is not None else []),
         *(said for optimizer in kept for said in said_of_optimizer(optimizer, held)),
-        *(said_of_steps(step) if step is not None else []),
+        *(said_of_steps(step, seen.get(CAUSES)) if step is not None else []),
     ]
     verdict = worst(one.verdict for one in said) if said else Verdict.PASS
     summary = [one.text for one in sorted(said, key=lambda one: -SEVERITY[one.verdict])]
@@ -137,11 +143,11 @@ def _fine(step: StepChanges | None, start: Start | None) -> list[str]:
 def _metrics(step: StepChanges | None, start: Start | None) -> tuple[Metric, ...]:
     found = []
     if step is not None:
-        total = f"of {len(step.parameters)}"
+        total = f"of {len(step.parameters):,}"
         moving = sum(c.changed > 0 for c in step.parameters)
         found.append(Metric("trainable parameters that a step changes", moving, total))
     if start is not None:
-        total = f"of {start.total}"
+        total = f"of {start.total:,}"
         found.append(Metric("parameters proven to be at their start", len(start.proven), total))
         found.append(Metric("parameters proven to have moved", len(start.moved), total))
     return tuple(found)
@@ -166,12 +172,16 @@ def _figures(step: StepChanges | None, start: Start | None) -> tuple[Figure, ...
         row[4] = why_unchanged(change) if change.changed == 0 else ""
     if not rows:
         return ()
+    table = list(rows.values())
+    order, worst_first = reading_order(
+        [2 * (row[3] == 0) + str(row[2]).startswith("at its start") for row in table]
+    )
     return (
         Table(
             title="Parameters and their updates",
             caption="Whether each trainable parameter has left the values it was built with, and "
-            "the share of its values that a few steps on a copy change.",
+            f"the share of its values that a few steps on a copy change.{worst_first}",
             columns=("parameter", "values", "since it was built", "changed by a step", "why not"),
-            rows=tuple(tuple(row) for row in rows.values()),
+            rows=tuple(tuple(table[place]) for place in order),
         ),
     )

@@ -224,9 +224,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             else []
         ),
         Metric(SMALLEST, top.below, "times", top.low, top.high, limit),
-        Metric("weights with a gradient of exactly zero", len(gaps.dead), f"of {len(names)}"),
+        Metric("weights with a gradient of exactly zero", len(gaps.dead), f"of {len(names):,}"),
         Metric(
-            "weights without a gradient", len(gaps.severed) + len(gaps.unused), f"of {len(names)}"
+            "weights without a gradient", len(gaps.severed) + len(gaps.unused), f"of {len(names):,}"
         ),
         *time.metrics,
     )
@@ -284,7 +284,7 @@ def _nothing(norms: GradientNorms, names: list[str], gaps: Gaps) -> Judgement:
         Verdict.FAIL,
         f"Every one of {counted(len(names), 'weight')} {how}, though the loss is {loss:.3g}"
         + (f": the gradient stops at `{stop}`." if stop else "."),
-        metrics=(Metric("weights with a gradient", 0, f"of {len(names)}"), Metric("loss", loss)),
+        metrics=(Metric("weights with a gradient", 0, f"of {len(names):,}"), Metric("loss", loss)),
         where=(
             *([Place("layer", stop, "the gradient gets no further")] if stop else []),
             *(Place("parameter", name, how) for name in names[:MOST_PLACES]),

@@ -5,7 +5,8 @@ What it does
 Looks at each weight as a matrix, one row a unit (a feature, a filter, a gate's unit, a token), and
 looks for rows that are zero, of one value, or copies of one another up to sign and scale; for
 layers whose units are all the same; for a rank far below what the shape allows; for single weights
-far beyond all others; and for biases that drown the weights. It needs no data and no model code.
+far beyond all others; for biases that drown the weights; and for a weight that is another layer's
+bit for bit. It needs no data and no model code.
 
 Why it matters
 --------------
@@ -73,6 +74,7 @@ WORDS: dict[Kind, str] = {
     "rank": "of collapsed rank",
     "outlier": "with absurd single values",
     "bias": "drowned by their biases",
+    "copy": "with all the values of another",
 }
 
 
@@ -148,6 +150,7 @@ def _sentences(
         ("rank", "of low rank as if factorised on purpose"),
         ("unchanged", "the same as in a fresh model"),
         ("duplicates", "with copied units"),
+        ("copy", "with all the values of another"),
     )
     for kind, words in noted:
         names = [f.name for f in faults if f.kind == kind and f.verdict is Verdict.INFO]
@@ -224,6 +227,9 @@ def _advice(bad: list[WeightFault]) -> tuple[str, ...]:
         "memory, or an exploded step.",
         "bias": "Look at the biases beside `{name}`: its units hardly depend on their inputs. "
         "Start biases at 0, and leave out those that a normalisation follows.",
+        "copy": "Find where `{name}` is loaded or built: it {note}, bit for bit. A loop that reads "
+        "one key twice, a clone that was never trained apart, or layers loaded into the wrong "
+        "place do that; layers that are to be one should share the parameter itself.",
     }
     first: dict[Kind, WeightFault] = {}
     for fault in bad:

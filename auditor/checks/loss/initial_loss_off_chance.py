@@ -142,6 +142,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         causes, said = causes_of(fresh, excess, limit, chance)
         summary += f" {said}"
         advice, where = tuple(c.cure for c in causes), tuple(c.place for c in causes)
+    elif short is not Verdict.PASS and _handed_on(fresh, losses, limits["shortfall"]):
+        summary += (
+            f" The inputs themselves cost {fresh.handed_on_loss:.4g} in the place of the output, "
+            "so that a shortcut from input to output, which needs no training, accounts for it."
+        )
     elif short is not Verdict.PASS:
         verdict = short
         advice, where = _too_low(fresh)
@@ -219,6 +224,13 @@ def _shortfall(losses: Array, floor: float, limit: Limit) -> Verdict:
     else:
         level, high = float(losses.mean()), mean_interval(losses, 0.99)[1]
     return limit.verdict(max(level, high if math.isfinite(high) else level) / floor - 1)
+
+
+def _handed_on(fresh: FreshLosses, losses: Array, limit: Limit) -> bool:
+    """Tell whether the fresh models are no better than their inputs handed on as they are."""
+    means = losses.mean(axis=1)
+    own, cost = means if len(means) > 1 else losses, fresh.handed_on_loss
+    return math.isfinite(cost) and (cost <= 0 or _shortfall(own, cost, limit) is Verdict.PASS)
 
 
 def _too_low(fresh: FreshLosses) -> tuple[tuple[str, ...], tuple[Place, ...]]:

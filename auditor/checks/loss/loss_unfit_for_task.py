@@ -30,7 +30,8 @@ it is sets every output against every target.
 
 A loss of your own is recognised as one of torch's where it has its value on every batch. It takes a
 softmax where a constant added to all outputs of an example leaves it alone, a sigmoid where outputs
-beyond 0 and 1 still pay, and it leaves out a label whose outputs do not matter to it.
+beyond 0 and 1 still pay, and it leaves out a label whose outputs do not matter to it. It is asked,
+too, what an answer costs that is sure and wrong: chances of 0 and 1, or logits 200 apart.
 
 For the cure, two fresh models from one seed are trained on the same batches, by the loss as it is
 and by the cured one. Where the cure is to remove the activation that ends the model, the loss is

@@ -25,9 +25,12 @@ estimated from the half of the examples that it is surest of: wrong labels are s
 while the model's own errors gather at the less sure end. Where the contradictions do gather (a rank
 test at 5 %), only the surest sixteenth counts, and only of models that have learnt what can be
 learnt: which no longer get better, and contradict less than twice as many validation labels as the
-checkpoint. Where fresh models can't judge validation data, the checkpoint does. The check warns
-where the estimate is at least twice what test sets in wide use have, 3.3 %, and at 99 % confidence
-(Bonferroni over the splits) above that itself; it passes only where every split could be judged.
+checkpoint. Nor do predictions accuse that may be no better than always the same answer: they have
+to contradict fewer of the surest examples than that would, beyond doubt; nor those of models that
+give most answers a chance of more than 0.999999, right or wrong. Where fresh models can't
+judge validation data, the checkpoint does. The check warns where the estimate is at least twice
+what test sets in wide use have, 3.3 %, and at 99 % confidence (Bonferroni over the splits) above
+that itself; it passes only where every split could be judged.
 
 Inputs count as the same where they agree to six digits, padding at their end (zeros, or the
 padding token of an embedding) left aside. Both splits are read whole for this, up to some
@@ -176,6 +179,16 @@ def _of_estimate(one: Estimate, limit: Limit) -> str:
         return (
             f"{text} But the models have not learnt what can be learnt in {one.split.steps:,} "
             "steps, so these may be errors of their own."
+        )
+    if one.beyond(limit) and one.deaf:
+        return (
+            f"{text} But most answers are given without any doubt, wrong ones too, so that which "
+            "are surest can't be told: the logits are too large (see `initial-loss-off-chance`)."
+        )
+    if one.beyond(limit) and one.guessed:
+        return (
+            f"{text} But always the commonest label would contradict {one.constant:.1%}, and "
+            "predictions that are no better than that can't tell wrong labels."
         )
     bound = USUAL if one.beyond(limit) else limit.warn
     word = "more" if one.beyond(limit) else "less"

@@ -229,7 +229,8 @@ TOO_SURE = (
 
 UNSURE = (
     "Look for what shrinks the logits: a softmax or sigmoid before a loss that has its own, a "
-    "large temperature, a last layer scaled down.",
+    "large temperature, a last layer scaled down, or a training that was stopped early, while the "
+    "logits were still growing.",
     "Divide them by a temperature fitted on validation data (see the finding on calibration): "
     "accuracy stays, the loss falls.",
 )

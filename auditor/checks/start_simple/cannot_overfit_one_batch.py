@@ -89,6 +89,8 @@ did learn two examples: one suffices to represent them (Zhang et al. 2017, theor
 them."""
 AFFORDED = 100
 """Steps below which an attempt that failed was cut short by its cost."""
+FAR = 3.0
+"""Times the loss of the best constant answer from which on outputs start far off the targets."""
 EASY = 0.9
 
 
@@ -483,6 +485,18 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
             "Every attempt ended in a loss that is not finite.",
             (Place("setting", "loss", "is not finite"),),
             ("Look for a logarithm, root or division that meets zero, in the model or the loss.",),
+        )
+    times = float(best.losses[0]) / best.constant if best.constant > 0 else math.nan
+    if times > FAR:
+        return (
+            f"The first loss is {times:.3g} times that of the best constant answer: the steps went "
+            "into bringing the outputs near the targets, before anything could be told apart.",
+            (Place("setting", "data", f"loss starts at {float(best.losses[0]):.3g}"),),
+            (
+                "Standardise the inputs, and numeric targets, and leave the weights as PyTorch's "
+                "layers draw them; `initial-loss-off-chance` tells which of these it is. Then try "
+                "again.",
+            ),
         )
     return (
         "Every parameter gets a gradient, so it is too weak, or points elsewhere.",

@@ -240,3 +240,16 @@ def test_a_single_batch_warns_at_most(judged, factor: float) -> None:
 def test_a_single_batch_of_loud_layers_is_not_passed(judged) -> None:
     assert judged(judge, answers(scale(*sized(500.0), batches=1))).verdict is Verdict.WARN
     assert judged(judge, answers(scale(*sized(20.0, 200.0), batches=2))).verdict is Verdict.WARN
+
+
+def test_very_many_layers_are_drawn_in_groups_and_listed_worst_first(judged) -> None:
+    deviations = [1.0] * 400
+    deviations[123] = 40.0
+    found = judged(judge, answers(scale(*sized(*deviations))))
+    drawn, table = found.figures
+    assert len(drawn.x_names) == len(drawn.series[0].x) == 40
+    assert "402 layers" in drawn.caption
+    # The tall one is within its group's band, and at the head of the table.
+    assert max(drawn.series[0].high) == pytest.approx(40, rel=0.1)
+    assert table.rows[0][0] == "l123"
+    assert len(table.rows) == 402

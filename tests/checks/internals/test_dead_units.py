@@ -26,15 +26,15 @@ def seen(*layers: LayerActivity, examples: int = 500) -> dict:
         (20, 100, Verdict.PASS),
         (25, 100, Verdict.PASS),
         (26, 100, Verdict.WARN),
-        (40, 100, Verdict.WARN),
-        (41, 100, Verdict.FAIL),
+        (50, 100, Verdict.WARN),
+        (51, 100, Verdict.FAIL),
         (100, 100, Verdict.FAIL),
         (1, 4, Verdict.PASS),
         (1, 2, Verdict.PASS),
         (2, 10, Verdict.PASS),
         (2, 4, Verdict.WARN),
         (3, 4, Verdict.WARN),
-        (4, 8, Verdict.FAIL),
+        (5, 8, Verdict.FAIL),
         (4, 4, Verdict.FAIL),
         (1, 1, Verdict.FAIL),
     ],
@@ -115,7 +115,7 @@ def test_names_are_made_safe(judged) -> None:
 def held(dead: int, units: int, bias: float, peak: float, **changes) -> LayerActivity:
     fired = np.arange(units) >= dead
     peaks = np.where(fired, np.nan, peak)
-    full = {"level": 0.0, "peak": peaks, "producer": "fc", "bias": np.full(units, bias)}
+    full = {"peak": peaks, "lowest": peaks, "producer": "fc", "bias": np.full(units, bias)}
     return LayerActivity("act", "ReLU", fired, **(full | changes))
 
 
@@ -123,7 +123,7 @@ def held(dead: int, units: int, bias: float, peak: float, **changes) -> LayerAct
     ("bias", "peak", "said", "parameter"),
     [
         (-10.0, -7.0, "`act` is the bias: `fc.bias` is -10", True),
-        (-10.0, -10.0, "Nothing but zero reaches 60", False),
+        (-10.0, -10.0, "adds exactly nothing to its bias for 60", False),
         (-0.1, -2.0, "the weights of `fc`", False),
         (0.5, -2.0, "the weights of `fc`", False),
     ],
@@ -133,6 +133,12 @@ def test_the_cause_of_dead_units(judged, bias, peak, said, parameter) -> None:
     assert found.verdict is Verdict.FAIL
     assert said in found.summary
     assert any(place.name == "fc.bias" for place in found.where) is parameter
+
+
+def test_units_that_are_only_ever_pushed_down_are_not_starved(judged) -> None:
+    """Where inputs are never negative and weights never positive the most they add is nothing."""
+    found = judged(judge, seen(held(60, 100, -0.1, -0.1, lowest=np.full(100, -3.0))))
+    assert "the weights of `fc`" in found.summary
 
 
 def test_a_running_mean_beyond_all_inputs_is_the_cause(judged) -> None:

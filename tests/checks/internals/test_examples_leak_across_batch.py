@@ -98,3 +98,10 @@ def test_a_gradient_without_values_is_warned_of(judged) -> None:
 def test_outputs_that_never_move_are_not_judged(judged) -> None:
     found = judged(judge, {LEAK: replace(QUIET, moved=np.zeros((3, 3)))})
     assert found.verdict is Verdict.NOT_APPLICABLE
+
+
+def test_an_example_whose_own_outputs_turn_infinite_hides_no_other(judged) -> None:
+    moved = QUIET.moved.copy()
+    moved[0, 0], moved[2, 1] = np.inf, 0.5
+    found = judged(judge, {LEAK: replace(QUIET, moved=moved)})
+    assert found.verdict is Verdict.FAIL, found.summary

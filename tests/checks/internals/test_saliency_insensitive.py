@@ -58,6 +58,16 @@ def test_the_limit_has_two_sides(judged: Judged, trained: float, verdict: Verdic
     assert found.verdict is verdict
 
 
+def test_one_place_of_an_output_picture_lies_where_it_lies(judged: Judged) -> None:
+    stays = told(change("saliency", 0.95, 0.95), one_place=True)
+    found = judged(judge, {ATTRIBUTIONS: stays})
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "lies around it whatever the weights" in found.summary
+    assert judged(judge, {ATTRIBUTIONS: replace(stays, score_change=0.0)}).verdict is Verdict.WARN
+    changes = told(change("saliency", 0.2, 0.3), one_place=True)
+    assert judged(judge, {ATTRIBUTIONS: changes}).verdict is Verdict.PASS
+
+
 def test_an_interval_across_the_limit_warns_nobody(judged: Judged) -> None:
     shuffles = np.repeat([[0.6], [0.95], [0.95], [0.95], [0.7]], 24, axis=1)
     unsteady = MapChange("saliency", shuffles, np.full((10, 24), 0.83))

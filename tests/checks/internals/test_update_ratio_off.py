@@ -120,6 +120,18 @@ def test_divergence(judged) -> None:
     assert found.verdict is Verdict.FAIL
     assert "step 8 of 24" in found.summary
     assert "`0.01`" in found.advice[0]
+    seen.ratios[6, 2:] = np.nan
+    seen.losses[6] = 30.0
+    assert "`0.01`" in judged(judge, {FRESH: seen, CHECKPOINT: updates(1e-3)}).advice[0]
+
+
+def test_gradients_of_nan_are_not_the_learning_rates_fault(judged) -> None:
+    seen = updates(1e-3, "fresh")
+    seen.losses[1:], seen.ratios[0:, 2:] = np.nan, np.nan
+    found = judged(judge, {FRESH: seen, CHECKPOINT: updates(1e-3)})
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["b.weight", "c.weight"]
+    assert "no learning rate mends it" in found.advice[0]
 
 
 def test_zero_initialised_weights_are_left_out(judged) -> None:

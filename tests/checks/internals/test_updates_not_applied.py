@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.checks.internals.updates_not_applied import FRESH, HELD, STEP, judge
+from auditor.checks.internals.updates_not_applied import CAUSES, FRESH, HELD, STEP, judge
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
 from auditor.observations.initial_weights import InitialTensor, InitialWeights
 from auditor.observations.optimizer_state import HeldParameter, OptimizerHeld, OptimizersHeld
+from auditor.observations.reach import SilenceCauses
 from auditor.observations.step_changes import StepChange, StepChanges
 
 NONE = Unavailable("it is not there")
@@ -41,8 +42,10 @@ def steps(*changes: StepChange, losses: float = 1.0) -> StepChanges:
     return StepChanges(changes, np.full(3, losses), "Adam(lr=0.1)", False)
 
 
-def said(judged: Any, step: Any = NONE, weights: Any = NONE, held: Any = HOLDS) -> Any:
-    return judged(judge, {HELD: held, STEP: step, FRESH: weights})
+def said(
+    judged: Any, step: Any = NONE, weights: Any = NONE, held: Any = HOLDS, causes: Any = NONE
+) -> Any:
+    return judged(judge, {HELD: held, STEP: step, FRESH: weights, CAUSES: causes})
 
 
 def test_all_is_well(judged) -> None:
@@ -71,6 +74,20 @@ def test_what_a_step_leaves_and_why(judged, more: dict[str, Any], why: str) -> N
     assert "`a.weight`" in found.advice[0]
     alone = said(judged, steps(still))
     assert alone.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "cut_off", "verdict"),
+    [(1, (), Verdict.PASS), (1, ("a.bias",), Verdict.WARN), (2, (), Verdict.WARN)],
+)
+def test_a_bias_that_cancels_out_need_not_move(
+    judged, dimensions: int, cut_off: tuple[str, ...], verdict: Verdict
+) -> None:
+    still = change("a.bias", dimensions=dimensions, changed=0.0, gradient="zero")
+    causes = SilenceCauses(("a.bias",), cut_off, (), ("a.bias",))
+    found = said(judged, steps(change(), still), causes=causes)
+    assert found.verdict is verdict
+    assert "a.bias" in found.summary
 
 
 def test_hardly_any_gradient_is_left(judged) -> None:
@@ -139,6 +156,13 @@ def test_a_few_short_steps_do_not_show_in_small_tensors(judged) -> None:
         assert said(judged, moving, weights).verdict is verdict, shift
 
 
+def test_a_layer_of_short_steps_came_less_far(judged) -> None:
+    weights = fresh(DRAWN, MOVED)
+    for length, verdict in ((1e-4, Verdict.FAIL), (1e-5, Verdict.PASS), (math.nan, Verdict.FAIL)):
+        moving = steps(change(length=length), change("b.weight", length=1e-4))
+        assert said(judged, moving, weights).verdict is verdict, length
+
+
 def test_what_proves_nothing(judged) -> None:
     normal = replace(DRAWN, uniform=False, gaps=(math.nan, math.nan))
     one_in_half = replace(ZERO, type="bfloat16", value=1.0)
@@ -195,6 +219,15 @@ def test_the_saved_optimizer(judged, held: Any, verdict: Verdict, words: str) ->
     found = said(judged, held=held)
     assert found.verdict is verdict, found.summary
     assert words in found.summary
+
+
+def test_moments_that_no_step_can_go_on_from(judged) -> None:
+    held = kept().optimizers[0].held
+    found = said(judged, held=kept(held=(replace(held[0], spoilt=("exp_avg_sq",)), *held[1:])))
+    assert found.verdict is Verdict.WARN
+    assert found.where[0].name == NAMES[0]
+    assert f"for 1 parameter ({NAMES[0]}), in `exp_avg_sq`" in found.summary
+    assert any("optimizer made anew" in step for step in found.advice)
 
 
 def test_an_optimizer_that_keeps_nothing(judged) -> None:

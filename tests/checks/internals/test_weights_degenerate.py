@@ -57,6 +57,23 @@ def test_sound_weights_pass(judged) -> None:
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
+        ({}, Verdict.WARN),
+        ({"as_built": True}, Verdict.PASS),
+        ({"trainable": None}, Verdict.PASS),
+        ({"trainable": False}, Verdict.PASS),
+    ],
+)
+def test_a_weight_that_is_another_layers(judged, changes: dict[str, Any], verdict: Verdict) -> None:
+    found = judged(judge, seen(matrix(copy_of="first.weight", **changes)))
+    assert found.verdict is verdict
+    assert "with all the values of another: fc.weight" in found.summary
+    if verdict is Verdict.WARN:
+        assert "has the values of first.weight, bit for bit" in found.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
         ({"identical": True, "duplicates": 63}, Verdict.FAIL),
         ({"identical": True, "one_value": True, "duplicates": 63}, Verdict.FAIL),
         ({"duplicates": 63, "singular": np.eye(1, 32)[0]}, Verdict.FAIL),
@@ -110,6 +127,8 @@ def test_units(judged, changes: dict, verdict: Verdict) -> None:
         (32, {}, Verdict.PASS),
         (8, {}, Verdict.PASS),
         (3, {}, Verdict.WARN),
+        (3, {"built_rank": 20.0}, Verdict.WARN),
+        (3, {"built_rank": 1.0}, Verdict.PASS),
         (1, {}, Verdict.FAIL),
         (1, {"kind": "embedding"}, Verdict.FAIL),
         (3, {"kind": "embedding"}, Verdict.WARN),

@@ -74,6 +74,18 @@ def test_numbers(judged, times: float, verdict: Verdict) -> None:
     assert judged(judge, fresh(4.0 * times, "mse_loss", 1)).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("handed_on", "verdict"),
+    [(0.0, Verdict.PASS), (1.2, Verdict.PASS), (3.0, Verdict.WARN), (math.nan, Verdict.WARN)],
+)
+def test_a_shortcut_from_the_input_needs_no_training(
+    judged, handed_on: float, verdict: Verdict
+) -> None:
+    found = judged(judge, fresh(1.6, "mse_loss", 64, handed_on_loss=handed_on))
+    assert found.verdict is verdict
+    assert ("shortcut from input to output" in found.summary) is (verdict is Verdict.PASS)
+
+
 def test_an_interval_that_straddles_warns_and_says_how_many_seeds(judged) -> None:
     found = judged(judge, fresh(5.0, losses=losses(5.5, spread=0.6)))
     assert found.verdict is Verdict.WARN
@@ -183,6 +195,8 @@ def test_blames_the_initialisation(judged) -> None:
     seen = fresh(20.0, output_deviation=np.full(5, 12.0), input_mean=math.nan)
     found = judged(judge, {FRESH: replace(seen[FRESH], input_deviation=math.nan)})
     assert "outputs of a fresh model are too large (deviation 12)" in found.summary
+    same = replace(seen[FRESH], output_deviation=np.zeros(5))
+    assert "one answer to everything" in judged(judge, {FRESH: same}).summary
 
 
 def test_too_low(judged) -> None:
@@ -223,6 +237,14 @@ def test_what_a_bias_saves_is_measured_for_other_losses(judged) -> None:
 @pytest.mark.parametrize("loss", ["", "huber_loss", "kl_div"])
 def test_unknown_chance(judged, loss: str) -> None:
     assert judged(judge, fresh(1.0, loss)).verdict is Verdict.NOT_APPLICABLE
+
+
+def test_chance_that_costs_nothing_is_a_reason_not_to_judge(judged) -> None:
+    known = {"task": "language_model", "neutral": "an all-zero output", "neutral_loss": 0.0}
+    found = judged(judge, fresh(1.0, "", **known))
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert "An all-zero output costs 0, and" in found.summary
+    assert "above zero" in found.summary
 
 
 @pytest.mark.parametrize(

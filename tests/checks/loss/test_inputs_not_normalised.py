@@ -214,6 +214,15 @@ def test_values_that_are_not_finite_fail(judged, value: float, split: str) -> No
     assert found.where[0].name == "input: feature 1"
 
 
+def test_values_that_the_model_fills_in_itself_are_told(judged) -> None:
+    hurt = normal()
+    hurt[4:7, 1] = np.nan
+    found = judged(judge, asked(seen(table(hurt), filled=True, first_layer="net.0")))
+    assert found.verdict is Verdict.PASS
+    assert "3 values" in found.summary
+    assert "fills them in itself, before its first layer, net.0" in found.summary
+
+
 def test_without_training_data_the_scale_is_only_told(judged) -> None:
     found = judged(judge, asked(seen(images(120.0, 60.0), split="val")))
     assert found.verdict is Verdict.INFO

@@ -423,3 +423,10 @@ def test_bounds_are_found(end: Any, low: float, high: float) -> None:
     reach = reach_of(probe, probe.outputs)
     assert (reach.low, reach.high) == pytest.approx((low, high), abs=1e-2)
     assert reach.proven == np.isfinite([low, high]).any()
+
+
+def test_a_loss_without_a_number_for_a_wrong_answer_warns(judged: Any) -> None:
+    found = judged(CHECK, answers(probed("cross_entropy", unstable=True)))
+    assert found.verdict is Verdict.WARN
+    assert "no finite loss" in found.summary
+    assert "cross_entropy" in found.advice[0]

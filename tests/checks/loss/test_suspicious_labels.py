@@ -127,6 +127,31 @@ def test_fresh_models_far_worse_than_the_checkpoint_do_not_blame_the_labels(
     assert said(0.3).verdict is Verdict.WARN
 
 
+def test_predictions_no_better_than_a_constant_do_not_accuse(judged: Judged) -> None:
+    """Sure guesses of a class that three in ten are of contradict 42 % of the labels."""
+    generator = np.random.default_rng(0)
+    predicted, drawn = (generator.random((2, 800)) < 0.3).astype(int)
+    probabilities = np.where(predicted[:, None] == np.arange(2), 0.99, 0.01)
+
+    def said(labels: Any) -> Judgement:
+        made = replace(split("train", 800), labels=labels, probabilities=probabilities)
+        return judgement(judged, evidence(made, replace(made, split="val")))
+
+    flipped = np.where(generator.random(800) < 0.12, 1 - predicted, predicted)
+    assert said(flipped).verdict is Verdict.WARN
+    none = said(drawn)
+    assert none.verdict is Verdict.INFO, none.summary
+    assert "always the commonest label would contradict" in none.summary
+
+
+def test_predictions_without_any_doubt_do_not_accuse(judged: Judged) -> None:
+    noisy = split("train", 1000, 0.12)
+    sure = np.where(np.asarray(noisy.probabilities) >= 0.5, 1 - 2e-8, 1e-8)
+    found = judgement(judged, evidence(replace(noisy, probabilities=sure), split("val", 1000)))
+    assert found.verdict is Verdict.INFO, found.summary
+    assert "without any doubt, wrong ones too" in found.summary
+
+
 def test_predictions_that_are_mostly_wrong_do_not_judge(judged: Judged) -> None:
     said = judgement(judged, evidence(split("val", 1000, 0.7)))
     assert said.verdict is Verdict.INFO

@@ -235,6 +235,13 @@ def test_models_that_do_not_learn(judged, end: float, verdict: Verdict) -> None:
     assert "No fresh model" in found.summary
 
 
+def test_outputs_that_start_far_off_are_told(judged) -> None:
+    far = fit(1.5, losses=1.5 + 38.5 * np.exp(-np.arange(120) / 8))
+    found = judged(judge, trials(fits=(far, fit(1.5, examples=2))))
+    assert "The first loss is 17.4 times that of the best constant" in found.summary
+    assert "Standardise the inputs" in found.advice[0]
+
+
 def test_two_examples_learnt_soften_the_verdict(judged) -> None:
     assert judged(judge, trials(1.5, 0.1)).verdict is Verdict.WARN
     assert judged(judge, trials(1.5, 0.1, parameters=100)).verdict is Verdict.INFO

@@ -63,6 +63,35 @@ def test_a_layer_that_forward_forgets(family: str) -> None:
     assert "`spare`" in found.advice[0]
 
 
+class Forgetful(nn.Module):
+    """Adds layers to a model that a plain list, a dict, or no one holds."""
+
+    def __init__(self, inner: nn.Module, width: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.layers = [nn.Linear(width, width), nn.Linear(width, width)]
+        self.more = {"scales": [torch.ones(width, requires_grad=True)]}
+        self.teacher = [nn.Linear(width, width)]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        out = self.inner(*args, **kwargs)
+        for layer in self.layers:
+            out = out + layer(out)
+        with torch.no_grad():
+            taught = self.teacher[0](out)
+        return out * self.more["scales"][0] + 0 * taught
+
+
+@pytest.mark.parametrize(("family", "width"), [("digits_cnn", 10), ("diabetes_mlp", 1)])
+def test_layers_that_no_module_holds(family: str, width: int) -> None:
+    live = sample(family)
+    found = replace(live, model=Forgetful(live.model, width), factory=None).finding(CHECK)
+    assert found.verdict is Verdict.FAIL
+    assert set(places(found)) == {"layers", "more"}
+    assert f"{2 * width * (width + 1) + width:,} values" in found.summary
+    assert "`self.layers = nn.ModuleList(...)`" in found.advice[0]
+
+
 @pytest.mark.parametrize("family", MIDDLE)
 def test_a_layer_that_detach_cuts_off(family: str) -> None:
     live = sample(family)

@@ -36,6 +36,22 @@ class Function(nn.Module):
         return self.function(x)
 
 
+def test_a_model_that_derives_by_its_inputs_is_compared() -> None:
+    class Slope(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad():
+                x = x.clone().requires_grad_()
+                (slope,) = torch.autograd.grad(self.body(x).sum(), x, create_graph=True)
+            return slope
+
+    live = live_of(Slope(), vectors(), lambda outputs, target: outputs.square().mean())
+    assert live.finding(CHECK).verdict is Verdict.PASS
+
+
 def named(live: Live, name: str) -> Finding:
     found = live.finding(CHECK)
     assert found.verdict is Verdict.FAIL, found.summary

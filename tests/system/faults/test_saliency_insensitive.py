@@ -162,3 +162,47 @@ def test_a_model_with_a_constant_border_passes(digits: Live) -> None:
     framed = [(functional.pad(x, (2, 2, 2, 2), value=float(x.min())), y) for x, y in digits.val]
     found = replace(digits, train=None, val=framed).finding(CHECK)
     assert found.verdict is Verdict.PASS, found.summary
+
+
+class Tagger(nn.Module):
+    """A recurrent network over tokens: any weights make it look most at the steps close by."""
+
+    def __init__(self, both: bool) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(30, 16)
+        self.lstm = nn.LSTM(16, 24, 2, batch_first=True, bidirectional=both)
+        self.head = nn.Linear(48 if both else 24, 30)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(self.embedding(x))[0])
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["forward", "both"])
+def test_a_recurrent_network_that_looks_at_its_last_steps_passes(both: bool) -> None:
+    torch.manual_seed(0)
+    text = torch.randint(30, (12, 25))
+    live = Live(Tagger(both), None, None, [(text[:, :-1], text[:, 1:])], "cross_entropy", None)
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.PASS, found.summary
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (lambda: nn.Conv1d(1, 1, 1), Verdict.NOT_APPLICABLE),
+        (
+            lambda: nn.Sequential(
+                nn.ConstantPad1d((6, 0), 0.0), nn.Conv1d(1, 8, 7), nn.Tanh(), nn.Conv1d(8, 1, 1)
+            ),
+            Verdict.PASS,
+        ),
+    ],
+    ids=["step by step", "causal"],
+)
+def test_steps_that_the_architecture_does_not_look_at_are_left_out(
+    body: Callable[[], nn.Module], verdict: Verdict
+) -> None:
+    torch.manual_seed(0)
+    series = torch.randn(12, 1, 30).cumsum(2)
+    live = Live(body(), None, None, [(series[..., :-1], series[..., 1:])], "mse_loss", None)
+    assert live.finding(CHECK).verdict is verdict

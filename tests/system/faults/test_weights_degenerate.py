@@ -155,3 +155,13 @@ def test_what_is_degenerate_on_purpose_is_left_alone(language: Live) -> None:
         found = replace(broken(language, change), factory=None, val=None, train=None, loss=None)
         answer = audit(found.model, only=[CHECK]).findings[0]
         assert answer.verdict is Verdict.PASS, answer.summary
+
+
+def test_a_block_loaded_over_another_is_named(language: Live) -> None:
+    def overwrite(model: nn.Module) -> None:
+        blocks = model.get_submodule("blocks")
+        blocks[1].load_state_dict(blocks[0].state_dict())  # type: ignore[operator, index]
+
+    places = broken(language, overwrite).places(CHECK, Verdict.WARN)
+    assert "blocks.1.attention.qkv.weight" in places
+    assert all(name.startswith("blocks.1.") for name in places)
