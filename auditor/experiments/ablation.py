@@ -12,7 +12,7 @@ from torch import nn
 
 from auditor.core.request import Unavailable
 from auditor.core.text import clean_text
-from auditor.experiments.blocks import blocks, is_norm, weighted
+from auditor.experiments.blocks import blocks, holds_weights, is_norm, weighted
 from auditor.experiments.lab import affordable, every_module_called, scored
 from auditor.experiments.outputs import (
     Constancy,
@@ -70,7 +70,7 @@ class _Lab:
     def __init__(self, subject: Subject, model: nn.Module, batches: list[Batch]) -> None:
         self._subject, self._model, self._batches = subject, model, batches
         self._names = {module: name for name, module in model.named_modules()}
-        self._parts = {m for m in self._names if m is not model and _holds_weights(m)}
+        self._parts = {m for m in self._names if m is not model and holds_weights(m)}
         self._means: dict[nn.Module, MeanOutput] = defaultdict(MeanOutput)
         self._watched: dict[nn.Module, Constancy] = {}
         self._same_shape: dict[nn.Module, bool] = {}
@@ -328,10 +328,6 @@ def _thinned(batch: Batch, most: int) -> Batch:
     if batch.size <= most:
         return batch
     return batch.rows(torch.linspace(0, batch.size - 1, most).round().long())
-
-
-def _holds_weights(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
 
 
 def _parameters(module: nn.Module) -> int:

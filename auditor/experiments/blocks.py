@@ -18,12 +18,17 @@ def is_norm(module: nn.Module) -> bool:
     return isinstance(module, _NORMS) or type(module).__name__.lower().endswith("norm")
 
 
+def holds_weights(module: nn.Module) -> bool:
+    """Tell whether a module has parameters, of its own or of its children."""
+    return next(module.parameters(), None) is not None
+
+
 def weighted(module: nn.Module) -> dict[str, nn.Module]:
     """Return the children that hold parameters, each once, those of parametrisations left out."""
     return {
         name: child
         for name, child in module.named_children()
-        if not isinstance(child, ParametrizationList) and next(child.parameters(), None) is not None
+        if not isinstance(child, ParametrizationList) and holds_weights(child)
     }
 
 

@@ -57,7 +57,7 @@ def reproducibility(
         pool, count = picked
         batch = pool.take(count)
         tried = probing(subject, batch, seed)
-        together = tried.reason if isinstance(tried, Unavailable) else _against(tried, batch)
+        together = tried.reason if isinstance(tried, Unavailable) else ""
     if isinstance(tried, Probe):
         probe = tried
     else:
@@ -103,8 +103,8 @@ class _Lab:
 
     def __init__(self, probe: Probe, pool: Batch, batch: Batch, together: str, doubt: str) -> None:
         self._probe, self._pool, self._batch, self._doubt = probe, pool, batch, doubt
-        self._together = together
         self._base = probe.run(batch)
+        self._together = together or self._set_against()
 
     def alone(self, unfit: str) -> tuple[Difference, str]:
         """Return how far examples by themselves get other answers, and what their shape loses."""
@@ -247,20 +247,20 @@ class _Lab:
         doubt = self._doubt if blame is not None and blame.batch_first is False else ""
         return Difference(change, self._probe.tolerance, examples, blame, kind=doubt)
 
+    def _set_against(self) -> str:
+        """Return why no example has an answer of its own; empty where nothing says so."""
+        count = self._batch.size
+        if count < 2:
+            return ""
+        try:
+            less = self._probe.run(self._batch.take(count - 1))
+        except Exception as error:  # noqa: BLE001 - each comparison tells of its own
+            raised(error)
+            return ""
+        return set_against(self._base, less, count, count - 1)
+
     def _none(self, reason: str) -> Difference:
         return Difference(math.nan, self._probe.tolerance, missing=reason)
-
-
-def _against(probe: Probe, batch: Batch) -> str:
-    """Return why no example has an answer of its own; empty where nothing says so."""
-    if batch.size < 2:
-        return ""
-    fewer = batch.take(batch.size - 1)
-    try:
-        return set_against(probe.run(batch), probe.run(fewer), batch.size, fewer.size)
-    except Exception as error:  # noqa: BLE001 - each comparison tells of its own
-        raised(error)
-        return ""
 
 
 def _main(outputs: Any) -> Any:

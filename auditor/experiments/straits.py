@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from auditor.experiments.blocks import holds_weights
 from auditor.experiments.outputs import apart, example_axis, is_numeric, substituted
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.losses import main_output
@@ -79,7 +80,7 @@ def _found(model: nn.Module, batch: Batch, classes: int) -> Strait | None:
     narrow = sorted((s for s in spots if 0 < widths[s] < most), key=widths.__getitem__)
     for spot in filter(everything_passes, narrow):
         upstream = reversed(spots[: spots.index(spot) + 1])
-        holders = (s for s in upstream if s.side == "out" and _holds_weights(s.layer))
+        holders = (s for s in upstream if s.side == "out" and holds_weights(s.layer))
         source = next(filter(everything_passes, holders), None)
         name = "" if source is None else names[source.layer]
         return Strait(names[spot.layer], spot.side, widths[spot], needed, name)
@@ -143,7 +144,3 @@ def _all_numeric(value: Any) -> bool:
 
 def _is_layer(module: nn.Module) -> bool:
     return bool(module._parameters) or next(module.children(), None) is None
-
-
-def _holds_weights(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None

@@ -116,11 +116,8 @@ class ActivationPicturesOver(Request[ActivationPictures]):
 
     answer: ClassVar = ActivationPictures
     depth: ClassVar = Depth.FORWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return frozenset({"model", self.split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return a bound on the passes, each of a few examples."""

@@ -174,11 +174,8 @@ class AttributionsOver(Request[Attributions]):
 
     answer: ClassVar = Attributions
     depth: ClassVar = Depth.BACKWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return frozenset({"model", self.split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return a bound on the passes; most are of a few examples."""

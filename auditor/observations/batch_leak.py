@@ -50,11 +50,8 @@ class BatchLeakOver(Request[BatchLeak]):
 
     answer: ClassVar = BatchLeak
     depth: ClassVar = Depth.BACKWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return frozenset({"model", self.split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the passes: those that get ready, one a replaced example, those that explain."""

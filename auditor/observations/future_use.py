@@ -47,11 +47,8 @@ class FutureUseOver(Request[FutureUse]):
 
     answer: ClassVar = FutureUse
     depth: ClassVar = Depth.FORWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return frozenset({"model", self.split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the passes: those that get ready, one a replacement, those that explain."""

@@ -94,12 +94,9 @@ class InputUseOver(Request[InputUse]):
 
     answer: ClassVar = InputUse
     depth: ClassVar = Depth.FORWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model", "loss"})
     scaled: ClassVar = ("batches",)
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return frozenset({"model", "loss", self.split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return a pass over the batches as they are and one for each permutation."""

@@ -54,11 +54,8 @@ class ReproducibilityOver(Request[Reproducibility]):
 
     answer: ClassVar = Reproducibility
     depth: ClassVar = Depth.FORWARD
+    requires: ClassVar[frozenset[Capability]] = frozenset({"model"})
     at_most: ClassVar = True
-
-    def needed(self) -> frozenset[Capability]:
-        """Return what the subject must have, the split included."""
-        return frozenset({"model", self.split})
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the passes of all comparisons, and of those that explain a difference."""
