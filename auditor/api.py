@@ -6,23 +6,25 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.checks import find, limits_for, select, validate_limits
 from auditor.core.check import Check, Limits
 from auditor.core.errors import InputError
+from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Volatile, record_to_json
 from auditor.core.request import Profile, Request
 from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, Task
 from auditor.core.spec_file import spec_from
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
+from auditor.diagnosis import diagnosed, trials
 from auditor.engine.journal import HEAD, Journal
-from auditor.engine.judge import judged
-from auditor.engine.plan import Plan, planned
-from auditor.engine.supervisor import Observed, Progress, observed
+from auditor.engine.judge import findings_of, judged
+from auditor.engine.plan import Plan, Work, plan_of, planned
+from auditor.engine.supervisor import Answers, Observed, Progress, observed
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +68,7 @@ def audit(
     loss: Any = None,
     factory: "Callable[[], torch.nn.Module] | None" = None,
     optimizer: "Mapping[str, Any] | torch.optim.Optimizer | None" = None,
+    training: Mapping[str, Any] | None = None,
     batch: Callable[[Any], tuple[Any, Any]] | None = None,
     task: Task | None = None,
     name: str | None = None,
@@ -75,6 +78,7 @@ def audit(
     only: Sequence[str] | None = None,
     skip: Sequence[str] = (),
     limits: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    remedies: bool = True,
 ) -> Record:
     """Audit a live model in this process, and leave it exactly as it was.
 
@@ -87,6 +91,8 @@ def audit(
         factory: builds the model anew, freshly initialised.
         optimizer: what the model was trained with: `{"name": "SGD", "lr": 0.1, ...}`, or the
             optimizer itself.
+        training: what else is known of how it was trained, as in the spec's `training`:
+            `{"batch_size": 32, "epochs": 20, "clip_norm": 1.0, "schedule": "none"}`.
         batch: from one of the loaders' batches to (inputs, target), where that is not plain.
         task: what the model does, where loss and batches do not show it.
         name: the title of the report.
@@ -97,6 +103,7 @@ def audit(
         skip: the ids of checks to leave out.
         limits: new limits by check and metric, such as
             `{"dead-units": {"worst_dead_share": {"warn": 0.05}}}`.
+        remedies: whether to try on copies what may mend the causes of what is found.
 
     Raises:
         InputError: something handed in can't be used.
@@ -112,13 +119,14 @@ def audit(
     values = {
         "name": name,
         "task": task,
-        "training": {"optimizer": live_optimizer(optimizer)},
+        "training": {**(training or {}), "optimizer": live_optimizer(optimizer)},
         "audit": {
             "profile": profile,
             "seed": seed,
             "device": where,
             "checks": {"only": None if only is None else list(only), "skip": list(skip)},
             "limits": limits or {},
+            "remedies": remedies,
         },
     }
     spec = spec_from(values, "audit()", Path())
@@ -130,10 +138,19 @@ def audit(
         plan = planned(checks, profile, subject.facts)
         answers: dict[Request[Any], Any] = {}
         spent = {}
-        for work in plan.work:
+
+        def done(work: Work) -> None:
             start = time.monotonic()
             answers.update(perform(work, subject))
             spent[work.name] = time.monotonic() - start
+
+        for work in plan.work:
+            done(work)
+        while (more := remedies_for(spec, checks, subject.facts, plan, answers)).work:
+            plan = plan.then(more)
+            for work in more.work:
+                done(work)
+        plan = plan.then(more)
     seen = Observed(
         facts=subject.facts,
         environment=environment(str(subject.device)),
@@ -160,7 +177,11 @@ def audit_spec(
     def plan_for(facts: SubjectFacts) -> Plan:
         return planned(checks, spec.audit.profile, facts)
 
-    return recorded(spec, checks, observed(spec, folder, plan_for, progress, resume=resume))
+    def more_for(facts: SubjectFacts, plan: Plan, answers: Answers) -> Plan:
+        return remedies_for(spec, checks, facts, plan, answers)
+
+    seen = observed(spec, folder, plan_for, more_for, progress, resume=resume)
+    return recorded(spec, checks, seen)
 
 
 def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
@@ -180,11 +201,19 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
         spec = spec.model_copy(update={"audit": audit})
     checks = chosen(spec)
     plan = planned(checks, spec.audit.profile, head.facts)
+    answers = journal.answers(request for work in plan.work for request in work.requests)
+    while (more := remedies_for(spec, checks, head.facts, plan, answers)).work:
+        kept = journal.answers(request for work in more.work for request in work.requests)
+        if not kept:
+            break
+        answers |= kept
+        done = tuple(work for work in more.work if kept.keys() & {*work.requests})
+        plan = plan.then(replace(more, work=done))
     found = {
-        request: kept
+        request: entry
         for work in plan.work
         for request in work.requests
-        if (kept := journal.read(request)) is not None
+        if (entry := journal.read(request)) is not None
     }
     spent = {
         work.name: max((found[r][1] for r in work.requests if r in found), default=0.0)
@@ -217,16 +246,38 @@ def chosen(spec: AuditSpec) -> tuple[Check, ...]:
     return checks
 
 
+def remedies_for(
+    spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
+) -> Plan:
+    """Return the next work of trying what may mend the causes of what was found.
+
+    It takes rounds: what is tried next depends on what the last trials showed. There is none where
+    there is nothing left to try.
+    """
+    if not spec.audit.remedies:
+        return Plan((), {})
+    found = _found(spec, checks, facts, plan, answers)
+    known = {**answers, **plan.unavailable}
+    made = Plan((), {})
+    while wanted := trials((finding for _, finding in found), known, spec.audit.seed):
+        more = plan_of(wanted, facts)
+        made = made.then(more)
+        if more.work:
+            break
+        known |= more.unavailable
+    return made
+
+
 def recorded(spec: AuditSpec, checks: Sequence[Check], seen: Observed) -> Record:
     """Return the record of what was seen."""
-
-    def limits(check: Check) -> Limits:
-        return limits_for(check, spec.audit.limits.get(check.id, {}))
-
+    found = _found(spec, checks, seen.facts, seen.plan, seen.answers)
     record = judged(
-        checks,
-        limits,
-        seen.answers,
+        found,
+        diagnosed(
+            (finding for _, finding in found),
+            {**seen.answers, **seen.plan.unavailable},
+            spec.audit.seed,
+        ),
         seen.plan,
         spec,
         seen.facts,
@@ -240,6 +291,15 @@ def recorded(spec: AuditSpec, checks: Sequence[Check], seen: Observed) -> Record
         ),
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})
+
+
+def _found(
+    spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
+) -> tuple[tuple[Check, Finding], ...]:
+    def limits(check: Check) -> Limits:
+        return limits_for(check, spec.audit.limits.get(check.id, {}))
+
+    return findings_of(checks, limits, answers, plan.unavailable, spec, facts)
 
 
 __all__ = ["OptimizerSpec", "Record", "audit", "audit_spec", "judge_folder"]

@@ -123,7 +123,7 @@ def plan(
     from auditor.api import chosen
     from auditor.engine.plan import planned
     from auditor.engine.supervisor import brought_in
-    from auditor.plan_table import plan_table
+    from auditor.plan_table import plan_table, plans_by_section
     from auditor.targets import flags_named, spec_of
 
     flags = _flags(locals())
@@ -131,7 +131,9 @@ def plan(
     with flags_named(flags):
         checks = chosen(spec)
         subject = brought_in(spec)
-    _print(plan_table(planned(checks, spec.audit.profile, subject)))
+    sections = plans_by_section(checks, spec.audit.profile, subject)
+    whole = planned(checks, spec.audit.profile, subject)
+    _print(plan_table(whole, sections, subject, remedies=spec.audit.remedies))
 
 
 @app.command(name="list")

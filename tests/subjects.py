@@ -64,7 +64,7 @@ class Live:
             loss=self.loss,
             optimizer=self.optimizer,
             only=checks or None,
-            **self.options,
+            **{"remedies": False, **self.options},
         )
 
     def finding(self, check: str) -> Finding:

@@ -23,6 +23,11 @@ def commands(document: str) -> list[str]:
 
 AUDITS = [line for line in commands("README.md") if line.startswith("audit ")]
 
+FIRST = "audit run audit.yaml"
+
+AFTER = [line for line in AUDITS if "--resume" in line or line.split()[1] in ("judge", "render")]
+"""What goes on from an audit of the same spec in the same folder."""
+
 
 MODEL = """
 from torch import nn
@@ -77,14 +82,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("line", AUDITS)
-def test_a_command_of_the_readme_runs(line: str, folder: Path) -> None:
+def run(line: str, folder: Path) -> None:
     program, *arguments = shlex.split(line)
     done = subprocess.run(
         [BIN / program, *arguments], cwd=folder, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in AUDITS if line not in (FIRST, *AFTER)])
+def test_a_command_of_the_readme_runs(line: str, folder: Path) -> None:
+    run(line, folder)
+
+
+@pytest.mark.slow
+def test_what_goes_on_from_an_audit_runs(folder: Path) -> None:
+    assert len(AFTER) == 3
+    for line in (FIRST, *AFTER):
+        run(line, folder)
 
 
 @pytest.mark.slow

@@ -30,12 +30,18 @@ class Section:
 
 @dataclass(frozen=True)
 class Remedy:
-    """Something to do about a cause and, where it was tried on a copy, what it did."""
+    """Something to do about a cause and, where it was tried on copies, what it did.
+
+    `measure` says what `before` and `after` are, or why it could not be tried; `helped` whether
+    copies became better beyond doubt.
+    """
 
     text: str
     tried: bool = False
     before: Number | None = None
     after: Number | None = None
+    measure: str = ""
+    helped: bool = False
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,13 @@ class Request(Generic[T_co]):
         """Return the passes of an experiment, given how many batches each split has."""
         return Cost()
 
+    def looked_at(self, batches: dict[Split, int]) -> dict[Split, int] | None:
+        """Return how many batches of each split the longest run over them takes.
+
+        A training run that begins a split again is given further batches. None where not known.
+        """
+        return {} if self.depth is Depth.STATIC else None
+
     @property
     def key(self) -> str:
         """Return a name that equal requests share and different ones do not."""
@@ -109,6 +116,11 @@ class Riding(Request[T_co]):
         if self.split == "train_or_val":
             raise ValueError(f"{self.key} has not been settled with at()")
         return Sweep(self.split, self.mode)
+
+    def looked_at(self, batches: dict[Split, int]) -> dict[Split, int]:
+        """Return the batches that the sweep goes over."""
+        split = self.sweep.split
+        return {split: min(self.batches, batches.get(split, 0))}
 
     def needed(self) -> frozenset[Capability]:
         """Return what the subject must have, the split included."""

@@ -97,13 +97,14 @@ class WaiverSpec(Strict):
 
 
 class AuditSettings(Strict):
-    """How thorough the audit is."""
+    """How thorough the audit is; `remedies` tells whether those that can be are tried on copies."""
 
     profile: Profile = "standard"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: str = "auto"
     time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     checks: ChecksSpec = ChecksSpec()
+    remedies: bool = True
     limits: dict[str, dict[str, LimitSpec]] = {}
     waive: list[WaiverSpec] = []
 

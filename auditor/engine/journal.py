@@ -158,6 +158,14 @@ class Journal:
                 f"{clean_text(path)}: a damaged answer of an audit; run `audit run` again"
             ) from error
 
+    def answers(self, requests: Iterable[Request[Any]]) -> dict[Request[Any], Any]:
+        """Return the answers that are here to some requests.
+
+        Raises:
+            InputError: a file is damaged.
+        """
+        return {r: found[0] for r in requests if (found := self.read(r)) is not None}
+
     def answered(self, requests: Iterable[Request[Any]]) -> set[Request[Any]]:
         """Return those of `requests` that have an answer worth keeping."""
         kept = set()

@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
-from auditor.core.record import SCHEMA_VERSION, AuditRecord, Section, Volatile
+from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.spec import AuditSpec, WaiverSpec
 from auditor.core.subject import SubjectFacts
@@ -20,10 +20,22 @@ from auditor.engine.plan import Plan, requests_of
 LimitsFor = Callable[[Check], Limits]
 
 
-def judged(
+def findings_of(
     checks: Iterable[Check],
     limits_for: LimitsFor,
     answers: Mapping[Request[Any], Any],
+    unavailable: Mapping[Request[Any], Unavailable],
+    spec: AuditSpec,
+    facts: SubjectFacts,
+) -> tuple[tuple[Check, Finding], ...]:
+    """Return what each check finds in the answers of an audit."""
+    known = {**answers, **unavailable}
+    return tuple((c, _finding(c, limits_for(c), known, spec, facts)) for c in checks)
+
+
+def judged(
+    found: Iterable[tuple[Check, Finding]],
+    causes: tuple[Cause, ...],
     plan: Plan,
     spec: AuditSpec,
     facts: SubjectFacts,
@@ -31,17 +43,16 @@ def judged(
     volatile: Volatile,
     error: str | None = None,
 ) -> AuditRecord:
-    """Return the record of an audit from the answers it got."""
-    known = {**answers, **plan.unavailable}
-    found: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
-    for check in checks:
-        found[check.section].append(_finding(check, limits_for(check), known, spec, facts))
+    """Return the record of an audit from what its checks found."""
+    by_section: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
+    for check, finding in found:
+        by_section[check.section].append(finding)
     sections = tuple(
         Section(
             section,
             title,
-            worst(f.verdict for f in found[section] if f.waived is None),
-            tuple(found[section]),
+            worst(f.verdict for f in by_section[section] if f.waived is None),
+            tuple(by_section[section]),
         )
         for section, title in SECTIONS.items()
     )
@@ -49,12 +60,12 @@ def judged(
         schema_version=SCHEMA_VERSION,
         verdict=Verdict.INCOMPLETE if error else worst(s.verdict for s in sections),
         sections=sections,
-        causes=(),
+        causes=causes,
         subject=facts,
         spec=spec.model_dump(mode="json"),
         environment=environment,
         plan=plan.lines(),
-        warnings=_unused_waivers(spec, found),
+        warnings=_unused_waivers(spec, by_section),
         error=error,
         volatile=volatile,
     )

@@ -58,6 +58,15 @@ class Plan:
         """Return the passes of all the work."""
         return sum((work.cost for work in self.work), Cost())
 
+    @property
+    def at_most(self) -> bool:
+        """Tell whether the cost is a bound."""
+        return any(work.at_most for work in self.work)
+
+    def then(self, more: "Plan") -> "Plan":
+        """Return this plan with more work after it."""
+        return Plan((*self.work, *more.work), {**self.unavailable, **more.unavailable})
+
     def lines(self) -> tuple[PlanLine, ...]:
         """Return the plan as the record keeps it."""
         return tuple(
@@ -79,11 +88,36 @@ def requests_of(
     return {request: request.at(profile, facts.has) for request in (*check.needs, *check.wants)}
 
 
+def times_plain(plan: Plan, batches: dict[Split, int]) -> tuple[float, int] | None:
+    """Return how many times a plain forward and backward pass over the batches a plan costs.
+
+    With it comes how many batches it looks at: of each split the longest run. None where some work
+    does not say.
+    """
+    looked: dict[Split, int] = {}
+    for request in (request for work in plan.work for request in work.requests):
+        seen = request.looked_at(batches)
+        if seen is None:
+            return None
+        for split, count in seen.items():
+            looked[split] = max(looked.get(split, 0), count)
+    total = sum(looked.values())
+    if not total:
+        return None
+    spent = plan.cost.forwards + BACKWARD_WEIGHT * plan.cost.backwards
+    return spent / (total * (1 + BACKWARD_WEIGHT)), total
+
+
 def planned(checks: Iterable[Check], profile: Profile, facts: SubjectFacts) -> Plan:
     """Return the least work that answers everything the checks ask of this subject."""
     wanted: dict[Request[Any], None] = {}
     for check in checks:
         wanted |= dict.fromkeys(requests_of(check, profile, facts).values())
+    return plan_of(wanted, facts)
+
+
+def plan_of(wanted: Iterable[Request[Any]], facts: SubjectFacts) -> Plan:
+    """Return the least work that answers some requests of this subject."""
     unavailable: dict[Request[Any], Unavailable] = {}
     looks: list[Request[Any]] = []
     riding: dict[Sweep, list[Riding[Any]]] = {}

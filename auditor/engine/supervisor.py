@@ -20,6 +20,8 @@ from auditor.engine.journal import VERSION, Head, Journal
 from auditor.engine.plan import Plan, Work
 from auditor.engine.process import WorkerDiedError, WorkerProcess
 
+Answers = Mapping[Request[Any], Any]
+
 
 class Progress(Protocol):
     """Is told how an audit goes on."""
@@ -47,7 +49,7 @@ class Observed:
     facts: SubjectFacts
     environment: dict[str, str]
     plan: Plan
-    answers: Mapping[Request[Any], Any]
+    answers: Answers
     started: str
     seconds: float
     spent: dict[str, float] = field(default_factory=dict)
@@ -61,6 +63,7 @@ JUDGING = (
     "spec.output",
     "spec.audit.time_limit",
     "spec.audit.checks",
+    "spec.audit.remedies",
     "spec.audit.limits",
     "spec.audit.waive",
 )
@@ -71,11 +74,14 @@ def observed(
     spec: AuditSpec,
     folder: Path,
     plan_for: Callable[[SubjectFacts], Plan],
+    more_for: Callable[[SubjectFacts, Plan, Answers], Plan],
     progress: Progress,
     *,
     resume: bool = False,
 ) -> Observed:
     """Have everything planned for a subject done by a worker, and return the answers.
+
+    What `more_for` makes of the answers is done after it, in rounds, until it makes no more work.
 
     Raises:
         InputError: the subject can't be brought in; nothing was written then.
@@ -95,23 +101,33 @@ def observed(
                 journal.go_on(head)
             else:
                 journal.begin(head)
-            plan = plan_for(facts)
-            progress.planned(plan)
-            spent = {}
-            for work in plan.work:
+            spent: dict[str, float] = {}
+            answers: dict[Request[Any], Any] = {}
+
+            def done(work: Work) -> None:
                 start = time.monotonic()
                 progress.started(work)
-                done = journal.answered(work.requests) if resume else set()
-                rest = tuple(request for request in work.requests if request not in done)
+                kept = journal.answered(work.requests) if resume else set()
+                rest = tuple(request for request in work.requests if request not in kept)
                 failed = crew.do(replace(work, requests=rest), journal, progress) if rest else ""
                 progress.finished(work, failed)
                 spent[work.name] = time.monotonic() - start
-            kept = {r: journal.read(r) for work in plan.work for r in work.requests}
+                answers.update(journal.answers(work.requests))
+
+            plan = plan_for(facts)
+            progress.planned(plan)
+            for work in plan.work:
+                done(work)
+            while (more := more_for(facts, plan, answers)).work:
+                plan = plan.then(more)
+                progress.planned(plan)
+                for work in more.work:
+                    done(work)
+            plan = plan.then(more)
     except WorkerDiedError as error:
         raise AuditBrokenError(f"the subject could not be brought in: {error}") from error
     finally:
         crew.leave()
-    answers = {request: found[0] for request, found in kept.items() if found is not None}
     seconds = time.monotonic() - began
     return Observed(facts, environment, plan, answers, head.started, seconds, spent)
 

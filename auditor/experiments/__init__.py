@@ -11,8 +11,12 @@ from auditor.experiments.attributions import attributions
 from auditor.experiments.baselines import simple_models
 from auditor.experiments.batch_leak import batch_leak
 from auditor.experiments.capacity import capacity
+from auditor.experiments.continued import continued
+from auditor.experiments.curvature import curvature
+from auditor.experiments.dropout import dropout
 from auditor.experiments.future_use import future_use
 from auditor.experiments.gradient_check import gradient_check
+from auditor.experiments.gradient_noise import gradient_noise
 from auditor.experiments.initial_loss import fresh_losses
 from auditor.experiments.initial_weights import initial_weights
 from auditor.experiments.input_use import input_use
@@ -21,13 +25,20 @@ from auditor.experiments.labels import label_evidence
 from auditor.experiments.loss_cure import loss_cure
 from auditor.experiments.loss_probe import loss_probe
 from auditor.experiments.loss_terms import loss_terms
+from auditor.experiments.norm_trial import norm_trial
+from auditor.experiments.optimizer_race import optimizer_race
 from auditor.experiments.overfit import overfit_trials
+from auditor.experiments.rate_trials import rate_trials
 from auditor.experiments.reach import silence_causes
+from auditor.experiments.regularisation import regularisation
 from auditor.experiments.reproducibility import reproducibility
 from auditor.experiments.rescaling import rescaled
+from auditor.experiments.shared_examples import shared_examples
+from auditor.experiments.sharpness import sharpness
 from auditor.experiments.short_run import short_runs
 from auditor.experiments.step_changes import step_changes
 from auditor.experiments.through_time import through_time
+from auditor.experiments.treatment import treated
 from auditor.experiments.updates import update_ratios
 from auditor.observations.ablation import AblationsOver
 from auditor.observations.activation_pictures import ActivationPicturesOver
@@ -35,8 +46,12 @@ from auditor.observations.attributions import AttributionsOver
 from auditor.observations.baselines import SimpleModelsOver
 from auditor.observations.batch_leak import BatchLeakOver
 from auditor.observations.capacity import CapacityOver
+from auditor.observations.continued import ContinuedFrom
+from auditor.observations.curvature import CurvatureOver
+from auditor.observations.dropout import DropoutOver
 from auditor.observations.future_use import FutureUseOver
 from auditor.observations.gradient_check import GradientCheckOver
+from auditor.observations.gradient_noise import GradientNoiseFrom
 from auditor.observations.initial_loss import FreshLossesOver
 from auditor.observations.initial_weights import InitialWeightsOf
 from auditor.observations.input_use import InputUseOver
@@ -45,13 +60,20 @@ from auditor.observations.labels import LabelEvidenceOver
 from auditor.observations.loss_cure import LossCureFrom
 from auditor.observations.loss_probe import LossProbeOver
 from auditor.observations.loss_terms import LossTermsOver
+from auditor.observations.norm_trial import NormTrialOver
+from auditor.observations.optimizer_race import OptimizerRaceOver
 from auditor.observations.overfit import OverfitTrialsOver
+from auditor.observations.rate_trials import RateTrialsOver
 from auditor.observations.reach import SilenceCausesOver
+from auditor.observations.regularisation import RegularisationOver
 from auditor.observations.reproducibility import ReproducibilityOver
 from auditor.observations.rescaling import RescaledOver
+from auditor.observations.shared_examples import SharedExamplesOver
+from auditor.observations.sharpness import SharpnessOver
 from auditor.observations.short_run import ShortRunsOver
 from auditor.observations.step_changes import StepChangesOver
 from auditor.observations.through_time import ThroughTimeOver
+from auditor.observations.treatment import TreatmentOver
 from auditor.observations.updates import UpdateRatiosFrom
 
 EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
@@ -61,9 +83,13 @@ EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         AttributionsOver: attributions,
         BatchLeakOver: batch_leak,
         CapacityOver: capacity,
+        CurvatureOver: curvature,
+        DropoutOver: dropout,
+        ContinuedFrom: continued,
         FreshLossesOver: fresh_losses,
         FutureUseOver: future_use,
         GradientCheckOver: gradient_check,
+        GradientNoiseFrom: gradient_noise,
         InitialWeightsOf: initial_weights,
         InputStatisticsOf: input_statistics,
         InputUseOver: input_use,
@@ -71,9 +97,16 @@ EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         LossCureFrom: loss_cure,
         LossProbeOver: loss_probe,
         LossTermsOver: loss_terms,
+        NormTrialOver: norm_trial,
+        OptimizerRaceOver: optimizer_race,
         OverfitTrialsOver: overfit_trials,
+        TreatmentOver: treated,
+        RateTrialsOver: rate_trials,
+        RegularisationOver: regularisation,
         ReproducibilityOver: reproducibility,
         RescaledOver: rescaled,
+        SharpnessOver: sharpness,
+        SharedExamplesOver: shared_examples,
         ShortRunsOver: short_runs,
         SilenceCausesOver: silence_causes,
         SimpleModelsOver: simple_models,

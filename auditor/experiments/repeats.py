@@ -81,6 +81,14 @@ def read(subject: Subject, split: Split, least: int) -> Read:
     return found
 
 
+def keys_of(batch: Batch, model: nn.Module | None) -> list[bytes]:
+    """Return what each example's input is known by: a hash of it to six digits, padding left aside.
+
+    None where no input has a row for each example.
+    """
+    return _hashes([_six_digits(rows) for rows in _inputs(batch.padded())], _padding(model))
+
+
 def _inputs(batch: Batch) -> list[torch.Tensor]:
     """Return each input tensor with one row for each example."""
     rows = []

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from auditor.core.request import Unavailable
+from auditor.core.text import clean_text
 from auditor.experiments.lab import cycled, halving, private_copy
 from auditor.intake import optimizer as optimizers
 from auditor.intake.moments import SHAPED, entries_at_hand, entries_of, known_of, matched, spoilt
@@ -31,7 +32,14 @@ def update_ratios(request: UpdateRatiosFrom, subject: Subject) -> UpdateRatios |
             model = subject.fresh(seed) if fresh else private_copy(subject)
             return _trained(request, subject, model, fraction)
 
-    ratios, note = halving(attempt)
+    try:
+        ratios, note = halving(attempt)
+    except RuntimeError as error:
+        if "sparse" not in str(error).lower():
+            raise
+        return Unavailable(
+            f"the optimizer can't take this model's gradients: {clean_text(error, 160)}"
+        )
     return replace(ratios, note=note) if isinstance(ratios, UpdateRatios) else ratios
 
 
@@ -47,13 +55,15 @@ def _trained(
         return Unavailable("LBFGS goes through the model several times a step")
     restored = request.start == "checkpoint" and go_on(optimizer, named, subject)
     model.train()
-    rows, losses, idle = [], [], []
+    rows, losses, idle, whole = [], [], [], []
     for batch in cycled(subject, "train", request.steps, fraction):
         optimizer.zero_grad()
         loss = subject.loss(model(*batch.args, **batch.kwargs), batch.target)
         if not loss.requires_grad:
             return Unavailable("no gradient comes from the loss, so that no step is made")
         loss.backward()
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        whole.append(torch.linalg.vector_norm(norms(gradients)))
         if subject.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, subject.clip_norm)
         idle.append(torch.stack([_no_gradient(p) for p in parameters]))
@@ -74,6 +84,7 @@ def _trained(
         start=request.start,
         restored=restored,
         tables=tables(model, named),
+        gradient_norms=torch.stack([one.cpu() for one in whole]).numpy(),
         waits=tuple((idle[0] & ~torch.stack(idle).all(dim=0)).tolist()),
     )
 

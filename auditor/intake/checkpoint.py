@@ -7,6 +7,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch.torch_version import TorchVersion
 from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, kind_of, listed
+from auditor.intake.kept import beside, plain_tree
 from auditor.intake.pickle_names import asked_for
 
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
@@ -42,7 +44,9 @@ class Checkpoint:
     """A checkpoint's tensors by name, the optimizer's state, and the plain values beside them.
 
     `optimizers` are all that look like an optimizer's state, by the dotted key that they stand
-    under; `optimizer` is the one of them that can only be the model's.
+    under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
+    as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
+    `notes` tell of files there that were ignored.
     """
 
     weights: dict[str, torch.Tensor]
@@ -50,6 +54,9 @@ class Checkpoint:
     optimizer: dict[str, Any] | None = None
     extras: dict[str, str] = field(default_factory=dict)
     optimizers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    plain: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
@@ -76,11 +83,15 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     held = _loaded_safetensors(path) if kind == "safetensors" else _loaded_torch(path, kind)
     weights = _weights(held, key, shown)
     extras = _plain(held, weights)
+    files, notes = beside(path)
     return Checkpoint(
         weights=weights,
         optimizer=_optimizer(held),
         extras=extras,
         optimizers=optimizers_in(held),
+        plain=plain_tree(held, _bulky(held)),
+        beside=files,
+        notes=notes,
         facts=CheckpointFacts(
             path=str(path),
             format=kind,
@@ -168,7 +179,7 @@ def _loaded_torch(path: Path, kind: str) -> Any:
         with (
             warnings.catch_warnings(),
             torch.sparse.check_sparse_tensor_invariants(),
-            torch.serialization.safe_globals([TorchVersion]),
+            torch.serialization.safe_globals([TorchVersion, Namespace]),
         ):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -251,6 +262,12 @@ def _optimizer(held: Any) -> dict[str, Any] | None:
         if isinstance(state, Mapping) and _is_optimizer_state(state):
             return dict(state)
     return None
+
+
+def _bulky(held: Any) -> frozenset[str]:
+    """Return the keys under which weights and optimizers stand."""
+    parts = held.items() if isinstance(held, Mapping) else ()
+    return frozenset(key for key, part in parts if key in OPTIMIZER_KEYS or _is_state_dict(part))
 
 
 def optimizers_in(held: Any) -> dict[str, dict[str, Any]]:

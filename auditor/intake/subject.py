@@ -23,6 +23,7 @@ from auditor.intake.loaders import Batches, Survey, opened, surveyed
 from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss, summed
 from auditor.intake.optimizer import LiveOptimizer
 from auditor.intake.reference import blame, call, resolve
+from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.trial import flops_of, tried
 from auditor.intake.weights import fit
@@ -208,7 +209,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         "loss": parts.loss,
         "factory": parts.factory,
         "optimizer": optimizer,
-        "batch_norm": True if _keeps_statistics(model) else None,
+        "batch_norm": True if model is not None and any(keepers(model)) else None,
     }
     facts = SubjectFacts(
         name=clean_text(parts.name, 120),
@@ -318,11 +319,6 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
     return summed(terms)
 
 
-def _keeps_statistics(model: nn.Module | None) -> bool:
-    norms = (m for m in model.modules() if isinstance(m, BATCH_NORM)) if model else ()
-    return any(norm.running_mean is not None for norm in norms)
-
-
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
     return SplitFacts(
         batches=survey.batches,
@@ -353,7 +349,7 @@ def _cut(split: Split, survey: Survey, most: int) -> str:
 
 
 def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]:
-    said = []
+    said = list(checkpoint.notes) if checkpoint else []
     if checkpoint is None:
         said.append("No checkpoint is named: the model is audited as its factory hands it out.")
     elif checkpoint.facts.removed_prefix:

@@ -1,7 +1,9 @@
 """How far the declared optimizer moves each parameter in a step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+import numpy as np
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
 from auditor.core.values import Array, Number
@@ -15,7 +17,8 @@ class UpdateRatios:
     went on from the state in the checkpoint. `note` says what had to be done differently. `tables`
     tells of each parameter whether it is a table of embeddings; it is empty where not known, as is
     `waits`: whether it got no gradient at the first step but did later, as behind a zero that has
-    yet to move.
+    yet to move. `gradient_norms` [steps] is the 2-norm of the whole gradient before clipping, empty
+    where it is not known.
     """
 
     parameters: tuple[str, ...]
@@ -29,6 +32,7 @@ class UpdateRatios:
     note: str = ""
     tables: tuple[bool, ...] = ()
     waits: tuple[bool, ...] = ()
+    gradient_norms: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,7 @@ class UpdateRatiosFrom(Request[UpdateRatios]):
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return one forward and one backward pass a step."""
         return Cost(self.steps, self.steps) if batches.get("train") else Cost()
+
+    def looked_at(self, batches: dict[Split, int]) -> dict[Split, int]:
+        """Return the batches of the run."""
+        return {"train": self.steps if batches.get("train") else 0}

@@ -13,11 +13,16 @@ from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.features import FeaturesOver
 from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
 from auditor.observations.gradients import GradientNormsOver
+from auditor.observations.losses import LossesOver
+from auditor.observations.norm_layers import NormLayersOf, NormSequenceOver
+from auditor.observations.optimizer_moments import OptimizerMomentsOf
 from auditor.observations.optimizer_state import OptimizersHeldIn
 from auditor.observations.performance import PerformanceOver
 from auditor.observations.predictions import PredictionsOver
 from auditor.observations.reach import ParameterReachOver
 from auditor.observations.saturation import SaturationOver
+from auditor.observations.schedule import ScheduleOf
+from auditor.observations.settings import SettingsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
 from auditor.observations.weight_matrices import WeightMatricesOf
@@ -28,12 +33,18 @@ from auditor.observers.facts import environment_evidence, targets, tensors, weig
 from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.gradients import GradientNormsObserver
+from auditor.observers.losses import LossesObserver
+from auditor.observers.norm_layers import norm_layers
+from auditor.observers.norm_sequence import NormSequenceObserver
 from auditor.observers.observer import Observer
+from auditor.observers.optimizer_moments import optimizer_moments
 from auditor.observers.optimizer_state import optimizers_held
 from auditor.observers.performance import PerformanceObserver
 from auditor.observers.predictions import PredictionsObserver
 from auditor.observers.reach import ParameterReachObserver
 from auditor.observers.saturation import SaturationObserver
+from auditor.observers.schedule import schedule
+from auditor.observers.settings import settings
 from auditor.observers.structure import StructureObserver
 from auditor.observers.weight_matrices import weight_matrices
 
@@ -44,8 +55,10 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
         BatchNormStatisticsOver: BatchNormObserver,
         FeaturesOver: FeaturesObserver,
         GradientNormsOver: GradientNormsObserver,
+        LossesOver: LossesObserver,
         NonFiniteInTrainingOver: NonFiniteObserver,
         NonFiniteOver: NonFiniteObserver,
+        NormSequenceOver: NormSequenceObserver,
         ParameterReachOver: ParameterReachObserver,
         PerformanceOver: PerformanceObserver,
         PredictionsOver: PredictionsObserver,
@@ -58,7 +71,11 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
         EnvironmentEvidenceOf: environment_evidence,
+        NormLayersOf: norm_layers,
+        OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,
+        ScheduleOf: schedule,
+        SettingsOf: settings,
         TargetsOf: targets,
         TensorsOf: tensors,
         WeightFlagsOf: weight_flags,

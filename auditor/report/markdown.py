@@ -4,7 +4,8 @@ import re
 
 from auditor.core.record import AuditRecord
 from auditor.core.verdict import Verdict
-from auditor.report.view import CauseView, PageView, SectionView, view_page
+from auditor.report.view import PageView, SectionView, view_page
+from auditor.report.view_cause import CauseView, RemedyView
 from auditor.report.view_finding import FindingView
 from auditor.report.wording import Span
 
@@ -29,8 +30,7 @@ _LONGEST = 400
 def render_markdown(record: AuditRecord) -> str:
     """Return a summary of the record, of less than 64 kB."""
     page = view_page(record)
-    blocks = [*_top(page), *(_cause(cause) for cause in page.causes)]
-    blocks.append(_sections(page))
+    blocks = [*_top(page), *_first(page), _sections(page)]
     for section in page.sections:
         blocks += [_finding(finding, section) for finding in (*section.open, *section.waived)]
     blocks += [_unjudged(page), _passed(page), _audit(page)]
@@ -61,6 +61,13 @@ def _top(page: PageView) -> list[str]:
     ]
     if page.error:
         blocks.insert(2, f"**The audit did not run to its end.** {escaped(page.error)}")
+    return blocks
+
+
+def _first(page: PageView) -> list[str]:
+    """Return what to fix first: causes, then findings of no known cause."""
+    causes = (*page.causes, *page.more_causes)
+    blocks = [_cause(place, cause) for place, cause in enumerate(causes, 1)]
     if page.first:
         lines = [
             f"{place}. {_SIGNS[one.verdict]} **{escaped(one.title)}** ({one.word.lower()}). "
@@ -69,18 +76,33 @@ def _top(page: PageView) -> list[str]:
         ]
         if page.first_left:
             lines.append(f"\n{page.first_left} more below.")
-        blocks.append("## What to fix first\n\n" + "\n".join(lines))
-    return blocks
+        also = "### Also found\n\n" if blocks else ""
+        blocks.append(also + "\n".join(lines))
+    return ["## What to fix first", *blocks] if blocks else []
 
 
-def _cause(cause: CauseView) -> str:
-    lines = [f"### Likely cause: {escaped(cause.title)} ({escaped(cause.confidence)})", ""]
-    lines += [f"Explains {escaped(title)}.  " for title, _ in cause.findings[:10]]
-    lines += [""] + [
-        f"- {_rich(remedy.text)}{' – ' + escaped(remedy.result) if remedy.result else ''}"
-        for remedy in cause.remedies[:10]
-    ]
-    return "\n".join(lines)
+def _cause(place: int, cause: CauseView) -> str:
+    lines = [f"### {place}. {_rich(cause.title)} ({escaped(cause.confidence)})", ""]
+    if cause.finding:
+        lines += [_rich(cause.seen), ""]
+    if cause.explains:
+        titles = "; ".join(escaped(title) for title, _ in cause.explains[:20])
+        lines += [f"It may explain as well: {titles}.", ""]
+    remedies = (*cause.remedies, *cause.more_remedies)
+    return "\n".join([*lines, *(_remedy(remedy) for remedy in remedies[:10])])
+
+
+def _remedy(remedy: RemedyView) -> str:
+    told = f"- {_rich(remedy.text)}"
+    if remedy.trial is not None:
+        trial = remedy.trial
+        told += (
+            f" Tried on copies, {escaped(trial.outcome)}: {escaped(trial.measure)} "
+            f"{escaped(trial.before)} → **{escaped(trial.after)}**."
+        )
+    elif remedy.note:
+        told += f" ({escaped(remedy.note)})"
+    return told
 
 
 def _sections(page: PageView) -> str:

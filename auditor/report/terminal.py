@@ -5,12 +5,15 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.core.record import AuditRecord
+from auditor.core.text import counted
 from auditor.core.verdict import Verdict
 from auditor.report.view import SectionView, view_page
+from auditor.report.view_cause import CauseView
 from auditor.report.view_finding import FindingView
 from auditor.report.wording import Span
 
 MOST_FINDINGS = 12
+MOST_CAUSES = 3
 LONGEST_SUMMARY = 220
 _STYLES = {
     Verdict.PASS: "green",
@@ -35,6 +38,12 @@ def summary_table(record: AuditRecord) -> RenderableType:
     parts += [Text(""), _sections(page.sections)]
     found = [finding for section in page.sections for finding in section.open]
     found.sort(key=lambda finding: _URGENCY[finding.verdict])
+    causes = (*page.causes, *page.more_causes)
+    if causes:
+        parts += [Text(""), Text("What to fix first", style="bold")]
+        parts += [_cause(place, cause) for place, cause in enumerate(causes[:MOST_CAUSES], 1)]
+    if len(causes) > MOST_CAUSES:
+        parts.append(Text(f"{len(causes) - MOST_CAUSES} more in the report", style="dim"))
     if found:
         parts += [Text(""), _findings(found[:MOST_FINDINGS])]
     if len(found) > MOST_FINDINGS:
@@ -76,6 +85,24 @@ def _findings(findings: list[FindingView]) -> Table:
         )
         table.add_row(Text(word, style=_STYLES[finding.verdict]), text)
     return table
+
+
+def _cause(place: int, cause: CauseView) -> Text:
+    """Return a cause on a few lines: how sure it is, what it explains, and the first remedy."""
+    text = Text.assemble(
+        f"{place}. ",
+        (_cropped(_plain(cause.title), 120), "bold"),
+        (f"  {_cropped(cause.confidence, 60)}", "green" if cause.proven else "dim"),
+    )
+    if cause.explains:
+        text.append(f"\n   may explain {counted(len(cause.explains), 'other finding')}", "dim")
+    for remedy in cause.remedies[:1]:
+        text.append(f"\n   {_cropped(_plain(remedy.text), LONGEST_SUMMARY)}")
+        if remedy.trial is not None:
+            trial = remedy.trial
+            text.append(f"\n   tried: {trial.before} → {trial.after} ", "")
+            text.append(f"({trial.outcome}; {_cropped(trial.measure, 80)})", "dim")
+    return text
 
 
 def _plain(spans: tuple[Span, ...]) -> str:

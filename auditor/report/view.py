@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from auditor.core.finding import Finding
-from auditor.core.record import AuditRecord, Cause, Section
+from auditor.core.record import AuditRecord, Section
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import Verdict
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
+from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
-from auditor.report.wording import WORDS, Span, date, number, prose, spans
+from auditor.report.wording import WORDS, date, prose
+
+FIRST_CAUSES = 3
+"""Causes that are shown at first sight; the others are folded."""
 
 FIRST_FINDINGS = 8
-"""Findings listed under what to fix first; the others are counted."""
+"""Findings of no known cause that are listed under what to fix first; others are counted."""
 
 _ORDER = {
     Verdict.FAIL: 0,
@@ -51,25 +55,6 @@ class SectionView:
 
 
 @dataclass(frozen=True)
-class RemedyView:
-    """Something to do about a cause, with what it did where it was tried."""
-
-    text: tuple[Span, ...]
-    result: str
-
-
-@dataclass(frozen=True)
-class CauseView:
-    """A likely root cause and the findings that it explains."""
-
-    title: str
-    confidence: str
-    findings: tuple[tuple[str, str], ...]
-    """The name and the id (empty where there is none) of each."""
-    remedies: tuple[RemedyView, ...]
-
-
-@dataclass(frozen=True)
 class PageView:
     """A whole report."""
 
@@ -81,6 +66,7 @@ class PageView:
     facts: tuple[Row, ...]
     running: str
     causes: tuple[CauseView, ...]
+    more_causes: tuple[CauseView, ...]
     first: tuple[FindingView, ...]
     first_left: int
     sections: tuple[SectionView, ...]
@@ -92,12 +78,13 @@ def view_page(record: AuditRecord) -> PageView:
     """Return everything that a report of the record shows."""
     ids = Ids()
     sections = tuple(_section(section, ids) for section in record.sections)
+    explained = {clean_text(check, 80) for cause in record.causes for check in cause.findings}
     first = sorted(
         (
             finding
             for section in sections
             for finding in section.open
-            if finding.verdict in {Verdict.FAIL, Verdict.WARN}
+            if finding.verdict in {Verdict.FAIL, Verdict.WARN} and finding.check not in explained
         ),
         key=lambda finding: _ORDER[finding.verdict],
     )
@@ -107,7 +94,7 @@ def view_page(record: AuditRecord) -> PageView:
         for finding in (*section.open, *section.skipped)
         if finding.verdict in {Verdict.ERROR, Verdict.INCOMPLETE, Verdict.NOT_APPLICABLE}
     ]
-    facts = _facts(record)
+    facts, causes = _facts(record), _causes(record, sections)
     return PageView(
         name=clean_text(record.subject.name, 120) or "unnamed",
         verdict=record.verdict,
@@ -116,7 +103,8 @@ def view_page(record: AuditRecord) -> PageView:
         error=prose(record.error) if record.error is not None else "",
         facts=facts,
         running=_running(record),
-        causes=tuple(_cause(cause, sections) for cause in record.causes),
+        causes=causes[:FIRST_CAUSES],
+        more_causes=causes[FIRST_CAUSES:],
         first=tuple(first[:FIRST_FINDINGS]),
         first_left=max(len(first) - FIRST_FINDINGS, 0),
         sections=sections,
@@ -199,31 +187,14 @@ def _counts(section: Section) -> tuple[Count, ...]:
     return (*counts, *([Count(Verdict.INFO, f"{waived} waived")] if waived else []))
 
 
-def _cause(cause: Cause, sections: tuple[SectionView, ...]) -> CauseView:
+def _causes(record: AuditRecord, sections: tuple[SectionView, ...]) -> tuple[CauseView, ...]:
     known = {
         finding.check: finding
         for section in sections
         for group in (section.open, section.waived, section.notes, section.passed, section.skipped)
         for finding in group
     }
-    named = [clean_text(check, 80) for check in cause.findings]
-    return CauseView(
-        title=prose(cause.title, 300),
-        confidence=prose(cause.confidence, 120),
-        findings=tuple(
-            (known[check].title, known[check].id) if check in known else (check, "")
-            for check in named
-        ),
-        remedies=tuple(
-            RemedyView(
-                spans(remedy.text),
-                f"tried on a copy: from {number(remedy.before)} to {number(remedy.after)}"
-                if remedy.tried
-                else "",
-            )
-            for remedy in cause.remedies
-        ),
-    )
+    return tuple(view_cause(cause, known) for cause in record.causes)
 
 
 def _facts(record: AuditRecord) -> tuple[Row, ...]:

@@ -216,3 +216,22 @@ def test_what_gets_its_first_gradient_later_is_told() -> None:
     assert isinstance(found, UpdateRatios)
     waiting = [n for n, waits in zip(found.parameters, found.waits, strict=True) if waits]
     assert waiting == ["body.weight", "body.bias"]
+
+
+def test_the_whole_gradient_is_measured_before_it_is_clipped() -> None:
+    subject = BY_NAME["encoder"].subject()
+    plain = update_ratios(FRESH, subject)
+    clipped = update_ratios(FRESH, dataclasses.replace(subject, clip_norm=1e-6))
+    assert isinstance(plain, UpdateRatios)
+    assert isinstance(clipped, UpdateRatios)
+    assert plain.gradient_norms.shape == (6,)
+    assert clipped.gradient_norms[0] == pytest.approx(plain.gradient_norms[0])
+    assert (clipped.gradient_norms > 1e-3).all()
+
+
+def test_an_optimizer_that_refuses_dense_gradients_is_no_error() -> None:
+    subject = BY_NAME["encoder"].subject()
+    refusing = OptimizerSpec(name="SparseAdam", lr=1e-3)
+    answer = update_ratios(FRESH, dataclasses.replace(subject, optimizer=refusing))
+    assert isinstance(answer, Unavailable)
+    assert "dense gradients" in answer.reason

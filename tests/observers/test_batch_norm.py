@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from auditor.core.request import Failed
+from auditor.intake.running_statistics import Moments
 from auditor.observations.batch_norm import BatchNormStatistics, BatchNormStatisticsOver
 from tests.awkward import BY_NAME, TABLE, Awkward, subject_of, vectors
 from tests.observers.naive import assert_same, hooked, sweeping, swept
@@ -83,3 +84,53 @@ def test_a_layer_that_one_part_alone_met_is_kept() -> None:
     merged = first.merge(second)
     assert_same(merged.layers, seen.layers)
     assert merged.examples == 7
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm])
+def test_every_kind_of_batch_norm_is_seen(kind: type[nn.Module]) -> None:
+    shape = {nn.BatchNorm1d: (), nn.BatchNorm3d: (2, 3, 2)}.get(kind, (2, 3))
+    model = nn.Sequential(kind(8), nn.Flatten(), nn.LazyLinear(3))
+    batches = [(torch.randn(5, 8, *shape), torch.randint(3, (5,))) for _ in range(4)]
+    model.eval()(batches[0][0])
+    (layer,) = swept(subject_of(model, batches, "cross_entropy"), ASKED).layers
+    whole = torch.cat([x for x, _ in batches]).movedim(1, 0).flatten(1).double()
+    np.testing.assert_allclose(layer.mean, whole.mean(1).numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer.variance, whole.var(1, correction=0).numpy(), rtol=1e-5)
+    assert layer.groups == 16
+
+
+def test_instance_norm_is_given_the_mean_of_each_example_s_variance() -> None:
+    model = nn.Sequential(
+        nn.InstanceNorm1d(4, track_running_stats=True), nn.Flatten(), nn.Linear(20, 3)
+    )
+    batches = [(torch.randn(6, 4, 5) + torch.randn(6, 4, 1) * 9, torch.arange(6) % 3)] * 2
+    batches += [(x * 2, y) for x, y in batches]
+    whole = torch.cat([x for x, _ in batches]).double()
+    (layer,) = swept(subject_of(model, batches, "cross_entropy"), ASKED).layers
+    np.testing.assert_allclose(layer.mean, whole.mean((0, 2)).numpy(), rtol=1e-4, atol=1e-5)
+    mean = whole.var(2, correction=0).mean(0)
+    np.testing.assert_allclose(layer.variance, mean.numpy(), rtol=1e-5)
+    parts = [swept(subject_of(model, batches[n : n + 1], "cross_entropy"), ASKED) for n in range(4)]
+    merged = parts[0].merge(parts[1]).merge(parts[2].merge(parts[3]))
+    assert_same(merged.layers[0], layer, rtol=1e-6)
+
+
+def test_the_error_of_the_divergence_is_that_between_samples() -> None:
+    """Over many samples of data the divergence scatters by the error that each tells."""
+    module = nn.BatchNorm1d(8)
+    module.running_mean.fill_(0.4)
+    module.running_var.fill_(0.5)
+    truth = 0.5 * (np.log(0.5 / 1.69) + (1.69 + 0.16) / 0.5 - 1)
+    values, errors, inside = [], [], []
+    for _ in range(200):
+        moments = Moments(module)
+        for _ in range(8):
+            moments.add(torch.randn(32, 8) * 1.3)
+        layer = moments.layer("norm")
+        assert layer is not None
+        values.append(layer.divergence)
+        errors.append(layer.error)
+        _, low, high = layer.typical()
+        inside.append(low <= truth <= high)
+    np.testing.assert_allclose(np.mean(errors), np.std(values, axis=0).mean(), rtol=0.1)
+    assert np.mean(inside) >= 0.95

@@ -447,7 +447,12 @@ def rich_record() -> AuditRecord:
                 "The learning rate is too high",
                 "likely",
                 ("dead-units", "exploding-activations", SCRIPT),
-                (Remedy("Lower `lr` tenfold.", True, 0.586, 0.021), Remedy("Warm up.")),
+                (
+                    Remedy("Lower `lr` tenfold.", True, 0.586, 0.021, "loss of copies", True),
+                    Remedy("Warm up."),
+                    Remedy("Clip.", measure=f"could not be tried: {SCRIPT}"),
+                    Remedy("Pray.", True, 0.5, None, "accuracy of copies"),
+                ),
             ),
         ),
         subject(),

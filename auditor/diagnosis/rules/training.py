@@ -1,0 +1,269 @@
+"""Causes in the settings of training, and in what came of it."""
+
+from auditor.diagnosis.rule import Cure, Rule, Sight
+from auditor.diagnosis.rules.effects import FLOW, SETTINGS, UNLEARNT, UNMOVED
+from auditor.diagnosis.treatments import (
+    always,
+    clipped,
+    rate_down,
+    rate_up,
+    too_fast,
+    too_slow,
+)
+from auditor.observations.treatment import TreatmentOver
+
+TRAINING = (
+    Rule(
+        id="dropout-before-batch-norm",
+        title="Dropout before the batch norm `{place}`",
+        plain="Dropout before a batch norm",
+        sights=(Sight("dropout-before-batch-norm"),),
+        explains=("stale-batch-norm", "batch-norm-misused", "trained-loss-off", "dropout-off",
+                  "underfitted", "miscalibrated"),
+        cures=(
+            Cure(
+                "Put the dropout behind the last batch norm, or leave it out.",
+                always(TreatmentOver(no_dropout=True)),
+            ),
+        ),
+        measured=(
+            "score as it is",
+            "score with statistics without dropout",
+            "gain without the shift",
+        ),
+    ),
+    Rule(
+        id="stale-batch-norm",
+        title="What `{place}` remembers does not describe the data",
+        plain="Batch-norm statistics do not describe the data",
+        sights=(Sight("stale-batch-norm"),),
+        explains=(*UNLEARNT, "activation-scale-off", "not-reproducible", "dead-units",
+                  "saturated-units", "batch-norm-misused", "overfitted"),
+        cures=(
+            Cure(
+                "Compute the running statistics anew: training data through the model in training "
+                "mode, without a step.",
+                always(TreatmentOver(start="checkpoint", statistics=True, seeds=1)),
+            ),
+        ),
+        measured=(
+            "score as it is",
+            "score with statistics computed anew",
+            "gain by computing them anew",
+        ),
+    ),
+    Rule(
+        id="batch-norm-misused",
+        title="Batch norm can't do its work in `{place}` ({note})",
+        plain="Batch norm can't do its work",
+        sights=(Sight("batch-norm-misused"),),
+        explains=("stale-batch-norm", "trained-loss-off", "miscalibrated", "underfitted",
+                  "vanishing-gradients", "does-not-learn-in-short-run"),
+        measured=(
+            "score on running statistics computed anew",
+            "score on the statistics of batches",
+            "gain on the statistics of batches",
+        ),
+    ),
+    Rule(
+        id="learning-rate-too-high",
+        title="The learning rate is too high",
+        plain="The learning rate is too high",
+        sights=(
+            Sight("learning-rate-off", ("too high", "too large", "diverge")),
+            Sight("update-ratio-off", when=too_fast),
+            Sight("does-not-learn-in-short-run", ("is too large",)),
+        ),
+        signs=(
+            ("dead-units", "saturated-units", "activation-scale-off", "non-finite-values"),
+            ("no-better-than-baseline", "trained-loss-off"),
+        ),
+        explains=(*UNLEARNT, *FLOW, "update-ratio-off", "learning-rate-off", "non-finite-values",
+                  "weights-degenerate", "features-collapsed", "sharp-minimum", "clipping-off",
+                  "optimizer-off", "stale-batch-norm", "batch-size-off",
+                  "schedule-missing-or-off"),
+        cures=(
+            Cure("Lower the learning rate {rate}.", rate_down, ("Bring the learning rate", "Lower",
+                                                                "Set `lr=")),
+            Cure("Clip gradients at norm 1: `torch.nn.utils.clip_grad_norm_(model.parameters(), "
+                 "1.0)` before `optimizer.step()`.", always(TreatmentOver(clip_norm=1.0))),
+        ),
+        equally=(
+            "A warm-up over the first few hundred steps, where only the start is rough.",
+        ),
+    ),
+    Rule(
+        id="learning-rate-too-low",
+        title="The learning rate is too low",
+        plain="The learning rate is too low",
+        sights=(
+            Sight("learning-rate-off", ("too low", "too small")),
+            Sight("update-ratio-off", when=too_slow),
+            Sight("does-not-learn-in-short-run", ("is too small",)),
+        ),
+        explains=(*UNLEARNT, *UNMOVED, "learning-rate-off", "optimizer-off",
+                  "schedule-missing-or-off", "batch-size-off"),
+        cures=(
+            Cure("Raise the learning rate {rate}.", rate_up, ("Bring the learning rate", "Raise",
+                                                              "Set `lr=")),
+        ),
+        equally=("A faster optimizer, such as Adam at 1e-3, or many more epochs.",),
+    ),
+    Rule(
+        id="exploding-gradients",
+        title="Gradients explode on their way to `{place}`",
+        plain="Gradients explode",
+        sights=(Sight("exploding-gradients"),),
+        explains=(*UNLEARNT, *SETTINGS, "update-ratio-off", "non-finite-values"),
+        cures=(
+            Cure(
+                "Clip gradients at norm 1: `torch.nn.utils.clip_grad_norm_(model.parameters(), "
+                "1.0)` before `optimizer.step()`.",
+                always(TreatmentOver(clip_norm=1.0)),
+                ("Clip",),
+            ),
+        ),
+    ),
+    Rule(
+        id="clipping-off",
+        title="Gradient clipping is off ({note})",
+        plain="Gradient clipping is off",
+        sights=(Sight("clipping-off"),),
+        explains=(*UNLEARNT, *UNMOVED, "exploding-gradients", "learning-rate-off",
+                  "optimizer-off", "non-finite-values"),
+        cures=(
+            Cure(
+                "Clip at the norm that nine in ten batches stay below.",
+                clipped,
+                ("Clip", "Set"),
+            ),
+        ),
+    ),
+    Rule(
+        id="regularisation-overwhelms",
+        title="Regularisation drowns the data ({place})",
+        plain="Regularisation drowns the data",
+        sights=(Sight("regularisation-overwhelms"),),
+        explains=(*UNLEARNT, *UNMOVED, "vanishing-gradients", "learning-rate-off",
+                  "optimizer-off", "dead-units", "activation-scale-off"),
+        cures=(
+            Cure(
+                "Take weight decay off, then bring it back from 1e-5 up.",
+                always(TreatmentOver(weight_decay=0.0)),
+                ("Lower", "Take", "Set", "Reduce"),
+            ),
+        ),
+    ),
+    Rule(
+        id="dropout-left-on",
+        title="Dropout stays on in evaluation mode (`{place}`)",
+        plain="Dropout stays on in evaluation mode",
+        sights=(Sight("dropout-off", ("evaluation mode",), fact=True),),
+        explains=("not-reproducible", "trained-loss-off", "no-better-than-baseline",
+                  "miscalibrated", "underfitted", "idle-block"),
+    ),
+    Rule(
+        id="dropout-off",
+        title="Dropout hurts more than it helps ({place})",
+        plain="Dropout hurts more than it helps",
+        sights=(Sight("dropout-off"),),
+        explains=("underfitted", "does-not-learn-in-short-run", "cannot-overfit-one-batch",
+                  "not-reproducible", "trained-loss-off", "no-better-than-baseline",
+                  "learning-rate-off", "miscalibrated"),
+        cures=(
+            Cure(
+                "Take dropout out (`p=0`), then bring it back in small steps while validation "
+                "improves.",
+                always(TreatmentOver(no_dropout=True)),
+                ("Lower", "Take", "Set", "Reduce", "Remove"),
+            ),
+        ),
+    ),
+    Rule(
+        id="optimizer-off",
+        title="The optimizer's settings are off ({note})",
+        plain="The optimizer's settings are off",
+        sights=(Sight("optimizer-off"),),
+        explains=(*UNLEARNT, *UNMOVED, "learning-rate-off", "schedule-missing-or-off"),
+        measured=(", as declared", ", better racer", "gain of the better racer"),
+    ),
+    Rule(
+        id="batch-size-off",
+        title="The batch size is off ({note})",
+        plain="The batch size is off",
+        sights=(Sight("batch-size-off"),),
+        explains=("does-not-learn-in-short-run", "underfitted", "learning-rate-off",
+                  "sharp-minimum", "batch-norm-misused"),
+    ),
+    Rule(
+        id="schedule-missing-or-off",
+        title="The learning-rate schedule is off ({note})",
+        plain="The learning-rate schedule is off",
+        sights=(
+            Sight("schedule-missing-or-off"),
+            Sight("learning-rate-off", ("without a schedule",)),
+        ),
+        explains=("underfitted", "trained-loss-off", "sharp-minimum"),
+    ),
+    Rule(
+        id="class-imbalance",
+        title="Rare classes are given up (`{place}`)",
+        plain="Rare classes are given up",
+        sights=(Sight("class-imbalance"),),
+        explains=("ignores-its-input", "no-better-than-baseline", "features-collapsed",
+                  "miscalibrated", "trained-loss-off"),
+    ),
+    Rule(
+        id="capacity-off",
+        title="The model's size does not suit the data",
+        plain="The model's size does not suit the data",
+        sights=(Sight("capacity-off"),),
+        explains=("no-better-than-baseline", "cannot-overfit-one-batch", "trained-loss-off",
+                  "underfitted", "overfitted"),
+    ),
+    Rule(
+        id="overfitted",
+        title="The model knows its training data by heart",
+        plain="The model knows its training data by heart",
+        sights=(Sight("overfitted", ("in validation",)),),
+        explains=("miscalibrated", "trained-loss-off", "sharp-minimum", "no-better-than-baseline",
+                  "capacity-off", "features-collapsed"),
+    ),
+    Rule(
+        id="validation-too-easy",
+        title="Validation is easier than training ({note})",
+        plain="Validation is easier than training",
+        sights=(Sight("overfitted", ("easier than training",)),),
+        explains=("underfitted",),
+    ),
+    Rule(
+        id="stopped-too-early",
+        title="Training stopped too early ({note})",
+        plain="Training stopped too early",
+        sights=(Sight("underfitted", ("training.epochs",)),),
+        explains=("no-better-than-baseline", "trained-loss-off", "miscalibrated",
+                  "saliency-insensitive"),
+        cures=(
+            Cure(
+                "Train on: the loss still falls.",
+                always(TreatmentOver(start="checkpoint")),
+                ("Train on", "Train longer", "Go on"),
+            ),
+        ),
+    ),
+    Rule(
+        id="underfitted",
+        title="The model has learnt less than it could ({note})",
+        plain="The model has learnt less than it could",
+        sights=(Sight("underfitted"),),
+        explains=("no-better-than-baseline", "trained-loss-off", "miscalibrated",
+                  "saliency-insensitive"),
+    ),
+    Rule(
+        id="sharp-minimum",
+        title="The minimum is sharp",
+        plain="The minimum is sharp",
+        sights=(Sight("sharp-minimum"),),
+        explains=(),
+    ),
+)  # fmt: skip

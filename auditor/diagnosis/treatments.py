@@ -1,0 +1,124 @@
+"""The treatment that a finding calls for; each is tried on copies, in seconds."""
+
+from typing import Literal
+
+from auditor.core.finding import Finding
+from auditor.core.verdict import Verdict
+from auditor.diagnosis.rule import Trial
+from auditor.observations.treatment import KEPT, TreatmentOver
+
+MOST_NAMES = 20
+"""Parameters of a finding that are initialised anew."""
+
+PACE = 1e-3
+"""The share of its size by which a step should move a weight (see `update-ratio-off`)."""
+
+GUESS = 30.0
+"""How many times lower or higher a rate is tried than one that is off by nobody knows how much."""
+
+
+def always(treatment: TreatmentOver) -> Trial:
+    """Return a trial that is the same whatever was found."""
+    return lambda finding: treatment
+
+
+def bare(finding: Finding | None) -> TreatmentOver | None:
+    """Give the loss what goes into the last activation, where that is one too many."""
+    for place in finding.where if finding is not None else ():
+        if any(word in place.note for word in ("twice", "never outside", "ends in")):
+            return TreatmentOver(bare=True)
+    return None
+
+
+def averaged(finding: Finding | None) -> TreatmentOver | None:
+    """Take the steps that a loss averaged over the batch would take, at the same rate."""
+    for place in finding.where if finding is not None else ():
+        _, summed, rest = place.note.partition("summed: ")
+        number = rest.partition(" ")[0].replace(",", "")
+        if summed and number.isdigit() and int(number) > 1:
+            return TreatmentOver(times=_round(1 / int(number)))
+    return None
+
+
+def anew(finding: Finding | None) -> TreatmentOver | None:
+    """Make anew the parameters that the finding names."""
+    names = parameters(finding)[:MOST_NAMES]
+    return TreatmentOver(start="checkpoint", anew=",".join(names)) if names else None
+
+
+def parameters(finding: Finding | None) -> list[str]:
+    """Return the parameters that a finding names."""
+    return [p.name for p in finding.where if p.kind == "parameter"] if finding else []
+
+
+def clipped(finding: Finding | None) -> TreatmentOver | None:
+    """Clip at the norm that nine in ten batches stay below."""
+    norm = _metric(finding, "90th percentile")
+    return TreatmentOver(clip_norm=_round(norm)) if norm is not None and norm > 0 else None
+
+
+def too_fast(finding: Finding) -> bool:
+    """Tell whether `update-ratio-off` saw steps that are far too long."""
+    return bool(_beyond(finding, "above")) or _broke(finding)
+
+
+def too_slow(finding: Finding) -> bool:
+    """Tell whether `update-ratio-off` saw steps that are far too short, but steps."""
+    return any(_beyond(finding, "below"))
+
+
+def rate_down(finding: Finding | None) -> TreatmentOver:
+    """Lower the rate to the one recommended, or in proportion to the pace of the weights."""
+    fast = _beyond(finding, "above")
+    return _rate(finding, PACE / max(fast) if fast else 1 / GUESS)
+
+
+def rate_up(finding: Finding | None) -> TreatmentOver:
+    """Raise the rate to the one recommended, or in proportion to the pace of the weights."""
+    slow = [pace for pace in _beyond(finding, "below") if pace > 0]
+    return _rate(finding, PACE / min(slow) if slow else GUESS)
+
+
+def in_words(treatment: TreatmentOver) -> str:
+    """Return to what a treatment sets the rate, for the middle of a sentence."""
+    if treatment.rate != KEPT:
+        return f"to `{treatment.rate:g}`"
+    factor = treatment.times if treatment.times >= 1 else 1 / treatment.times
+    return f"{factor:.2g} times"
+
+
+def _rate(finding: Finding | None, times: float) -> TreatmentOver:
+    """Try the rate that is recommended, where one is; else a multiple."""
+    known = _metric(finding, "recommended to begin with")
+    if known is not None and known > 0:
+        return TreatmentOver(rate=_round(known))
+    return TreatmentOver(times=_round(times))
+
+
+def _beyond(finding: Finding | None, side: Literal["above", "below"]) -> list[float]:
+    """Return the paces of the weights, in shares of their size, that are beyond a limit."""
+    return [
+        float(metric.value)
+        for metric in (finding.metrics if finding is not None else ())
+        if metric.name.startswith("update ratio") and metric.value is not None
+        if metric.limit is not None and metric.limit.bad == side
+        if metric.limit.verdict(metric.value) is not Verdict.PASS
+    ]
+
+
+def _broke(finding: Finding | None) -> bool:
+    """Tell whether the loss broke after some steps."""
+    return finding is not None and any(p.name == "training.optimizer.lr" for p in finding.where)
+
+
+def _metric(finding: Finding | None, *names: str) -> float | None:
+    for name in names:
+        for metric in finding.metrics if finding is not None else ():
+            if metric.name.startswith(name) and metric.value is not None:
+                return float(metric.value)
+    return None
+
+
+def _round(value: float) -> float:
+    """Return a value to two digits, which is as much as anybody would type."""
+    return float(f"{value:.2g}")

@@ -1,0 +1,162 @@
+"""Plain values that a training script kept beside the weights, or in files beside the checkpoint.
+
+Everything here comes out of files that anybody may have written: sizes are bounded, nothing of it
+is run, and what can't be read is left out with a note.
+"""
+
+import csv
+import json
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auditor.core.text import clean_text
+
+BESIDE = ("trainer_state.json", "config.json", "hparams.yaml", "training_args.json", "args.json")
+"""Files that trainers write into the checkpoint's folder, as far as they can be read safely."""
+
+DEEPEST = 6
+MOST = 20_000
+"""Values that are kept of one file."""
+LARGEST = 32_000_000
+"""Bytes of the largest file beside a checkpoint that is read."""
+LONGEST = 400
+"""Characters kept of a text."""
+
+
+def plain_tree(held: Any, skipped: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return the mappings, lists and plain values in `held`; tensors of one value are numbers.
+
+    Other tensors and objects are left out, and so is what stands under the keys in `skipped`.
+    """
+    left = MOST
+
+    def copied(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            return None
+        if isinstance(value, bool | int | float) or value is None:
+            return value
+        if isinstance(value, str):
+            return value[:LONGEST]
+        if isinstance(value, torch.Tensor):
+            one = value.numel() == 1 and value.layout is torch.strided and not value.is_complex()
+            return value.item() if one else None
+        if isinstance(value, Namespace):
+            value = vars(value)
+        if isinstance(value, Mapping):
+            return {str(k)[:LONGEST]: copied(v, depth + 1) for k, v in _first(value.items())}
+        if isinstance(value, list | tuple):
+            return [copied(v, depth + 1) for v in _first(value)]
+        return None
+
+    def _first(values: Any) -> Iterator[Any]:
+        for one in values:
+            if left < 0:
+                return
+            yield one
+
+    if isinstance(held, Namespace):
+        held = vars(held)
+    if not isinstance(held, Mapping):
+        return {}
+    return {
+        str(key)[:LONGEST]: copied(value, 1) for key, value in held.items() if key not in skipped
+    }
+
+
+def beside(checkpoint: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """Return what the known files in a checkpoint's folder hold, by name, and notes on the rest."""
+    found: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    for name in BESIDE:
+        path = checkpoint.parent / name
+        if path.is_file():
+            held, note = read_json(path) if path.suffix == ".json" else _flat_yaml(path)
+            if held:
+                found[name] = held
+            if note:
+                notes.append(note)
+    return found, tuple(notes)
+
+
+def read_json(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the mapping in a JSON file, and why there is none; one of the two is empty."""
+    text, note = read_text(path)
+    if note:
+        return {}, note
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}, f"{clean_text(path.name, 80)} beside the checkpoint is no JSON: ignored."
+    if not isinstance(held, dict):
+        return {}, f"{clean_text(path.name, 80)} beside the checkpoint holds no mapping: ignored."
+    return plain_tree(held), ""
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Return the text of a file beside a checkpoint, and why it is not read."""
+    name = clean_text(path.name, 80)
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            return "", f"{name} beside the checkpoint is too large to be read ({size:,} bytes)."
+        return path.read_text(encoding="utf-8"), ""
+    except (OSError, ValueError):
+        return "", f"{name} beside the checkpoint can't be read: ignored."
+
+
+def _flat_yaml(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the `name: value` lines of a YAML file that stand at its left edge."""
+    text, note = read_text(path)
+    found: dict[str, Any] = {}
+    for line in text.splitlines()[:MOST]:
+        name, colon, value = line.partition(":")
+        if colon and name and not name[0].isspace() and not name.startswith(("#", "-", "!")):
+            found[name.strip()[:LONGEST]] = scalar(value.strip())
+    return found, note
+
+
+def scalar(text: str) -> Any:
+    """Return a text as the number it writes, else as it is."""
+    if text.lower() in ("null", "none", "~", ""):
+        return None
+    try:
+        return int(text) if text.lstrip("+-").isdigit() and len(text) < 19 else float(text)
+    except ValueError:
+        return text.strip("'\"")[:LONGEST]
+
+
+def rows_of(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of a training log: CSV, JSON lines, or a trainer's `log_history`."""
+    if path.suffix == ".json":
+        held, note = read_json(path)
+        rows = held.get("log_history", held.get("history", []))
+        return [row for row in rows if isinstance(row, dict)] if isinstance(
+            rows, list
+        ) else [], note
+    text, note = read_text(path)
+    if note:
+        return [], note
+    lines = text.splitlines()[: MOST + 1]
+    if path.suffix == ".jsonl":
+        return [row for line in lines if isinstance(row := _json_line(line), dict)], ""
+    try:
+        rows = [
+            {str(k)[:80]: scalar(v) if isinstance(v, str) else None for k, v in row.items()}
+            for row in csv.DictReader(lines)
+        ]
+    except csv.Error:
+        return [], f"{clean_text(path.name, 80)} is no CSV: ignored."
+    return rows, ""
+
+
+def _json_line(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,226 @@
+"""Causes: which findings share one, which comes first, and what is said of each."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.core.finding import Finding, Limit, Metric, Place
+from auditor.core.request import Failed, Unavailable
+from auditor.core.verdict import Verdict
+from auditor.diagnosis import diagnosed, trials
+from auditor.diagnosis.causes import TOGETHER
+from auditor.diagnosis.rules import RULES
+from auditor.observations.treatment import TreatmentOver, Tried
+
+RESCALED = TreatmentOver(rescaled=True)
+REVIVED = TreatmentOver(start="checkpoint", anew="a.bias")
+
+
+def finding(check: str, verdict: Verdict = Verdict.FAIL, *where: Place) -> Finding:
+    return Finding(check, verdict, f"{check} found", "", where=where, advice=("do something",))
+
+
+INPUTS = finding("inputs-not-normalised", Verdict.WARN, Place("setting", "input: channel 0"))
+DEAD = finding(
+    "dead-units", Verdict.FAIL, Place("layer", "a"), Place("parameter", "a.bias", "holds 3 units")
+)
+UNLEARNT = finding("no-better-than-baseline")
+FADING = finding("vanishing-gradients")
+SATURATED = finding("saturated-units", Verdict.WARN, Place("layer", "first"))
+OFF_CHANCE = finding("initial-loss-off-chance", Verdict.WARN, Place("setting", "loss"))
+UNRECORDED = finding("environment-unrecorded", Verdict.WARN)
+
+
+def tried(score: float, runs: int = 3, examples: int = 60) -> Tried:
+    draw = np.random.default_rng(0).random((runs, examples))
+    return Tried("accuracy", True, "of copies after 60 steps", draw < score)
+
+
+def effect(treatment: TreatmentOver, before: float, after: float):
+    return {treatment.controls[0]: tried(before), treatment: tried(after)}
+
+
+def test_a_cause_takes_along_what_it_explains() -> None:
+    (cause,) = diagnosed((UNLEARNT, DEAD, FADING, UNRECORDED), {}, 0)
+    assert cause.id == "dead-units"
+    assert cause.title == "Units of `a` are dead"
+    assert cause.findings == ("dead-units", "no-better-than-baseline", "vanishing-gradients")
+    assert cause.remedies[-1].text == "do something"
+    assert not any(remedy.tried or remedy.helped for remedy in cause.remedies)
+
+
+@pytest.mark.parametrize("verdict", [v for v in Verdict if v not in (Verdict.WARN, Verdict.FAIL)])
+def test_what_does_not_warn_or_fail_is_no_cause(verdict: Verdict) -> None:
+    quiet = [replace(one, verdict=verdict) for one in (DEAD, INPUTS)]
+    assert diagnosed(quiet, {}, 0) == ()
+    assert trials(quiet, {}, 0) == ()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_applies_to_the_finding_in_which_its_cause_is_seen(rule) -> None:
+    """A finding made by hand from each of its sights brings the rule up, and nothing else does."""
+    for sight in rule.sights:
+        words = sight.words[0] if sight.words else ""
+        paces = {"above": 0.5, "below": 1e-7}
+        metrics = tuple(
+            Metric(f"update ratio from {side}", pace, limit=Limit(warn=1e-3, bad=side))
+            for side, pace in paces.items()
+        )
+        given = replace(
+            finding(sight.check, Verdict.FAIL, Place("setting", "here", words)), metrics=metrics
+        )
+        if sight.check == "update-ratio-off":
+            given = replace(given, metrics=metrics[:1] if "high" in rule.id else metrics[1:])
+        causes = diagnosed((given,), {}, 0)
+        assert rule.id in {cause.id for cause in causes}
+        assert causes[0].findings == (sight.check,)
+        assert "{" not in causes[0].title
+        unplaced = replace(given, where=())
+        for cause in diagnosed((unplaced,), {}, 0):
+            assert "{" not in cause.title
+            assert "()" not in cause.title
+            assert "``" not in cause.title
+
+
+def test_what_is_waived_is_no_cause() -> None:
+    assert diagnosed((replace(DEAD, waived="pruned"),), {}, 0) == ()
+
+
+def test_a_mere_warning_of_dead_units_explains_nothing() -> None:
+    assert diagnosed((replace(DEAD, verdict=Verdict.WARN), FADING), {}, 0)[0].id != "dead-units"
+
+
+def test_what_failed_and_explains_most_comes_first_and_a_finding_has_one_cause() -> None:
+    causes = diagnosed((INPUTS, DEAD, FADING, UNLEARNT), {}, 0)
+    assert [cause.id for cause in causes] == ["dead-units", "inputs-not-normalised"]
+    claimed = [check for cause in causes for check in cause.findings]
+    assert len(claimed) == len(set(claimed))
+    assert [cause.confidence for cause in causes] == ["seen directly", "likely"]
+
+
+def test_a_cause_that_a_trial_confirms_comes_first_and_takes_other_causes_along() -> None:
+    answers = effect(RESCALED, 0.2, 0.9)
+    (cause,) = diagnosed((INPUTS, DEAD, FADING), answers, 0)
+    assert cause.id == "inputs-not-normalised"
+    assert cause.confidence == "confirmed by a trial"
+    assert "dead-units" in cause.findings
+    first = cause.remedies[0]
+    assert (first.tried, first.helped) == (True, True)
+    assert first.measure == "accuracy of copies after 60 steps"
+    assert (first.before, first.after) == (tried(0.2).scores.mean(), tried(0.9).scores.mean())
+
+
+def test_a_cause_confirmed_by_its_own_trial_stays_though_an_earlier_one_explains_it() -> None:
+    answers = effect(RESCALED, 0.2, 0.9) | effect(REVIVED, 0.2, 0.8)
+    causes = diagnosed((DEAD, INPUTS, FADING), answers, 0)
+    assert [cause.id for cause in causes] == ["inputs-not-normalised", "dead-units"]
+    assert causes[1].confidence == "seen directly, confirmed by a trial"
+
+
+def test_a_trial_without_effect_lowers_confidence_and_comes_after_what_was_not_tried() -> None:
+    causes = diagnosed((INPUTS, UNLEARNT, FADING, DEAD), effect(RESCALED, 0.5, 0.5), 0)
+    assert [cause.id for cause in causes] == ["dead-units", "inputs-not-normalised"]
+    assert causes[1].confidence.startswith("in doubt")
+    advice, vain, alike = causes[1].remedies
+    assert advice.text == "do something"
+    assert (vain.tried, vain.helped) == (True, False)
+    assert vain.before == vain.after
+    assert alike.text.startswith("Equally good")
+    assert not any(r.helped for cause in causes for r in cause.remedies)
+
+
+def test_a_fact_whose_remedy_is_in_vain_stays_a_fact_and_no_remedy_is_called_proven() -> None:
+    (cause,) = diagnosed((DEAD, FADING), effect(REVIVED, 0.5, 0.4), 0)
+    assert cause.confidence == "seen directly"
+    assert not any(remedy.helped for remedy in cause.remedies)
+
+
+@pytest.mark.parametrize("why", [Failed("it took longer than 5 s"), Unavailable("no factory")])
+def test_why_a_remedy_could_not_be_tried_is_said(why) -> None:
+    answers = {RESCALED.controls[0]: why, RESCALED: why}
+    (cause,) = diagnosed((INPUTS,), answers, 0)
+    first = cause.remedies[0]
+    assert not first.tried
+    assert first.measure == f"could not be tried: {why.reason}"
+    assert cause.confidence == "possible"
+
+
+def test_inputs_are_suspected_from_signs_where_their_check_could_not_tell() -> None:
+    signs = (SATURATED, OFF_CHANCE, FADING)
+    lost = finding("inputs-not-normalised", Verdict.NOT_APPLICABLE)
+    for given in (signs, (*signs, lost)):
+        outcomes = {
+            "likely": {},
+            "confirmed by a trial": effect(RESCALED, 0.2, 0.9),
+        }
+        for confidence, answers in outcomes.items():
+            (cause,) = diagnosed(given, answers, 0)
+            assert (cause.id, cause.confidence) == ("inputs-not-normalised", confidence)
+            assert cause.title == "Inputs are not on the scale that the model wants"
+            assert set(cause.findings) == {one.check for one in signs}
+        doubted = diagnosed(given, effect(RESCALED, 0.5, 0.5), 0)
+        assert doubted[0].id != "inputs-not-normalised"
+        assert RESCALED in trials(given, {}, 0)
+    for missing in range(3):
+        fewer = [one for place, one in enumerate(signs) if place != missing]
+        assert RESCALED not in trials(fewer, {}, 0)
+
+
+def test_inputs_that_their_check_found_sound_are_not_suspected() -> None:
+    passed = finding("inputs-not-normalised", Verdict.PASS)
+    assert RESCALED not in trials((SATURATED, OFF_CHANCE, FADING, passed), {}, 0)
+
+
+def test_advice_that_says_the_same_as_a_remedy_stands_in_its_place() -> None:
+    advice = ("Look at it.", "Standardise the input: subtract 4.88 and divide by 6.01.")
+    (cause,) = diagnosed((replace(INPUTS, advice=advice),), effect(RESCALED, 0.2, 0.9), 0)
+    assert cause.remedies[0].text == advice[1]
+    assert [remedy.text for remedy in cause.remedies].count(advice[1]) == 1
+    assert any("batch norm" in remedy.text for remedy in cause.remedies)
+
+
+def test_all_remedies_together_stand_with_the_first_cause() -> None:
+    whole = RESCALED.together(REVIVED)
+    first, *others = diagnosed((INPUTS, DEAD), effect(whole, 0.1, 0.9), 0)
+    (both,) = [remedy for remedy in first.remedies if remedy.text == TOGETHER]
+    assert both.helped
+    assert all(r.text != TOGETHER for cause in others for r in cause.remedies)
+
+
+def test_a_remedy_that_helps_only_beside_the_others_is_told_as_that() -> None:
+    whole = RESCALED.together(REVIVED)
+    rest = replace(REVIVED, start="fresh")
+    answers = effect(RESCALED, 0.1, 0.1) | effect(REVIVED, 0.1, 0.6)
+    answers |= {rest: tried(0.4), whole: tried(0.9)}
+    causes = {cause.id: cause for cause in diagnosed((INPUTS, DEAD), answers, 0)}
+    inputs = causes["inputs-not-normalised"]
+    assert inputs.confidence == "confirmed by a trial with the other causes treated"
+    beside, alone = inputs.remedies[:2]
+    assert beside.helped
+    assert "the other causes treated" in beside.measure
+    assert not alone.helped
+    assert (alone.before, alone.after) == (tried(0.1).scores.mean(),) * 2
+
+
+def loss_finding(low: float, high: float) -> Finding:
+    return replace(
+        finding("loss-unfit-for-task", Verdict.FAIL, Place("setting", "loss", "softmax twice")),
+        metrics=(
+            Metric("accuracy as it is, copy", 0.2),
+            Metric("accuracy cured, copy", 0.8),
+            Metric("change in accuracy by the cure", 0.6, low=low, high=high),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("low", "expected"), [(0.1, True), (-0.1, False)])
+def test_what_a_check_has_tried_itself_is_told_and_helped_where_intervals_lie_apart(
+    low: float, expected: bool
+) -> None:
+    loss = loss_finding(low, 0.9)
+    assert trials((loss,), {}, 0) == ()
+    (cause,) = diagnosed((loss,), {}, 0)
+    (remedy,) = [one for one in cause.remedies if one.tried]
+    assert (remedy.before, remedy.after, remedy.helped) == (0.2, 0.8, expected)
+    assert ("confirmed" in cause.confidence) is expected
