@@ -52,6 +52,12 @@ def bounded(count: int, *, at_most: bool) -> str:
     return f"≤ {count:,}" if at_most and count else f"{count:,}"
 
 
+def percent(share: float) -> str:
+    """Return "25" or "2.5": a share in per cent, to two digits below ten."""
+    hundredths = 100 * share
+    return f"{hundredths:.0f}" if abs(hundredths) >= 10 else f"{hundredths:.2g}"
+
+
 def interval(low: float, high: float, confidence: str = "95 %") -> str:
     """Return " (95 % interval 1.2 to 3)" of a positive number, nothing where it is not bounded."""
     known = low > 0 and high < math.inf

@@ -77,7 +77,7 @@ def looked(
         return not pays or step == steps
 
     batches = list(chosen(subject, training, ~left_out, alone=False))
-    endless = (b.take(max(1, int(b.size * fraction))) for _, b in itertools.cycle(batches))
+    endless = (b.share(fraction) for _, b in itertools.cycle(batches))
     optimizer, _ = settled(subject)
     few = itertools.islice(endless, steps + 1)
     train(subject, model, few, optimizer, clip_norm=subject.clip_norm, watch=watch)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ import torch
 from auditor.core.request import Split, Unavailable
 from auditor.core.statistics import mean_interval
 from auditor.core.values import Array
-from auditor.experiments.lab import halving
+from auditor.experiments.lab import halving, with_note
 from auditor.experiments.landscape import (
     HEAVY,
     MOST,
@@ -49,10 +48,7 @@ def curvature(request: CurvatureOver, subject: Subject) -> Curvature | Unavailab
         with seeded(seed):
             return _curvature(request, subject, seed, fraction)
 
-    found, note = halving(attempt)
-    if isinstance(found, Unavailable) or not note:
-        return found
-    return replace(found, note="; ".join(filter(None, (found.note, note))))
+    return with_note(*halving(attempt))
 
 
 def _curvature(
@@ -69,9 +65,7 @@ def _curvature(
     parts = parts_of(subject, split, count + probes, passes)
     if isinstance(parts, Unavailable):
         return parts
-    batches = [
-        b if fraction == 1 else b.take(max(1, int(b.size * fraction))) for b in parts.batches
-    ]
+    batches = [batch.share(fraction) for batch in parts.batches]
     landscape = Landscape(subject, batches[0], seed, training=True)
     if not landscape.parameters:
         return Unavailable("the model has no trainable parameters")

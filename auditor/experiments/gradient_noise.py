@@ -9,7 +9,7 @@ import torch
 from auditor.core.request import Split, Unavailable
 from auditor.experiments.examples import gathered, mixed
 from auditor.experiments.gradient_sketch import Sketch
-from auditor.experiments.lab import affordable, halving, in_parts, private_copy
+from auditor.experiments.lab import affordable, halving, in_parts, private_copy, with_note
 from auditor.intake.batches import Batch
 from auditor.intake.modes import keep_statistics
 from auditor.intake.seeding import derived_seed, seeded
@@ -49,10 +49,7 @@ def gradient_noise(request: GradientNoiseFrom, subject: Subject) -> GradientNois
         return replace(made, note=note) if isinstance(made, GradientNoise) else made
 
     def whole() -> GradientNoise | Unavailable:
-        made, short = halving(attempt)
-        if isinstance(made, GradientNoise) and short:
-            return replace(made, note="; ".join(filter(None, (made.note, short))))
-        return made
+        return with_note(*halving(attempt))
 
     return in_parts(subject, whole)
 

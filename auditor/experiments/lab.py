@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -126,7 +127,7 @@ def cycled(subject: Subject, split: Split, steps: int, fraction: float = 1.0) ->
             if several and batch.size == 1:
                 continue
             used += 1
-            yield batch if fraction == 1.0 else batch.take(max(1, int(batch.size * fraction)))
+            yield batch.share(fraction)
             left -= 1
             if not left:
                 return
@@ -165,6 +166,15 @@ def halving(attempt: Callable[[float], T]) -> tuple[T, str]:
         note = "" if fraction == 1.0 else f"memory sufficed for {fraction:.0%} of each batch only"
         return made, note
     raise AssertionError("unreachable")
+
+
+def with_note(found: T, note: str) -> T:
+    """Return an answer that has a `note` with one more, and as it is where there is none to add."""
+    if isinstance(found, Unavailable) or not note:
+        return found
+    answer: Any = found
+    noted: T = replace(answer, note="; ".join(filter(None, (answer.note, note))))
+    return noted
 
 
 def _memory_ran_out(error: Exception) -> bool:

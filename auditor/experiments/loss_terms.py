@@ -43,10 +43,7 @@ def _measured(request: LossTermsOver, subject: Subject, fraction: float) -> Loss
     loss = Loss(chosen, "", subject.loss.shown)
     size = max(1, int(subject.facts.data[split].batch_size * fraction))
     count = affordable(subject, request.batches, size, runs=2 * len(names))
-    batches = [
-        batch if fraction == 1.0 else batch.take(max(1, int(batch.size * fraction)))
-        for batch in subject.batches(split, count)
-    ]
+    batches = [batch.share(fraction) for batch in subject.batches(split, count)]
     seed = derived_seed(subject.seed, request.key)
     with seeded(seed):
         checkpoint = _at(private_copy(subject), loss, batches)

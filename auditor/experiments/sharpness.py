@@ -8,7 +8,7 @@ from auditor.core.request import Split, Unavailable
 from auditor.core.text import clean_text
 from auditor.core.values import Array
 from auditor.experiments.knowing_nothing import KnowsNothing, commonest
-from auditor.experiments.lab import halving
+from auditor.experiments.lab import halving, with_note
 from auditor.experiments.landscape import (
     HEAVY,
     MOST,
@@ -55,10 +55,7 @@ def sharpness(request: SharpnessOver, subject: Subject) -> Sharpness | Unavailab
         with seeded(seed):
             return _measured(request, subject, seed, fraction)
 
-    found, note = halving(attempt)
-    if isinstance(found, Unavailable) or not note:
-        return found
-    return replace(found, note="; ".join(filter(None, (found.note, note))))
+    return with_note(*halving(attempt))
 
 
 def _measured(
@@ -76,9 +73,7 @@ def _measured(
     )
     if isinstance(parts, Unavailable):
         return parts
-    batches = [
-        b if fraction == 1 else b.take(max(1, int(b.size * fraction))) for b in parts.batches
-    ]
+    batches = [batch.share(fraction) for batch in parts.batches]
     few = len(batches) <= ASCENT[0]
     here, uphill = (batches, batches) if few else (batches[: -ASCENT[0]], batches[-ASCENT[0] :])
     landscape = Landscape(subject, batches[0], seed, training=False)

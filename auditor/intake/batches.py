@@ -88,6 +88,10 @@ class Batch:
 
         return self._with(cut)
 
+    def share(self, fraction: float) -> "Batch":
+        """Return the first share of the batch, one example at least; all of it for 1."""
+        return self if fraction == 1.0 else self.take(max(1, int(self.size * fraction)))
+
     def rows(self, index: torch.Tensor) -> "Batch":
         """Return the examples numbered by `index`, in its order; one may stand in it twice."""
         starts = self.starts

@@ -50,7 +50,7 @@ import numpy as np
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import examples_to_settle, mean_interval
-from auditor.core.text import counted
+from auditor.core.text import counted, percent
 from auditor.core.verdict import Verdict
 from auditor.observations.contest import Contest, against_constant
 from auditor.observations.continued import (
@@ -218,14 +218,9 @@ def _sentence(found: Continued, way: Way) -> str:
     return (
         f"{found.steps} more steps of {_how(found, way)} bring the validation {found.unit} of "
         f"{copies} from {before:.3g} to {after:.3g}{right}, and that of training from {own[0]:.3g} "
-        f"to {own[1]:.3g}: a gain of {_percent(value)} % of {_measure(found)} (99 % interval "
-        f"{_percent(low)} to {_percent(high)} %)."
+        f"to {own[1]:.3g}: a gain of {percent(value)} % of {_measure(found)} (99 % interval "
+        f"{percent(low)} to {percent(high)} %)."
     )
-
-
-def _percent(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:.0f}" if abs(percent) >= 10 else f"{percent:.2g}"
 
 
 def _reason(way: Way) -> str:
@@ -248,8 +243,8 @@ def _nothing(found: Continued, ways: list[Way], least: float) -> str:
     for way in ways:
         value, low, high = _gain(found.val, way)
         parts.append(
-            f"{_how(found, way)}: a gain of {_percent(value)} % of {_measure(found)} on validation "
-            f"data (99 % interval {_percent(low)} to {_percent(high)} %)"
+            f"{_how(found, way)}: a gain of {percent(value)} % of {_measure(found)} on validation "
+            f"data (99 % interval {percent(low)} to {percent(high)} %)"
         )
     steps = counted(found.steps, "more step")
     first = f"What {steps} bring is not certain" if open_ else f"{steps} change little"

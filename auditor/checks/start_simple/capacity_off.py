@@ -63,7 +63,7 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import geometric_interval, mean_interval
-from auditor.core.text import clean_text, counted
+from auditor.core.text import clean_text, counted, percent
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.baselines import SimpleModelsOver
@@ -237,7 +237,7 @@ def _speed(found: Capacity, slow: float, low: float, high: float) -> str:
     fitted = found.error(found.random_scores)
     if not found.learnt:
         reached = (
-            "" if math.isnan(fitted) else f", down to {_percent(fitted)} % of a constant's error"
+            "" if math.isnan(fitted) else f", down to {percent(fitted)} % of a constant's error"
         )
         return (
             f" Targets dealt at random they hardly learn in {found.random.shape[1]:,} steps"
@@ -254,17 +254,13 @@ def _round(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}" if abs(share) >= 0.1 else f"{100 * share:.2g}"
-
-
 def _gap_words(gap: Gap | str) -> str:
     if isinstance(gap, str):
         return ""
     return (
         f" The checkpoint's {gap.metric} is {gap.train:.3g} on training and {gap.val:.3g} on "
-        f"validation data, a gap of {_percent(gap.value)} % of a constant's error (95 % interval "
-        f"{_percent(gap.low)} to {_percent(gap.high)} %)."
+        f"validation data, a gap of {percent(gap.value)} % of a constant's error (95 % interval "
+        f"{percent(gap.low)} to {percent(gap.high)} %)."
     )
 
 
