@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
-SOURCES = auditor tests scripts sample_models
+SOURCES = auditor tests benchmarks scripts sample_models
 
-.PHONY: demo test coverage lint golden wheel clean
+.PHONY: demo test benchmark-detection benchmark-detection-fast coverage lint golden wheel clean
 
 demo: $(VENV)/ready
 	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
@@ -17,6 +17,14 @@ demo: $(VENV)/ready
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone" --durations=25
 	$(BIN)/python -m pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
+
+benchmark-detection: $(VENV)/ready-dev
+	rm -rf benchmark-detection
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection
+
+benchmark-detection-fast: $(VENV)/ready-dev
+	rm -rf benchmark-detection
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --fast
 
 coverage: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
@@ -35,7 +43,7 @@ wheel: $(VENV)/ready-dev
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf $(VENV) dist audit-report .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist audit-report benchmark-detection .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 # torch first, by itself: its CPU build serves, and no other package may pull in another one.
 $(VENV)/torch: constraints.txt

@@ -28,6 +28,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop("AUDITOR_TESTS_SHARED", ""), ignore_errors=True)
 
 
+LONGEST = ("test_samples.py", "test_real.py", "test_healthy_models.py", "test_docs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, lest one worker be left with them when the others are done."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Let a test draw the same numbers whatever ran before it, on whatever worker."""

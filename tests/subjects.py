@@ -18,6 +18,7 @@ from auditor.api import Record
 from auditor.core.finding import Finding
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
+from auditor.intake.reference import call, resolve
 from auditor.intake.subject import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,15 +83,20 @@ class Live:
 def sample(name: str) -> Live:
     """Return a shipped sample model with its trained weights."""
     spec = read_spec(SAMPLES / name / "audit.yaml")
-    subject = load(spec)
+    without = spec.data.model_copy(update={"train": None, "val": None})
+    subject = load(spec.model_copy(update={"data": without}))  # whose data nobody has gone through
     assert subject.model is not None
     assert subject.loss is not None
     optimizer = spec.training.optimizer
+    train, val = (
+        call(resolve(str(reference), spec.base, "data"), spec.data.args, "data")
+        for reference in (spec.data.train, spec.data.val)
+    )
     return Live(
         model=subject.model,
         factory=subject.factory,
-        train=subject.data["train"].loader,
-        val=subject.data["val"].loader,
+        train=train,
+        val=val,
         loss=spec.loss,
         optimizer={"name": optimizer.name, **optimizer.arguments()} if optimizer else None,
     )

@@ -48,19 +48,21 @@ def diagnosed(findings: Iterable[Finding], answers: Answers, seed: int) -> tuple
     """Return the likely causes, each with the findings that it explains and its remedies.
 
     A finding stands with the first cause that explains it. What is seen only in findings that an
-    earlier cause explains is no cause of its own, unless a trial confirms it.
+    earlier cause explains is no cause of its own, unless a trial confirms it or it is seen exactly.
     """
     suspects = suspects_in(findings)
     proofs = {s.rule.id: proof_of(s, suspects, answers, seed) for s in suspects}
     causes: list[Cause] = []
     claimed: set[str] = set()
+    exact = {root for suspect in suspects if suspect.exact for root in suspect.roots}
     for suspect in ranked(suspects, proofs):
         proof = proofs[suspect.rule.id]
         proven = proof in (Proof.CONFIRMED, Proof.WITH_OTHERS)
-        if claimed.issuperset(suspect.roots) and not proven:
+        if claimed.issuperset(suspect.roots) and not proven and not suspect.exact:
             continue
         found = (*suspect.roots, *suspect.explained)
-        own = tuple(check for check in found if check not in claimed)
+        apart = exact.difference(suspect.roots)
+        own = tuple(check for check in found if check not in claimed and check not in apart)
         claimed.update(own)
         joint = joint_effect(suspect, suspects, answers, seed)
         remedies = _remedies(suspect, answers, seed, joint)

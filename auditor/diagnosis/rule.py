@@ -16,7 +16,9 @@ class Sight:
 
     It is one of `check`, of the verdict `least` or worse, of which `when` is true, and, where
     `words` are given, with one of them in the name or note of a place. Where it fails a `fact` is
-    no guess, however little it explains.
+    no guess, however little it explains. An `exact` one names the very setting: of two causes that
+    may each have brought about the other it comes first. Seen here, the cause also `explains` more
+    than its rule says.
     """
 
     check: str
@@ -24,6 +26,8 @@ class Sight:
     when: Callable[[Finding], bool] = bool
     least: Verdict = Verdict.WARN
     fact: bool = False
+    exact: bool = False
+    explains: tuple[str, ...] = ()
 
     def sees(self, finding: Finding) -> bool:
         """Tell whether a finding of this check shows the cause."""
@@ -87,4 +91,6 @@ class Rule:
     @property
     def known(self) -> frozenset[str]:
         """Return every check that the rule names."""
-        return self.checks | {*self.explains, *(check for group in self.signs for check in group)}
+        also = (check for sight in self.sights for check in sight.explains)
+        signs = (check for group in self.signs for check in group)
+        return self.checks | {*self.explains, *also, *signs}

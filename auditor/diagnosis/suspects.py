@@ -99,15 +99,25 @@ class Suspect:
         return failed and self.sight is not None and self.sight.fact
 
     @property
+    def exact(self) -> bool:
+        """Tell whether the very setting to blame is seen."""
+        return self.sight is not None and self.sight.exact
+
+    @property
     def plain_proof(self) -> Proof:
         """Return what speaks for it before anything is tried."""
         if self.fact:
             return Proof.SEEN
         return Proof.LIKELY if self.explained or self.signs else Proof.POSSIBLE
 
-    def comes_of(self, rule: Rule) -> bool:
-        """Tell whether a cause may bring about all that this one is seen in."""
-        return {*self.roots} <= {*rule.explains}
+    @property
+    def explains(self) -> frozenset[str]:
+        """Return the checks that see what may come of it."""
+        return frozenset(self.rule.explains) | frozenset(self.sight.explains if self.sight else ())
+
+    def comes_of(self, other: "Suspect") -> bool:
+        """Tell whether another cause may bring about all that this one is seen in."""
+        return {*self.roots} <= other.explains
 
 
 def _surely_better(change: Metric, measure: str) -> bool:
@@ -136,7 +146,8 @@ def _suspect(
     if seen:
         finding = loud[seen[0].check]
         roots = {sight.check for sight in seen}
-        explained = [c for c in loud if c in {*rule.explains, *roots} and c != finding.check]
+        explains = {*rule.explains, *seen[0].explains, *roots}
+        explained = [c for c in loud if c in explains and c != finding.check]
         return Suspect(rule, finding, seen[0], (), tuple(explained))
     first = rule.sights[0].check
     if not rule.signs or (first in found and found[first].verdict in CLEARED):
@@ -156,18 +167,20 @@ def ranked(suspects: Iterable[Suspect], proofs: Mapping[str, Proof]) -> list[Sus
 
     What is better proven comes first; a fact is as good as proven. Among equals, what may have
     brought about another comes before it, and where each may have brought about the other, the one
-    that a trial confirms. Then comes the worst, then what a trial confirms, then what explains
-    most, then the order of the table.
+    that a trial confirms, or else the one whose very setting is seen. Then comes the worst, then
+    what a trial confirms, then what explains most, then the order of the table.
     """
 
     def sure(suspect: Suspect) -> int:
         return min(proofs[suspect.rule.id], Proof.SEEN)
 
     def precedes(one: Suspect, other: Suspect) -> bool:
-        if not other.comes_of(one.rule):
+        if not other.comes_of(one):
             return False
         confirmed = proofs[one.rule.id] is Proof.CONFIRMED is not proofs[other.rule.id]
-        return confirmed or not one.comes_of(other.rule)
+        if confirmed or not one.comes_of(other):
+            return True
+        return one.exact and not other.exact and proofs[one.rule.id] == proofs[other.rule.id]
 
     def order(suspect: Suspect) -> tuple[int, ...]:
         proof = proofs[suspect.rule.id]

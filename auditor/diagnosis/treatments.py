@@ -1,5 +1,6 @@
 """The treatment that a finding calls for; each is tried on copies, in seconds."""
 
+import re
 from typing import Literal
 
 from auditor.core.finding import Finding
@@ -12,6 +13,15 @@ MOST_NAMES = 20
 
 PACE = 1e-3
 """The share of its size by which a step should move a weight (see `update-ratio-off`)."""
+
+_ADVISED = re.compile(r"advised: (\([0-9., ]+\)|[0-9.]+(?:e[+-]?[0-9]+)?|True|False)")
+
+_NUMBER = r"([0-9.]+(?:e[+-]?[0-9]+)?)"
+
+_LEARNT_AT = re.compile(rf"learning rate {_NUMBER}")
+
+FREED_AT = 1e-3
+"""The rate, Adam's, at which `underfitted` trains a copy that it frees of all settings."""
 
 GUESS = 30.0
 """How many times lower or higher a rate is tried than one that is off by nobody knows how much."""
@@ -67,6 +77,61 @@ def too_slow(finding: Finding) -> bool:
     return any(_beyond(finding, "below"))
 
 
+def setting_off(finding: Finding) -> bool:
+    """Tell whether `optimizer-off` blames a setting other than the rate."""
+    names = {place.name for place in finding.where} - {"training.optimizer.lr"}
+    return any(name.startswith("training.optimizer.") for name in names)
+
+
+def optimizer_off(finding: Finding) -> bool:
+    """Tell whether `optimizer-off` blames more than the rate, and than how the loop uses it."""
+    others = ("training.optimizer.lr", "training.zero_grad")
+    return not finding.where or any(place.name not in others for place in finding.where)
+
+
+def rate_above(finding: Finding) -> bool:
+    """Tell whether `optimizer-off` blames a rate that is above the one that it advises."""
+    return any(now > advised for now, advised in _advised_rates(finding))
+
+
+def rate_below(finding: Finding) -> bool:
+    """Tell whether `optimizer-off` blames a rate that is below the one that it advises."""
+    return any(now < advised for now, advised in _advised_rates(finding))
+
+
+def put_right(finding: Finding | None) -> TreatmentOver | None:
+    """Put the first setting that `optimizer-off` blames to what it advises."""
+    for place in finding.where if finding is not None else ():
+        name = place.name.removeprefix("training.optimizer.")
+        found = _ADVISED.search(place.note)
+        if name in (place.name, "lr") or found is None:
+            continue
+        if name == "weight_decay":
+            return TreatmentOver(weight_decay=0.0)
+        return TreatmentOver(setting=f"{name}={found[1]}")
+    return None
+
+
+def resumed(finding: Finding | None) -> TreatmentOver | None:
+    """Go on from the checkpoint at the first rate, where a schedule had brought it to nothing."""
+    for place in finding.where if finding is not None else ():
+        if any(words in place.note for words in ("never stepped", "too early")):
+            return TreatmentOver(start="checkpoint")
+    return None
+
+
+def held_back(finding: Finding) -> bool:
+    """Tell whether `underfitted` saw copies held back by a rate below the one that freed them."""
+    notes = [p.note for p in finding.where if p.name == "training.optimizer"]
+    rates = [float(found[1]) for note in notes if (found := _LEARNT_AT.match(note))]
+    return any(0 < rate < FREED_AT / 2 for rate in rates)
+
+
+def not_narrow(finding: Finding) -> bool:
+    """Tell whether `capacity-off` names no place that is too narrow."""
+    return not any(place.kind == "layer" for place in finding.where)
+
+
 def rate_down(finding: Finding | None) -> TreatmentOver:
     """Lower the rate to the one recommended, or in proportion to the pace of the weights."""
     fast = _beyond(finding, "above")
@@ -95,6 +160,13 @@ def _rate(finding: Finding | None, times: float) -> TreatmentOver:
     return TreatmentOver(times=_round(times))
 
 
+def _advised_rates(finding: Finding) -> list[tuple[float, float]]:
+    """Return each rate that `optimizer-off` blames, and the one that it advises."""
+    notes = [place.note for place in finding.where if place.name == "training.optimizer.lr"]
+    found = [re.match(rf"{_NUMBER}, advised: {_NUMBER}", note) for note in notes]
+    return [(float(one[1]), float(one[2])) for one in found if one is not None]
+
+
 def _beyond(finding: Finding | None, side: Literal["above", "below"]) -> list[float]:
     """Return the paces of the weights, in shares of their size, that are beyond a limit."""
     return [
@@ -108,7 +180,10 @@ def _beyond(finding: Finding | None, side: Literal["above", "below"]) -> list[fl
 
 def _broke(finding: Finding | None) -> bool:
     """Tell whether the loss broke after some steps."""
-    return finding is not None and any(p.name == "training.optimizer.lr" for p in finding.where)
+    return finding is not None and any(
+        place.name == "training.optimizer.lr" and "moves the median" not in place.note
+        for place in finding.where
+    )
 
 
 def _metric(finding: Finding | None, *names: str) -> float | None:

@@ -164,7 +164,7 @@ def _joint(suspects: tuple[Suspect, ...], answers: Answers, seed: int) -> list[T
         for suspect in suspects
         if _combinable(suspect) is not None
         and suspect not in sure
-        and not any(suspect.comes_of(one.rule) for one in sure)
+        and not any(suspect.comes_of(one) for one in sure)
     ]
     if whole is None or not open_ones:
         return []

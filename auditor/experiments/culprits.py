@@ -22,6 +22,7 @@ from auditor.experiments.directions import Direction, padding_rows, random_direc
 from auditor.experiments.in_float64 import Wide
 from auditor.experiments.signs import hook_signs, of_torch, signs_in
 from auditor.intake.batches import changed, tensors_in
+from auditor.intake.seeding import reseed
 from auditor.observations.culprits import Culprit, Kind
 
 DIRECTIONS = 3
@@ -145,7 +146,7 @@ def _recorded(made: Wide, seed: int) -> tuple[dict[nn.Module, Call], Any]:
         for module in made.model.modules()
     ]
     batch = made.batch.with_inputs(keep)
-    torch.manual_seed(seed)
+    reseed(seed)
     try:
         outputs = made.model(*batch.args, **batch.kwargs)
     finally:

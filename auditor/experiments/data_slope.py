@@ -11,7 +11,7 @@ from auditor.experiments.in_float64 import NotInFloat64Error, fitting
 from auditor.experiments.penalties import Scalars, gradients, slopes
 from auditor.experiments.probe import raised
 from auditor.intake.batches import Batch
-from auditor.intake.seeding import seeded
+from auditor.intake.seeding import reseed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.regularisation import SlopeCheck
 
@@ -41,7 +41,7 @@ def data_slope(subject: Subject, batch: Batch, scalars: Scalars, seed: int) -> S
             ]
 
             def value() -> torch.Tensor:
-                torch.manual_seed(seed)
+                reseed(seed)
                 given = made.batch.with_inputs(lambda t: t.clone())
                 return loss(made.model(*given.args, **given.kwargs), given.target)
 

@@ -1,7 +1,6 @@
 """Derivatives by centred differences, told from rounding and from kinks."""
 
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from auditor.experiments.decisions import Decisions, differing
 from auditor.experiments.directions import Direction
 from auditor.experiments.lab import every_module_called
+from auditor.intake.seeding import reseed
 from auditor.observations.gradient_check import State
 
 STEP = 1e-5
@@ -94,9 +94,7 @@ class Scalar:
         with torch.no_grad():
             for buffer, kept in zip(self.state, self._kept, strict=True):
                 buffer.data.copy_(kept)
-        torch.manual_seed(self.seed)
-        random.seed(self.seed)
-        np.random.seed(self.seed % (1 << 32))
+        reseed(self.seed)
         self.passes += 1
         self.spent += self.cost
         with torch.enable_grad():

@@ -25,7 +25,7 @@ from auditor.experiments.lab import private_copy
 from auditor.experiments.other_modes import forward_mode, in_training
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.modes import evaluating
-from auditor.intake.seeding import derived_seed, rng_kept
+from auditor.intake.seeding import derived_seed, reseed, rng_kept
 from auditor.intake.subject import Subject
 from auditor.observations.gradient_check import Checked, GradientCheck, GradientCheckOver
 
@@ -114,7 +114,7 @@ def _hardest(subject: Subject, batch: Batch, examples: int) -> Batch:
     losses = []
     for number in range(count):
         one = batch.rows(torch.tensor([number])).to(subject.device)
-        torch.manual_seed(subject.seed)
+        reseed(subject.seed)
         try:
             losses.append(float(subject.loss(model(*one.args, **one.kwargs), one.target)))
         except (InputError, RuntimeError, ValueError, TypeError, IndexError):

@@ -16,11 +16,12 @@ from auditor.experiments.cross_fitting import (
 )
 from auditor.experiments.lab import affordable, halving
 from auditor.experiments.pictures import picture
-from auditor.experiments.repeats import Read, near_share, read, repeated
+from auditor.experiments.repeats import Read, copied, near_share, read, repeated
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.preserve import preserved
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
+from auditor.observations.copies import Copies
 from auditor.observations.labels import (
     FOLDS,
     PICTURES,
@@ -51,6 +52,7 @@ def label_evidence(request: LabelEvidenceOver, subject: Subject) -> LabelEvidenc
         near=near_share(reads, subject.seed) if len(rows) else 0.0,
         thumbnails=tuple(_thumbnails((*splits, checkpoint), reads)),
         note=note,
+        copies=copied(reads["train"]) if "train" in reads else Copies(),
     )
 
 

@@ -16,6 +16,7 @@ from auditor.experiments.in_float64 import wide
 from auditor.experiments.lab import CUDA_TIMES, dropout_off, every_module_called, forward_cost
 from auditor.intake.batches import Batch, changed, tensors_in
 from auditor.intake.preserve import preserved
+from auditor.intake.seeding import reseed
 from auditor.intake.subject import Subject
 
 BUDGET = 1.5e11
@@ -247,7 +248,7 @@ class Landscape:
     @contextmanager
     def _pass(self, batch: Batch) -> Iterator[None]:
         dropout_off(self.model, batch.size if self._training else 1)
-        torch.manual_seed(self._seed)
+        reseed(self._seed)
         with ExitStack() as stack:
             stack.enter_context(every_module_called())
             # Fused recurrent layers and attention can't be differentiated twice.

@@ -11,6 +11,7 @@ from torch import nn
 from auditor.core.errors import InputError
 from auditor.core.request import Split, Unavailable
 from auditor.core.values import Array
+from auditor.experiments.class_direction import class_direction
 from auditor.experiments.lab import affordable, in_parts, private_copy
 from auditor.experiments.own_loss import acts_like, left_out, terms_of, unstable
 from auditor.experiments.shaken import shaken_outputs
@@ -25,6 +26,8 @@ from auditor.intake.losses import (
 )
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
+from auditor.intake.trial import none_finite
+from auditor.observations.class_direction import ClassDirection, together
 from auditor.observations.loss_probe import (
     DRAWS,
     PASSES,
@@ -57,8 +60,6 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
     """Probe the loss on the first batches of a split."""
     assert subject.loss is not None
     loss = subject.loss
-    model = private_copy(subject)
-    model.eval()
     kept: list[_Kept | None] = []
     ignored, stacked = loss.ignored, True
     names = _names(loss)
@@ -67,10 +68,12 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
     halves: list[list[float]] = []
     quarters: list[float] = []
     blind: list[bool | None] = []
+    directions: list[ClassDirection | None] = []
     shapes, broadcasts, spoilt = ("", ""), False, False
     runs = PASSES * most + 2 * DRAWS
     examples = max(2, affordable(subject, MOST_EXAMPLES, 1, runs, training=False))
     batches = [_even(batch, examples) for batch in subject.batches(split, most)]
+    model, fresh = _asked(subject, batches[0])
     with seeded(derived_seed(subject.seed, "loss probe")):
         for batch in batches:
             outputs = model(*batch.args, **batch.kwargs)
@@ -93,6 +96,8 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
                     for left, term, value in zip(alike, tried, values.values(), strict=True)
                 ]
                 kept.append(_cut(reading, ignored, len(batches)))
+                if reading[2] and not loss.known:
+                    directions.append(class_direction(loss, outputs, batch.target, ignored))
             stacked = stacked and _over_batch(main)
             if batch.size > 1:
                 whole.append(float(torch.stack(list(values.values())).sum()))
@@ -144,7 +149,20 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
         factory=subject.facts.factory,
         split=split,
         unstable=spoilt,
+        direction=together(directions),
+        fresh=fresh,
     )
+
+
+def _asked(subject: Subject, batch: Batch) -> tuple[nn.Module, bool]:
+    """Return a copy of the checkpoint, or a fresh model where none of its outputs is finite."""
+    model = private_copy(subject)
+    model.eval()
+    if subject.factory is None or not none_finite(model(*batch.args, **batch.kwargs)):
+        return model, False
+    other = subject.fresh(derived_seed(subject.seed, "loss probe"))
+    other.eval()
+    return other, True
 
 
 @dataclass(frozen=True)

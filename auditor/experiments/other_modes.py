@@ -11,6 +11,7 @@ from auditor.experiments.differences import EPSILON, SAME, Probe, Scalar, probed
 from auditor.experiments.directions import Direction
 from auditor.experiments.in_float64 import Wide
 from auditor.intake.reference import blame
+from auditor.intake.seeding import reseed
 
 
 def in_training(made: Wide, still: Scalar, joint: Direction) -> tuple[Probe | None, str]:
@@ -46,7 +47,7 @@ def forward_mode(
         # Not `forward_ad.make_dual`, which compiles decompositions for a second beforehand.
         return torch._VF._make_dual(tensor.detach().clone(), joint.values[name], level=0)
 
-    torch.manual_seed(scalar.seed)
+    reseed(scalar.seed)
     try:
         with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
             parameters = {

@@ -17,7 +17,7 @@ from auditor.experiments.trace import NoDropout, Trace
 from auditor.intake.batches import Batch, changed, tensors_in
 from auditor.intake.modes import evaluating
 from auditor.intake.preserve import UncopyableError, copied
-from auditor.intake.seeding import seeded
+from auditor.intake.seeding import reseed, seeded
 from auditor.intake.subject import Subject
 
 TOLERANCES = {
@@ -165,7 +165,7 @@ class Probe:
         with self._ready(None) as model, torch.no_grad():
             here = self.cast(batch)
             model(*here.args, **here.kwargs)
-            torch.manual_seed(self._seed)
+            reseed(self._seed)
             second = model(*here.args, **here.kwargs)
         return largest_change(first, second) != 0
 

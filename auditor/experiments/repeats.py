@@ -1,8 +1,10 @@
 """Reading a split whole: what its examples are known by, and which of them stand there twice."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from auditor.core.values import Array
 from auditor.experiments.lab import affordable
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.subject import Subject
+from auditor.observations.copies import ENOUGH, Copies
 from auditor.observations.labels import MOST
 
 READ = 65_536
@@ -35,6 +38,7 @@ COMPARED = 4096
 class Read:
     """What one pass over a split told: of each example a hash of its input, and its label.
 
+    `answers` are hashes of the whole target, empty where it has no row for each example.
     `kept` are some of its batches, drawn evenly from all, each with the number of its first
     example. `whole` tells whether nothing was left unread. `columns` holds inputs, [examples,
     values] a batch, where there are few values.
@@ -43,6 +47,7 @@ class Read:
     whole: bool
     hashes: list[bytes] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
     kept: list[tuple[int, Batch]] = field(default_factory=list)
     columns: list[Array] = field(default_factory=list)
 
@@ -71,7 +76,10 @@ def read(subject: Subject, split: Split, least: int) -> Read:
         start = len(found.hashes)
         if number in chosen:
             found.kept.append((start, batch))
-        parts = [_six_digits(rows) for rows in _inputs(batch.padded())]
+        whole = batch.padded()
+        parts = [_six_digits(rows) for rows in _rows(whole, (whole.args, whole.kwargs))]
+        targets = [_six_digits(rows) for rows in _rows(whole, whole.target)]
+        found.answers += _hashes(targets, padding) or [b""] * batch.size
         found.hashes += _hashes(parts, padding) or [
             f"{split} {start + row}".encode() for row in range(batch.size)
         ]
@@ -86,13 +94,15 @@ def keys_of(batch: Batch, model: nn.Module | None) -> list[bytes]:
 
     None where no input has a row for each example.
     """
-    return _hashes([_six_digits(rows) for rows in _inputs(batch.padded())], _padding(model))
+    whole = batch.padded()
+    parts = [_six_digits(rows) for rows in _rows(whole, (whole.args, whole.kwargs))]
+    return _hashes(parts, _padding(model))
 
 
-def _inputs(batch: Batch) -> list[torch.Tensor]:
-    """Return each input tensor with one row for each example."""
+def _rows(batch: Batch, value: Any) -> list[torch.Tensor]:
+    """Return each tensor of some of a batch's with one row for each example."""
     rows = []
-    for tensor in tensors_in((batch.args, batch.kwargs)):
+    for tensor in tensors_in(value):
         axis = batch.axis(tensor)
         if axis is not None and tensor.layout is torch.strided:
             plain = torch.view_as_real(tensor) if tensor.is_complex() else tensor
@@ -155,6 +165,20 @@ def from_one_hot(rows: torch.Tensor) -> torch.Tensor:
     """Return the place of the only one in each row of zeros, -1 where a row holds anything else."""
     one_hot = ((rows == 0) | (rows == 1)).all(dim=1) & (rows.sum(dim=1) == 1)
     return torch.where(one_hot, rows.argmax(dim=1), -1)
+
+
+def copied(one: Read) -> Copies:
+    """Return how often examples of a split stand there, in the classes with most of them."""
+    often = Counter(zip(one.hashes, one.answers, one.labels, strict=True))
+    classes: dict[int, list[int]] = {}
+    for (_, _, label), times in often.items():
+        classes.setdefault(label, []).append(times)
+    looked_at: list[int] = []
+    for _, times_of in sorted(classes.items(), key=lambda item: (-len(item[1]), item[0])):
+        if len(looked_at) < ENOUGH:
+            looked_at += times_of
+    numbers, kinds = np.unique(np.asarray(looked_at, np.int64), return_counts=True)
+    return Copies(len(one.hashes), len(often), numbers, kinds)
 
 
 def repeated(reads: dict[Split, Read]) -> Array:

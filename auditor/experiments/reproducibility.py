@@ -23,6 +23,7 @@ from auditor.experiments.padding import padding_of, shortened
 from auditor.experiments.picked import ambiguous, chosen, too_dear
 from auditor.experiments.probe import UNSTEADY, Probe, probing, raised
 from auditor.experiments.repeated import repeated
+from auditor.experiments.settling import unsettled
 from auditor.experiments.trace import parting
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.losses import main_output
@@ -95,6 +96,7 @@ def reproducibility(
         dropouts=sum(isinstance(m, nn.modules.dropout._DropoutNd) for m in modules),
         norms=sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules),
         precision=probe.precision,
+        unsettled=unsettled(subject, batch, seed),
     )
 
 

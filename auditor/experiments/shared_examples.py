@@ -38,7 +38,7 @@ MOST_INDICES = 2_000_000
 def shared_examples(request: SharedExamplesOver, subject: Subject) -> SharedExamples:
     """Return which validation examples stand in training, as far as both are read."""
     train, val = (subject.data[split] for split in ("train", "val"))
-    many = {split: _bearable(subject, split, request.batches) for split in ("train", "val")}
+    many = {split: bearable(subject, split, request.batches) for split in ("train", "val")}
     keys, _ = _keys(train, many["train"], subject)
     others, sizes = _keys(val, many["val"], subject)
     place = {key: number for number, key in reversed(list(enumerate(keys)))}
@@ -62,7 +62,7 @@ def shared_examples(request: SharedExamplesOver, subject: Subject) -> SharedExam
     )
 
 
-def _bearable(subject: Subject, split: Split, least: int) -> int:
+def bearable(subject: Subject, split: Split, least: int) -> int:
     """Return how many batches of a split are read."""
     facts = subject.facts.data[split]
     first = next(subject.data[split].first(1))

@@ -1,5 +1,6 @@
 """Trying remedies: copies with and without them, from the same weights on the same batches."""
 
+import ast
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -119,8 +120,7 @@ def renew_statistics(subject: Subject, model: nn.Module, batches: int) -> None:
 
 
 def _trained(request: TreatmentOver, subject: Subject, means: Means, pace: Pace) -> Tried:
-    declared, _ = settled(subject)
-    optimizer = _optimizer(request, declared)
+    optimizer = _optimizer(request, subject)
     clip_norm = subject.clip_norm if request.clip_norm == KEPT else request.clip_norm
     size = max(1, int(subject.facts.data["train"].batch_size * pace.fraction))
     mode = (lambda model: dropout_off(model, size)) if request.no_dropout else nn.Module.train
@@ -155,12 +155,16 @@ def _prepared(batch: Batch, means: Means) -> Batch:
     return changed if means.standard is None else means.standard.applied(changed)
 
 
-def _optimizer(request: TreatmentOver, declared: OptimizerSpec) -> OptimizerSpec:
-    changes: dict[str, float] = {"lr": declared.lr * request.times}
+def _optimizer(request: TreatmentOver, subject: Subject) -> OptimizerSpec:
+    declared, _ = settled(subject)
+    changes: dict[str, Any] = {"lr": declared.lr * request.times}
     if request.rate != KEPT:
         changes["lr"] = request.rate
     if request.weight_decay != KEPT:
         changes["weight_decay"] = request.weight_decay
+    name, _, value = request.setting.partition("=")
+    if name in declared.arguments():
+        changes[name] = ast.literal_eval(value)
     return declared.model_copy(update=changes)
 
 

@@ -26,15 +26,25 @@ def rng_kept() -> Iterator[None]:
         _restore(state)
 
 
-def _seed(seed: int) -> None:
+def reseed(seed: int) -> None:
+    """Seed the global generators of python, numpy and torch (CPU and CUDA).
+
+    Unlike `torch.manual_seed` it queues nothing for devices that have not been started: those
+    would be seeded in the caller's own time, and each queued seed costs a walk up the stack.
+    """
     random.seed(seed)
     np.random.seed(seed % (1 << 32))
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if _cuda_started():
+        torch.cuda.manual_seed_all(seed)
+
+
+def _cuda_started() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_initialized()
 
 
 def _captured() -> tuple[Any, ...]:
-    started = torch.cuda.is_available() and torch.cuda.is_initialized()
-    cuda = torch.cuda.get_rng_state_all() if started else None
+    cuda = torch.cuda.get_rng_state_all() if _cuda_started() else None
     return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
 
 
@@ -51,7 +61,7 @@ def _restore(state: tuple[Any, ...]) -> None:
 def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators, and put them back afterwards."""
     with rng_kept():
-        _seed(seed)
+        reseed(seed)
         yield
 
 
@@ -60,7 +70,7 @@ class RandomState:
 
     def __init__(self, seed: int) -> None:
         with rng_kept():
-            _seed(seed)
+            reseed(seed)
             self._inner = _captured()
 
     def __enter__(self) -> None:

@@ -25,6 +25,7 @@ from auditor.intake.optimizer import LiveOptimizer
 from auditor.intake.reference import blame, call, resolve
 from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
+from auditor.intake.spectral import begun
 from auditor.intake.trial import flops_of, tried
 from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
@@ -86,7 +87,7 @@ class Subject:
     live_optimizer: LiveOptimizer | None = None
 
     def fresh(self, seed: int) -> nn.Module:
-        """Return a freshly initialised model on the subject's device.
+        """Return a freshly initialised model on the subject's device, ready to be evaluated.
 
         Raises:
             InputError: the factory hands out the audited model itself, or no model.
@@ -101,7 +102,7 @@ class Subject:
                 "model.factory: it hands out the audited model, or parts of it, instead of "
                 "building a new one"
             )
-        return built.to(self.device)
+        return begun(built.to(self.device))
 
     def batches(self, split: Split, most: int) -> Generator[Batch]:
         """Yield the first `most` batches of a split, on the subject's device."""
@@ -192,7 +193,14 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
     if model is not None:
         for split, batches in data.items():
             inferred, outputs = tried(
-                model, batches, surveys[split], parts.loss, task, device, spec.audit.seed
+                model,
+                batches,
+                surveys[split],
+                parts.loss,
+                task,
+                device,
+                spec.audit.seed,
+                parts.factory,
             )
             task = task or inferred
             flops = max(flops, flops_of(model, batches, device, spec.audit.seed))

@@ -1,5 +1,6 @@
 """Trying model, loss and data together on one batch, before anything is audited."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -26,7 +27,8 @@ from auditor.intake.losses import (
 )
 from auditor.intake.preserve import SubjectChangedError, preserved
 from auditor.intake.reference import blame
-from auditor.intake.seeding import seeded
+from auditor.intake.seeding import derived_seed, seeded
+from auditor.intake.spectral import begun
 from auditor.intake.task import inferred_task
 
 
@@ -38,8 +40,11 @@ def tried(
     task: Task | None,
     device: torch.device,
     seed: int,
+    factory: Callable[[], nn.Module] | None = None,
 ) -> tuple[Task | None, int | None]:
     """Run one batch through model and loss; return the task that this shows, and the width.
+
+    Where no output is a finite number, one of a model that the factory builds shows the task.
 
     Raises:
         InputError: the model or the loss can't take the batch, a label is out of range, or the
@@ -63,7 +68,10 @@ def tried(
             if loss is None:
                 return None, None
             if task is None:
-                task = inferred_task(loss, outputs, batch.target)
+                shown = outputs
+                if factory is not None and none_finite(outputs):
+                    shown = _of_another(factory, batch, device, seed, outputs)
+                task = inferred_task(loss, shown, batch.target)
                 if task in CLASS_TASKS and (
                     _tied_to_batch(model, batch, outputs)
                     or _beyond(survey, loss, output_width(task, outputs, batch.target))
@@ -75,6 +83,27 @@ def tried(
             return task, width
     except SubjectChangedError as error:
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
+
+
+def none_finite(outputs: Any) -> bool:
+    """Tell whether no number of the output that the loss takes is finite."""
+    main = main_output(outputs)
+    return isinstance(main, torch.Tensor) and main.numel() > 0 and not bool(main.isfinite().any())
+
+
+def _of_another(
+    factory: Callable[[], nn.Module], batch: Batch, device: torch.device, seed: int, outputs: Any
+) -> Any:
+    """Return what a model built anew puts out for a batch; `outputs` where there is none."""
+    try:
+        with seeded(derived_seed(seed, "factory")):
+            built = begun(factory().to(device))
+        built.eval()
+        return built(*batch.args, **batch.kwargs)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001 - what can't be asked tells nothing
+        return outputs
 
 
 def recurrent_steps(model: nn.Module, batch: Batch) -> int:

@@ -79,6 +79,18 @@ def start_of(fresh: InitialWeights, step: StepChanges | None = None) -> Start:
     return Start(tuple(proven), tuple(moved), tuple(alike), tuple(given), len(tensors))
 
 
+def frozen_at_start(fresh: InitialWeights) -> tuple[InitialTensor, ...]:
+    """Return the frozen matrices and filters that are provably as a fresh model draws them.
+
+    Those that are the same whatever the seed are left out: the factory may have loaded them.
+    """
+    frozen = [t for t in fresh.tensors if not t.trainable and not t.fixed and t.dimensions > 1]
+    error = ERROR / max(1, len(frozen))
+    even = [t for t in frozen if t.finite and t.uniform and t.size >= EVEN_VALUES]
+    alike = [t for t in even if not _away(t, len(fresh.seeds), error)]
+    return tuple(t for t in frozen if t.same or t in alike)
+
+
 def _pace(
     tensor: InitialTensor, moved: Sequence[InitialTensor], lengths: Mapping[str, float]
 ) -> float:

@@ -2,16 +2,15 @@
 
 import math
 
-import numpy as np
-
 from auditor.observations.performance import Performance
+from auditor.observations.targets import constant_entropies
 
 
 def constant_loss(seen: Performance | None) -> float:
     """Return the loss of the best constant answer, NaN where the loss is in other units.
 
-    Of classes, whose loss is the cross-entropy, it is the entropy of the targets; of numbers, whose
-    loss is the squared error, their variance.
+    Of classes, whose loss is the cross-entropy, it is the entropy of the targets (of several
+    labels, the mean of theirs); of numbers, whose loss is the squared error, their variance.
     """
     if seen is None or not len(seen.losses):
         return math.nan
@@ -22,6 +21,4 @@ def constant_loss(seen: Performance | None) -> float:
         values = seen.target_values
         squared = seen.metric == "squared error" and values.size
         return float(values.var(axis=0).mean()) if squared else math.nan
-    counts = np.bincount(seen.target_class.astype(int), seen.target_count)
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    return float(constant_entropies(seen).mean())

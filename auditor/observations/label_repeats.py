@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from auditor.core.finding import Limit
+from auditor.observations.copies import Kind, kind_of
 from auditor.observations.labels import LabelEvidence
 
 NATURAL = 0.2
@@ -15,7 +17,8 @@ class Repeats:
 
     `disputed` holds (split, example, label) of inputs under several labels; `shared` the
     validation examples that stand in training too, with one of their places there. `expected` is
-    the share of training examples that stand there twice.
+    the share of training examples that stand there twice. `kind` tells what repetitions within
+    training look like.
     """
 
     rows: int
@@ -23,9 +26,10 @@ class Repeats:
     disputed: tuple[tuple[str, int, int], ...]
     shared: tuple[tuple[int, int], ...]
     expected: float
+    kind: Kind
 
 
-def repeats(told: LabelEvidence) -> Repeats:
+def repeats(told: LabelEvidence, limit: Limit) -> Repeats:
     """Return what the repeated examples come to."""
     names = [split.split for split in told.splits]
     groups: dict[int, list[tuple[str, int, int]]] = {}
@@ -49,10 +53,15 @@ def repeats(told: LabelEvidence) -> Repeats:
         if training:
             shared += [(n, training[0]) for split, n, _ in members if split == "val"]
     sizes = {split.split: split.examples for split in told.splits}
+    natural = told.near > NATURAL
+    kind = kind_of(told.copies, limit, natural=natural)
+    # Where all of training was copied, that tells nothing of what else repeats itself.
+    known = kind == "times"
     return Repeats(
         rows=len(told.repeated_split),
-        natural=told.near > NATURAL,
+        natural=natural,
         disputed=tuple(disputed),
         shared=tuple(sorted(shared)),
-        expected=twice / max(1, sizes.get("train", 0)),
+        expected=0.0 if known else twice / max(1, sizes.get("train", 0)),
+        kind=kind,
     )

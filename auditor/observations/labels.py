@@ -1,12 +1,13 @@
 """Evidence about labels: out-of-sample probabilities, and examples that stand in the data twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
 from auditor.core.values import Array, Number
+from auditor.observations.copies import Copies
 
 FOLDS = 2
 """Parts of the training data; each is predicted by a fresh model that was trained on the others."""
@@ -67,6 +68,7 @@ class LabelEvidence:
     Two examples are the same where all input tensors agree to six digits, padding at their end left
     aside. `repeated_split`, `repeated_example` and `repeated_group` [rows] list those that are not
     alone, of `splits` in order; `repeated_label` is their label, -1 where they have no single one.
+    `copies` tells how often examples of training stand there, their targets the same too.
     `near` is the share of examples that differ from another in exactly one value; it is large where
     inputs take few distinct values, so that examples are alike by chance.
     """
@@ -80,6 +82,7 @@ class LabelEvidence:
     near: Number
     thumbnails: tuple[Thumbnail, ...]
     note: str = ""
+    copies: Copies = field(default_factory=Copies)
 
 
 @dataclass(frozen=True)

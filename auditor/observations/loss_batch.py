@@ -109,7 +109,12 @@ def pairing(probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
         )
     elif probe.broadcasts and set(probe.acts_like) & {*NUMBER_LOSSES}:
         outputs, targets = rows.outputs, rows.targets
-        if outputs.size and outputs.std() < COLLAPSED * targets.std() and len(targets) >= 30:
+        if (
+            not probe.fresh
+            and outputs.size
+            and outputs.std() < COLLAPSED * targets.std()
+            and len(targets) >= 30
+        ):
             yield Misfit(
                 "every pair",
                 False,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from auditor.observations.loss_batch import pairing, reduction
+from auditor.observations.loss_direction import astray
 from auditor.observations.loss_fit import (
     CLASS_LOSSES,
     LABEL_LOSSES,
@@ -30,6 +31,8 @@ def misfits(probe: LossProbe, rows: Rows) -> tuple[Misfit, ...]:
     """Return all that contradicts itself, the worst first."""
     found = [*reduction(probe), *pairing(probe, rows)]
     found += [_unstable()] if probe.unstable else []
+    if probe.direction is not None and rows.form == "free":
+        found += astray(probe.direction, probe.loss, SOFTMAX in probe.acts_like)
     if probe.over_batch:
         found += [_over_batch(probe)]
     elif len(rows.outputs) > 1:

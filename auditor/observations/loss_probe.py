@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
 from auditor.core.values import Array
+from auditor.observations.class_direction import ClassDirection
 
 DRAWS = 6
 """Copies with their weights blown up, to see how far the outputs can go: so many of the checkpoint,
@@ -42,7 +43,10 @@ class LossProbe:
     `unpaired` tells that outputs and targets have shapes which broadcast to every pair of both,
     and that the loss does not change when the targets are handed round among the examples.
     `broadcasts` tells the first half alone. `unstable` tells that a term of the user's own has no
-    finite value where an answer is sure and wrong.
+    finite value where an answer is sure and wrong. `direction` is how a loss of the user's own
+    pushes the scores of classes, None where it is one of torch's or judges no classes.
+    finite value where an answer is sure and wrong. `fresh` tells that none of the checkpoint's
+    outputs is finite, so that `outputs` and losses are those of a fresh model.
     """
 
     outputs: Array
@@ -69,6 +73,8 @@ class LossProbe:
     factory: str
     split: str
     unstable: bool = False
+    direction: ClassDirection | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class LossProbeOver(Request[LossProbe]):
     at_most: ClassVar = True
 
     def cost(self, batches: dict[Split, int]) -> Cost:
-        """Return the passes of each batch, and one of each copy with its weights blown up."""
+        """Return the passes of each batch, one of each copy with its weights blown up, and one that
+        tells whether outputs are finite.
+        """
         known = batches.get("train" if self.split == "train" else "val", 0)
-        return Cost(forwards=PASSES * min(self.batches, known) + 2 * DRAWS)
+        return Cost(forwards=PASSES * min(self.batches, known) + 2 * DRAWS + min(1, known))

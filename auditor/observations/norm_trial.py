@@ -28,6 +28,10 @@ PIECES = 32
 """Batches of the training's size that the last arm is scored on at most."""
 
 
+NOTICED = 0.05
+"""Nats of cross-entropy from which a change is worth a warning."""
+
+
 @dataclass(frozen=True)
 class Gain:
     """How much better one arm does than another by a measure, with its intervals.
@@ -138,11 +142,18 @@ class NormTrial:
 
 
 def limit_on(gain: Gain, limits: Mapping[str, Limit]) -> Limit:
-    """Return the limit on a gain, by its measure; cross-entropy alone never fails."""
+    """Return the limit on a gain, by its measure.
+
+    Cross-entropy alone never fails, and below a twentieth of a nat, which is what the probability
+    of the right class changes by, it does not warn: of a small loss any change is a large share.
+    """
     if gain.measure == "accuracy":
         return limits["accuracy_gain"]
     limit = limits["error_gain"]
-    return replace(limit, fail=None) if gain.measure == "cross-entropy" else limit
+    if gain.measure != "cross-entropy":
+        return limit
+    noticed = abs(gain.after - gain.before) > NOTICED
+    return replace(limit, warn=limit.warn if noticed else None, fail=None)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from auditor.core.request import Capability, Cost, Depth, Request, Split
+from auditor.core.values import Number
 from auditor.observations.culprit import Culprit, Difference
 
 Cause = Literal["", "dropout", "random", "state", "kernel"]
@@ -16,6 +17,18 @@ kept, or a last activation that only one of the modes has."""
 
 
 @dataclass(frozen=True)
+class Unsettled:
+    """A weight that a layer computes: its size in evaluation mode, over that after training mode.
+
+    1 where a few passes in training mode, without a step, leave it as it is.
+    """
+
+    layer: str
+    weight: str
+    times: Number
+
+
+@dataclass(frozen=True)
 class Reproducibility:
     """Answers to the same examples, evaluation mode unless it says otherwise.
 
@@ -25,6 +38,7 @@ class Reproducibility:
     `reordered`: another order of the batch; `padded`: less padding, `widths` counting the different
     lengths to which batches of the loader are padded; `training`: training mode with dropout off
     and batch norm on its running statistics, `Difference.kind` one of `Explained`.
+    `unsettled` are the weights that layers compute, as spectral norms do.
     `shape` says what is lost of the output's shape in a batch of one.
     """
 
@@ -43,6 +57,7 @@ class Reproducibility:
     dropouts: int
     norms: int
     precision: str
+    unsettled: tuple[Unsettled, ...] = ()
 
 
 @dataclass(frozen=True)

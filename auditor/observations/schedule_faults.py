@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,12 +29,16 @@ NEAR = 1.5
 
 @dataclass(frozen=True)
 class Flaw:
-    """A flaw of a schedule: its verdict, sentence, a few words for the place, and advice."""
+    """A flaw of a schedule: its verdict, sentence, a few words for the place, and advice.
+
+    One that has `strayed` did not take the course that is declared.
+    """
 
     verdict: Verdict
     said: str
     note: str
     advice: tuple[str, ...]
+    strayed: bool = False
 
 
 def flaws_of(schedule: Schedule, settings: Settings) -> Iterator[Flaw]:
@@ -52,7 +56,7 @@ def flaws_of(schedule: Schedule, settings: Settings) -> Iterator[Flaw]:
     if never is not None:
         yield never
         return
-    mixed = _mixed_up(schedule, settings)
+    mixed = _mixed_up(schedule, settings) or _strayed(schedule, settings)
     shape = _shape(schedule)
     if mixed is not None:
         yield mixed
@@ -78,8 +82,13 @@ def _never_moved(schedule: Schedule, settings: Settings) -> Flaw | None:
         + (f" after {made}" if many else "")
         + ", so the rate stayed what it was."
     )
+    return _flaw_of_standing(said, Verdict.WARN if many else Verdict.INFO)
+
+
+def _flaw_of_standing(said: str, verdict: Verdict = Verdict.WARN) -> Flaw:
+    """Return the flaw of a schedule that was never stepped."""
     return Flaw(
-        Verdict.WARN if many else Verdict.INFO,
+        verdict,
         said,
         "never stepped",
         (
@@ -112,6 +121,48 @@ def _mixed_up(schedule: Schedule, settings: Settings) -> Flaw | None:
         f"laid out in {laid}, stepped once {'an' if stepped[0] in 'aeiou' else 'a'} {stepped}",
         (f"Call `scheduler.step()` {right}; or lay it out for {taken:,.0f} steps.",),
     )
+
+
+def _strayed(schedule: Schedule, settings: Settings) -> Flaw | None:
+    """Return the flaw of a schedule that the optimizer's last rate shows was stepped otherwise.
+
+    The rate has to be that of no step, of one an epoch, or of one an update, and not that of as
+    many steps as the schedule should have made.
+    """
+    taken, epochs, updates = schedule.taken, settings.epochs, settings.updates
+    if settings.schedule_state or not taken or not schedule.last > 0 or not schedule.x.size:
+        return None
+    should = _rate_after(schedule, taken)
+    if any(_same(schedule.last, _rate_after(schedule, taken - late)) for late in (0, 1)):
+        return None
+    if not (schedule.last > NEAR * should or should > NEAR * schedule.last):
+        return None
+    told = {0.0: "", epochs: "once an epoch", updates: "once an update"}
+    counts = [steps for steps in told if steps is not None and steps != taken]
+    steps = min(counts, key=lambda steps: abs(_rate_after(schedule, steps) - schedule.last))
+    if not _same(schedule.last, _rate_after(schedule, steps)):
+        return None
+    what = f"the optimizer ends at {schedule.last:.2g}, where the schedule comes to {should:.2g}"
+    if not steps:
+        never = _flaw_of_standing(f"{_name(schedule)} never moved: {what}.")
+        return replace(never, strayed=True)
+    right = "after each `optimizer.step()`" if steps == epochs else "once an epoch"
+    return Flaw(
+        Verdict.WARN,
+        f"{_name(schedule)} was stepped {told[steps]}, {steps:,.0f} times, and should have been "
+        f"{taken:,.0f} times: {what}.",
+        f"stepped {told[steps]}, and made for {taken:,.0f} steps",
+        (f"Call `scheduler.step()` {right}; or lay it out for {steps:,.0f} steps.",),
+        strayed=True,
+    )
+
+
+def _rate_after(schedule: Schedule, steps: float) -> float:
+    return float(np.interp(steps, np.asarray(schedule.x), np.asarray(schedule.rates)))
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=0.02)
 
 
 def _alike(one: float, other: float) -> bool:

@@ -12,6 +12,7 @@ from auditor.observations.batch_norm import BatchNormStatisticsOver
 from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.features import FeaturesOver
 from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
+from auditor.observations.gradient_memory import GradientMemoryOver
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observations.losses import LossesOver
 from auditor.observations.norm_layers import NormLayersOf, NormSequenceOver
@@ -32,6 +33,7 @@ from auditor.observers.batch_norm import BatchNormObserver
 from auditor.observers.facts import environment_evidence, targets, tensors, weight_flags
 from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
+from auditor.observers.gradient_memory import GradientMemoryObserver
 from auditor.observers.gradients import GradientNormsObserver
 from auditor.observers.losses import LossesObserver
 from auditor.observers.norm_layers import norm_layers
@@ -54,6 +56,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
         ActivationScaleOver: ActivationScaleObserver,
         BatchNormStatisticsOver: BatchNormObserver,
         FeaturesOver: FeaturesObserver,
+        GradientMemoryOver: GradientMemoryObserver,
         GradientNormsOver: GradientNormsObserver,
         LossesOver: LossesObserver,
         NonFiniteInTrainingOver: NonFiniteObserver,

@@ -72,6 +72,12 @@ def test_every_rule_applies_to_the_finding_in_which_its_cause_is_seen(rule) -> N
         )
         if sight.check == "update-ratio-off":
             given = replace(given, metrics=metrics[:1] if "high" in rule.id else metrics[1:])
+        if sight.check == "underfitted" and "rate" in rule.id:
+            slow = Place("setting", "training.optimizer", "learning rate 2e-05, weight decay 0")
+            given = replace(given, where=(slow,))
+        if sight.check == "optimizer-off" and "rate" in rule.id:
+            note = "1, advised: 0.001" if "high" in rule.id else "1e-05, advised: 0.1 to begin with"
+            given = replace(given, where=(Place("setting", "training.optimizer.lr", note),))
         causes = diagnosed((given,), {}, 0)
         assert rule.id in {cause.id for cause in causes}
         assert causes[0].findings == (sight.check,)
@@ -83,8 +89,33 @@ def test_every_rule_applies_to_the_finding_in_which_its_cause_is_seen(rule) -> N
             assert "``" not in cause.title
 
 
+def test_the_very_setting_comes_before_a_rate_that_may_have_brought_it_about() -> None:
+    slow = finding("learning-rate-off", Verdict.FAIL, Place("setting", "lr", "1 is too low"))
+    eps = Place("setting", "training.optimizer.eps", "1, advised: 1e-8")
+    kind = Place("setting", "training.optimizer", "SGD, advised: AdamW at 0.02")
+    causes = diagnosed((slow, finding("optimizer-off", Verdict.FAIL, eps)), {}, 0)
+    assert [cause.id for cause in causes] == ["optimizer-off"]
+    causes = diagnosed((slow, finding("optimizer-off", Verdict.FAIL, kind)), {}, 0)
+    assert [cause.id for cause in causes] == ["learning-rate-too-low"]
+
+
+def test_gradients_never_zeroed_come_before_all_that_comes_of_them() -> None:
+    sums = Place("setting", "training.zero_grad", "gradients never zeroed: 10 times as long")
+    fast = finding("learning-rate-off", Verdict.FAIL, Place("setting", "lr", "1 is too high"))
+    causes = diagnosed((fast, finding("optimizer-off", Verdict.FAIL, sums), UNLEARNT), {}, 0)
+    assert [cause.id for cause in causes] == ["gradients-not-zeroed"]
+
+
 def test_what_is_waived_is_no_cause() -> None:
     assert diagnosed((replace(DEAD, waived="pruned"),), {}, 0) == ()
+
+
+def test_a_class_neglected_though_it_is_common_is_no_imbalance() -> None:
+    common = Place("setting", "class 1", "recall 0.0% of 57; 143 in training")
+    rare = Place("setting", "class 1", "recall 0.0% of 57; 9 in training, a rare class")
+    assert diagnosed((finding("class-imbalance", Verdict.FAIL, common),), {}, 0) == ()
+    (cause,) = diagnosed((finding("class-imbalance", Verdict.FAIL, rare),), {}, 0)
+    assert cause.id == "class-imbalance"
 
 
 def test_a_mere_warning_of_dead_units_explains_nothing() -> None:
@@ -224,3 +255,83 @@ def test_what_a_check_has_tried_itself_is_told_and_helped_where_intervals_lie_ap
     (remedy,) = [one for one in cause.remedies if one.tried]
     assert (remedy.before, remedy.after, remedy.helped) == (0.2, 0.8, expected)
     assert ("confirmed" in cause.confidence) is expected
+
+
+def test_a_setting_that_a_rule_blames_is_put_right_in_a_trial() -> None:
+    note = "0.999, advised: 0.9, with the rate raised to keep lr / (1 - momentum)"
+    swings = finding(
+        "optimizer-off", Verdict.WARN, Place("setting", "training.optimizer.momentum", note)
+    )
+    cure = TreatmentOver(setting="momentum=0.9")
+    assert cure in trials((swings, DEAD), {}, 0)
+    first, *_ = diagnosed((swings, DEAD, UNLEARNT), effect(cure, 0.3, 0.9), 0)
+    assert first.id == "optimizer-off"
+    assert "dead-units" in first.findings
+    swapped = "(0.999, 0.9), advised: (0.9, 0.999)"
+    betas = finding(
+        "optimizer-off", Verdict.WARN, Place("setting", "training.optimizer.betas", swapped)
+    )
+    assert TreatmentOver(setting="betas=(0.9, 0.999)") in trials((betas,), {}, 0)
+
+
+def test_a_batch_too_small_from_the_start_does_not_come_of_dead_units() -> None:
+    early = "2; the noise scale of fresh weights is 59 examples"
+    small = finding("batch-size-off", Verdict.WARN, Place("setting", "training.batch_size", early))
+    late = finding(
+        "batch-size-off", Verdict.WARN,
+        Place("setting", "training.batch_size", "32; the noise scale of the checkpoint is 1"),
+    )  # fmt: skip
+    assert [one.id for one in diagnosed((DEAD, small), {}, 0)] == ["dead-units", "batch-size-off"]
+    assert [one.id for one in diagnosed((DEAD, late), {}, 0)] == ["dead-units"]
+
+
+@pytest.mark.parametrize(("rate", "low"), [("2e-05", True), ("0.0004", True), ("0.05", False)])
+def test_a_model_that_only_a_faster_copy_mends_may_have_too_low_a_rate(
+    rate: str, low: bool
+) -> None:
+    held = Place("setting", "training.optimizer", f"learning rate {rate}, weight decay 0")
+    (cause,) = diagnosed((finding("underfitted", Verdict.WARN, held),), {}, 0)
+    assert cause.id == ("learning-rate-too-low" if low else "underfitted")
+
+
+@pytest.mark.parametrize(
+    ("check", "note", "verdict", "cause"),
+    [
+        (
+            "loss-unfit-for-task",
+            "not finite for a sure and wrong answer",
+            Verdict.WARN,
+            "loss-unfit-for-task",
+        ),
+        ("loss-unfit-for-task", "is summed over the batch", Verdict.WARN, "loss-summed"),
+        ("loss-unfit-for-task", "cross_entropy on exclusive classes", Verdict.WARN, None),
+        ("suspicious-labels", "250 different examples in 1,024", Verdict.WARN, "repeated-examples"),
+        ("suspicious-labels", "labelled 1, elsewhere otherwise", Verdict.WARN, "suspicious-labels"),
+        (
+            "not-reproducible",
+            "its weight is 120 times too large until a pass in training mode",
+            Verdict.FAIL,
+            "stale-spectral-norm",
+        ),
+        (
+            "not-reproducible",
+            "draws scaled_dot_product_attention(dropout_p > 0) in evaluation mode",
+            Verdict.FAIL,
+            "dropout-left-on",
+        ),
+        ("not-reproducible", "draws randn in evaluation mode", Verdict.WARN, None),
+        ("not-reproducible", "reads the padding", Verdict.WARN, None),
+    ],
+)
+def test_a_cause_is_named_by_what_is_said_of_the_place(
+    check: str, note: str, verdict: Verdict, cause: str | None
+) -> None:
+    causes = diagnosed((finding(check, verdict, Place("setting", "here", note)), UNLEARNT), {}, 0)
+    assert [one.id for one in causes][:1] == ([cause] if cause else [])
+
+
+def test_a_sum_comes_before_a_logarithm_that_may_yet_fail() -> None:
+    notes = ("is summed over the batch", "not finite for a sure and wrong answer")
+    places = (Place("setting", "loss", note) for note in notes)
+    (cause,) = diagnosed((finding("loss-unfit-for-task", Verdict.WARN, *places), UNLEARNT), {}, 0)
+    assert cause.id == "loss-summed"

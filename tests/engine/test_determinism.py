@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from auditor.api import Record
 from auditor.checks import catalogue
 from auditor.core.record import record_to_json
 from tests.awkward import BY_NAME
+from tests.subjects import once
 
 pytestmark = pytest.mark.usefixtures("frugal")
 
@@ -25,9 +25,8 @@ def audited(name: str, **options: Any) -> Record:
     )  # fmt: skip
 
 
-@functools.cache
 def audited_once(name: str) -> Record:
-    return audited(name)
+    return once(f"determinism {name}", lambda: audited(name))
 
 
 def blanked(record: Record) -> str:
@@ -45,7 +44,8 @@ def test_the_same_audit_twice_gives_the_same_record(name: str) -> None:
 
 
 def test_another_seed_gives_another_record() -> None:
-    assert blanked(audited_once("train-only")) != blanked(audited("train-only", seed=1))
+    first, other = (audited("train-only", seed=n, only=["capacity-off"]) for n in (0, 1))
+    assert repr(first.findings) != repr(other.findings)
 
 
 @pytest.mark.parametrize("check", [check.id for check in catalogue()])
@@ -55,7 +55,6 @@ def test_a_check_alone_finds_what_it_finds_among_others(check: str) -> None:
     assert repr(alone) == repr(whole[check])
 
 
-@pytest.mark.parametrize("check", ["vanishing-gradients", "dead-units"])
-def test_leaving_a_check_out_changes_no_other(check: str) -> None:
-    whole = [f for f in audited_once("train-only").findings if f.check != check]
-    assert repr(audited("train-only", skip=[check]).findings) == repr(tuple(whole))
+def test_leaving_a_check_out_changes_no_other() -> None:
+    whole = [f for f in audited_once("train-only").findings if f.check != "dead-units"]
+    assert repr(audited("train-only", skip=["dead-units"]).findings) == repr(tuple(whole))

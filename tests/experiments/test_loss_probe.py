@@ -242,3 +242,36 @@ def test_a_logarithm_of_nothing_is_found(end: nn.Module, loss: Any, unstable: bo
 def test_a_logarithm_of_no_label_is_found(loss: Any) -> None:
     batches = [(x, torch.stack([y == 0, y == 1, y < 2], 1).float()) for x, y in vectors()]
     assert probe(mlp(), batches, loss).unstable is (loss is labels_by_hand)
+
+
+def summed_by_hand(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(functional.one_hot(target, 3) * outputs.log()).sum()
+
+
+def with_softmax() -> nn.Module:
+    return nn.Sequential(mlp(), nn.Softmax(1))
+
+
+@pytest.mark.parametrize("factory", [True, False], ids=["factory", "none"])
+def test_a_fresh_model_stands_in_for_outputs_that_are_not_finite(factory: bool) -> None:
+    model = with_softmax()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    subject = subject_of(
+        model, vectors(), summed_by_hand, factory=with_softmax if factory else None
+    )
+    seen = probed(subject, "train", 4)
+    assert seen.fresh is factory
+    assert bool(np.isfinite(seen.outputs).all()) is factory
+    if factory:
+        assert subject.facts.task == "multiclass"
+        np.testing.assert_allclose(seen.whole, 2 * seen.halves.mean(axis=1), rtol=1e-4)
+        assert seen.unstable
+
+
+def test_a_checkpoint_some_of_whose_outputs_are_finite_is_asked_itself() -> None:
+    model = with_softmax()
+    batches = vectors()
+    batches[0][0][0] = torch.nan
+    seen = probed(subject_of(model, batches, summed_by_hand, factory=with_softmax), "train", 4)
+    assert not seen.fresh

@@ -139,3 +139,31 @@ def test_labels_are_numbers_that_equal_targets_share() -> None:
     several = labels(torch.tensor([[1.0, 1], [1, 0], [1, 1]]), "multilabel")
     assert several[0] == several[2] != several[1]
     assert labels(torch.randn(3), "regression") == [-1, -1, -1]
+
+
+def test_copies_are_counted_where_input_and_target_agree() -> None:
+    train = many(30)
+    twice = told(mlp(), many(6, 1), "cross_entropy", train=[*train, *train]).copies
+    assert (twice.examples, twice.different, twice.factor) == (240, 120, 2)
+    assert twice.share == 0.5
+    once = told(mlp(), many(6, 1), "cross_entropy", train=train).copies
+    assert (once.different, once.factor, once.share) == (120, 1, 0.0)
+    generator = torch.Generator().manual_seed(0)
+    answers = torch.randn(60, 4, 1, generator=generator)
+    inputs = [x for x, _ in train]
+    head = nn.Linear(8, 1)
+    numbers = list(zip([*inputs, *inputs], answers, strict=True))
+    other = told(head, numbers[:6], "mse_loss", train=numbers, task="regression").copies
+    assert other.different == 240
+    same = list(zip([*inputs, *inputs], [*answers[:30], *answers[:30]], strict=True))
+    assert told(head, same[:6], "mse_loss", train=same, task="regression").copies.factor == 2
+
+
+def test_a_class_drawn_more_often_is_left_aside() -> None:
+    generator = torch.Generator().manual_seed(0)
+    common, rare = torch.randn(150, 8, generator=generator), torch.randn(15, 8, generator=generator)
+    inputs = torch.cat([common, *[rare] * 10])
+    labels = torch.cat([torch.zeros(150), torch.ones(150)]).long()
+    train = list(zip(inputs.split(4), labels.split(4), strict=True))
+    seen = told(mlp(), many(6, 1), "cross_entropy", train=train).copies
+    assert (seen.different, seen.share, seen.factor) == (165, 0.0, 1)

@@ -239,6 +239,17 @@ def test_without_a_decay_that_drowns_the_data_copies_learn() -> None:
     assert gain(tried(TreatmentOver(weight_decay=0.0), subject())) == 0
 
 
+def test_a_setting_of_the_optimizer_put_right_helps_where_it_was_off() -> None:
+    slow = OptimizerSpec(name="Adam", lr=0.01, eps=10.0)  # type: ignore[call-arg]
+    assert better(tried(TreatmentOver(setting="eps=1e-8"), subject(optimizer=slow)))
+    swapped = OptimizerSpec(name="Adam", lr=0.01, betas=[0.999, 0.9])  # type: ignore[call-arg]
+    usual = TreatmentOver(setting="betas=(0.9, 0.999)")
+    _, mended = tried(usual, subject(optimizer=swapped))
+    plain, _ = tried(usual, subject(optimizer=OptimizerSpec(name="Adam", lr=0.01)))
+    assert np.array_equal(mended.scores, plain.scores)
+    assert gain(tried(TreatmentOver(setting="eps=1e-8"), subject())) == 0
+
+
 def test_without_a_dropout_of_nearly_everything_copies_learn() -> None:
     def dropping(share: float = 0.97) -> nn.Module:
         return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Dropout(share), nn.Linear(24, 4))

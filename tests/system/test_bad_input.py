@@ -1115,8 +1115,6 @@ def row(rows: tuple[Bad, ...], id: str) -> Bad:
     row(MODELS, "exits"),
     row(CHECKPOINTS, "os.system"),
     row(CHECKPOINTS, "zip cut"),
-    row(CHECKPOINTS, "other width"),
-    row(DATA_ROWS, "three"),
     row(DATA_ROWS, "label later"),
     row(LOSSES, "vector"),
 )

@@ -1,7 +1,6 @@
 """Every check stays silent on healthy models of many families."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -23,11 +22,10 @@ def alarms(live: Live) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "profile"), [(0, "standard"), (1, "quick"), (2, "quick")])
 @pytest.mark.parametrize("name", TRAINED)
-def test_trained_models_raise_nothing(name: str, seed: int, profile: str) -> None:
-    live = healthy(name, seed)
-    assert alarms(replace(live, options={**live.options, "profile": profile})) == {}
+def test_trained_models_raise_nothing(name: str) -> None:
+    """One of each family; `make benchmark-detection` audits its own with three seeds."""
+    assert alarms(healthy(name)) == {}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -23,7 +23,8 @@ does not; in single precision a ten-thousandth is allowed. It fails on dropout i
 on state that changes answers, and on answers that depend on the batch. It warns of other random
 numbers, which may be meant; of answers that depend on padding where the loader pads batches to
 different lengths; and of a training mode that answers otherwise for a reason that is not noise,
-batch statistics or a last activation.
+batch statistics or a last activation. Weights that a layer computes for itself, as a spectral norm
+does, are measured before and after three passes in training mode, in which nothing is learnt.
 
 When it misleads
 ----------------
@@ -48,7 +49,7 @@ from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict, worst
 from auditor.observations.culprit import Difference
-from auditor.observations.reproducibility import Reproducibility, ReproducibilityOver
+from auditor.observations.reproducibility import Reproducibility, ReproducibilityOver, Unsettled
 
 ANSWERS = ReproducibilityOver()
 
@@ -66,6 +67,13 @@ Said = tuple[Verdict, str, tuple[Place, ...], tuple[str, ...]]
             source="share of the largest output, beyond rounding: in evaluation mode an answer is "
             "to be a function of the example alone",
         ),
+        "unsettled": Limit(
+            warn=1.5,
+            fail=3.0,
+            source="times the size that training mode gives a weight: a power iteration that took "
+            "one step from random vectors is within 1.4 of a random square matrix's norm (moments "
+            "of Marchenko & Pastur 1967); one that took none may be off without bound",
+        ),
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
@@ -77,6 +85,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         _company(answers, limit),
         _padding(answers),
         _training(answers),
+        _unsettled(answers, limits["unsettled"]),
     ]
     verdict = worst(said[0] for said in found)
     ranked = sorted(found, key=lambda said: said[0] not in (Verdict.FAIL, Verdict.WARN))
@@ -272,6 +281,45 @@ def _training(answers: Reproducibility) -> Said:
             "compute the same function, or waive this with the reason why not.",
         ),
     )
+
+
+def _unsettled(answers: Reproducibility, limit: Limit) -> Said:
+    """Judge weights that are of another size once the model was in training mode."""
+    off = [(_off(one), one) for one in answers.unsettled]
+    off = [(times, one) for times, one in off if limit.verdict(times) is not Verdict.PASS]
+    if not off:
+        return Verdict.PASS, "", (), ()
+    places = tuple(
+        Place(
+            "layer",
+            clean_text(one.layer),
+            f"its {clean_text(one.weight)} is {times:.3g} times too "
+            f"{'large' if one.times > 1 else 'small'} until a pass in training mode",
+        )
+        for times, one in off
+    )
+    worst_of_all = max(off, key=lambda pair: pair[0])[0]
+    names = listed([f"`{place.name}`" for place in places], 3)
+    return (
+        limit.verdict(worst_of_all),
+        f"A few passes in training mode, without a step, change the weights that {names} "
+        f"compute{'s' if len(places) == 1 else ''}, by up to {worst_of_all:.3g} times: a spectral "
+        "norm divides by what its power iteration has found, and this one has not run, or ran on "
+        "other weights.",
+        places,
+        (
+            "Run a few batches through the model in training mode before it is saved or used: "
+            "`model.train()`, then `model(inputs)` under `torch.no_grad()`, then `model.eval()`.",
+            "Save and load the vectors of the power iteration with the weights (`weight_u` and "
+            "`weight_v`, of parametrisations `_u` and `_v`): look for `strict=False`, for averages "
+            "of weights that leave buffers out, and for weights that were copied by name.",
+            "Prefer `torch.nn.utils.parametrizations.spectral_norm`, which begins with 15 steps.",
+        ),
+    )
+
+
+def _off(one: Unsettled) -> float:
+    return max(one.times, 1 / one.times)
 
 
 def _dropout_advice(answers: Reproducibility) -> tuple[str, ...]:

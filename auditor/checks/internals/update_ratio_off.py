@@ -198,7 +198,10 @@ def _still(paces: list[Pace]) -> list[str]:
 
 
 def _where(both: list[Judged], still: list[str]) -> tuple[Place, ...]:
-    """Return the tensors that did not move and those that are off, farthest from 1e-3 first."""
+    """Return the tensors that did not move and those that are off, farthest from 1e-3 first.
+
+    Where none stands out it is the rate that moves all of them too far or too little.
+    """
     found = sorted(
         (-abs(np.log(weight.ratio.value / TARGET)), weight.name, note)
         for one in both
@@ -206,6 +209,11 @@ def _where(both: list[Judged], still: list[str]) -> tuple[Place, ...]:
         if verdict in (Verdict.WARN, Verdict.FAIL)
     )
     rows = [(name, "did not move") for name in still] + [row[1:] for row in found]
+    loud = [one for one in both if one.whole in (Verdict.WARN, Verdict.FAIL)]
+    if not rows and loud:
+        seen, ratio = loud[0].pace.seen, loud[0].pace.ratio.value
+        note = f"{seen.learning_rate:g} moves the median weight by {ratio:.2g} of its norm a step"
+        return (Place("setting", "training.optimizer.lr", note),)
     return tuple(Place("parameter", name, note) for name, note in rows)
 
 

@@ -62,6 +62,7 @@ from auditor.core.foremost import reading_order
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict, worst
 from auditor.observations.at_start import Start, start_of
+from auditor.observations.frozen_trial import FrozenTrialOver, said_of_frozen
 from auditor.observations.initial_weights import InitialWeightsOf
 from auditor.observations.lost_steps import said_of_steps, why_unchanged
 from auditor.observations.optimizer_state import OptimizersHeldIn
@@ -74,13 +75,14 @@ STEP = StepChangesOver()
 FRESH = InitialWeightsOf()
 HELD = OptimizersHeldIn()
 CAUSES = SilenceCausesOver()
+FROZEN = FrozenTrialOver()
 
 
 @check(
     title="Updates arrive in the weights",
     failure_title="Updates do not arrive in the weights",
     needs=(HELD,),
-    wants=(STEP, FRESH, CAUSES),
+    wants=(STEP, FRESH, CAUSES, FROZEN),
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge a step on a copy, what training left in the checkpoint, and the weights themselves."""
@@ -99,6 +101,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
     said = [
         *(said_of_weights(start, fresh, step) if start is not None and fresh is not None else []),
+        *(said_of_frozen(fresh, seen.get(FROZEN), seen.rng) if fresh is not None else []),
         *(said for optimizer in kept for said in said_of_optimizer(optimizer, held)),
         *(said_of_steps(step, seen.get(CAUSES)) if step is not None else []),
     ]

@@ -313,9 +313,10 @@ def _needed(found: Recalls, place: int) -> int:
 def _note(found: Recalls, place: int) -> str:
     taken = found.mistaken_name(place)
     as_what = f", mostly taken for {taken}" if taken else ""
+    rarity = ", a rare class" if _rare(found, place) else ""
     return (
         f"recall {found.recall[place]:.1%} of {int(found.rows[place]):,}; "
-        f"{int(found.trained[place]):,} in training{as_what}"
+        f"{int(found.trained[place]):,} in training{rarity}{as_what}"
     )
 
 

@@ -33,6 +33,12 @@ softmax where a constant added to all outputs of an example leaves it alone, a s
 beyond 0 and 1 still pay, and it leaves out a label whose outputs do not matter to it. It is asked,
 too, what an answer costs that is sure and wrong: chances of 0 and 1, or logits 200 apart.
 
+Of a loss of your own over classes the slope by each score is taken where all scores are alike: it
+has to look at every class that targets hold, and in nine of ten rows the row's own class must not
+raise it more than all do on average (with 99 % confidence; of sequences the class of the step
+before or after may be meant). Where a wrong class leads by far, a slope of less than a thousandth
+of that is warned of.
+
 For the cure, two fresh models from one seed are trained on the same batches, by the loss as it is
 and by the cured one. Where the cure is to remove the activation that ends the model, the loss is
 given what went into it; class weights and the like stay what they are.
@@ -44,7 +50,10 @@ exclusive classes (Beyer et al. 2020 and Wightman et al. 2021 gain from it), squ
 classes (Hui & Belkin 2021). They are warned of, never failed. Whether whole numbers are classes,
 grades or counts can't be known for certain. A softmax over more than a hundred labels may be meant
 to rank them (Liang et al. 2018), and is warned of. A loss of your own that is like none of torch's,
-and takes neither softmax nor sigmoid, is asked only for its reduction and its pairing.
+and takes neither softmax nor sigmoid, is asked only for its reduction, its pairing and, of classes,
+its slopes. Losses that stand wrong labels, and distances of ordered classes, have no slope at sure
+and wrong answers on purpose. Where none of the checkpoint's outputs is finite, a fresh model is
+asked in its place, which can't show what training has made of it.
 
 What to do
 ----------
@@ -119,7 +128,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     figures = _figures(probe, rows)
     if not found:
         doubts = _doubts(probe, rows, share, limits["ignored"]) if read else []
-        summary = " ".join((_fits(probe, rows, read), *doubts))
+        summary = " ".join((_fits(probe, rows, read), *_of_whom(probe), *doubts))
         verdict = Verdict.INFO if doubts else Verdict.PASS
         return Judgement(verdict, summary, metrics=tuple(metrics), figures=figures)
     said = [one.evidence for one in found]
@@ -132,11 +141,20 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         said.append(f"What the cure would do was not tried: {seen.missing(CURE)}.")
     return Judgement(
         Verdict.FAIL if found[0].severe else Verdict.WARN,
-        " ".join(said),
+        " ".join((*said, *_of_whom(probe))),
         metrics=tuple(metrics),
         where=tuple(Place("setting", one.place, one.note) for one in found),
         advice=tuple(dict.fromkeys(one.advice for one in found)),
         figures=figures,
+    )
+
+
+def _of_whom(probe: LossProbe) -> tuple[str, ...]:
+    """Return whose outputs were looked at where they are not the checkpoint's."""
+    if not probe.fresh:
+        return ()
+    return (
+        "None of the checkpoint's outputs is a finite number, so a fresh model was asked instead.",
     )
 
 
@@ -157,7 +175,7 @@ def _unread(probe: LossProbe, rows: Rows) -> str:
 
 def _rows(probe: LossProbe, predictions: Predictions | None) -> Rows:
     """Return the rows of the whole validation split where they are read as the probe's are."""
-    known = predictions is not None and _knows(predictions, probe)
+    known = predictions is not None and not probe.fresh and _knows(predictions, probe)
     if predictions is not None and known and np.ndim(probe.outputs) == 2:
         alike = predictions.outputs.shape[1:] == probe.outputs.shape[1:]
         if alike and (predictions.kind == "classes") == probe.classes and predictions.rows:
@@ -298,6 +316,8 @@ def _cure(cure: LossCure, rng: np.random.Generator) -> tuple[str, list[Metric]]:
         Metric("checkpoint's loss as it is", cure.checkpoint_as_is),
         Metric("checkpoint's loss, cured", cure.checkpoint_cured),
     ]
+    if not math.isfinite(cure.checkpoint_as_is + cure.checkpoint_cured):
+        at_checkpoint = "The checkpoint's own loss is not finite."
     before, after = np.asarray(cure.scores_as_is), np.asarray(cure.scores_cured)
     if not len(before) or len(before) != len(after):
         why = cure.no_race[:1].upper() + cure.no_race[1:]

@@ -40,6 +40,11 @@ such data can't be blamed for it, and the same input under two labels shows that
 the answer. Of the validation examples that stand in training too, only those count that are more
 than training's own repetitions lead to expect.
 
+Within training, copies of input and target are counted in the classes with most different examples,
+since rare ones may be drawn more often on purpose. More than a fifth, at 99 % confidence, is warned
+of where all examples stand there 2, 3, ... times a whole number of times, or are spread more evenly
+than draws with replacement leave them (which is a Poisson number, none of 0 seen).
+
 When it misleads
 ----------------
 Where the inputs do not settle the answer (a survival, a click), contradictions are not errors of
@@ -69,9 +74,10 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Image, Images, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.request import Split
-from auditor.core.statistics import examples_to_settle
+from auditor.core.statistics import clopper_pearson, examples_to_settle
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict, worst
+from auditor.observations.copies import Copies, Kind
 from auditor.observations.label_noise import FEWEST, USUAL, Estimate, estimates
 from auditor.observations.label_repeats import Repeats, repeats
 from auditor.observations.labels import (
@@ -89,6 +95,9 @@ EVIDENCE = LabelEvidenceOver()
 
 SHOWN = 20
 """Examples in the table."""
+COPIED: tuple[Kind, ...] = ("times", "even")
+"""What repetitions within training look like that were not drawn."""
+
 FEW = 5
 """Examples in dispute below which a share of them is not judged."""
 
@@ -110,6 +119,11 @@ NAMES = {"train": "training", "val": "validation"}
             source="one input has one right label; 1 % is below what any of the ten test sets "
             "but one has of wrong labels (Northcutt, Athalye, Mueller 2021)",
         ),
+        "copies": Limit(
+            warn=0.2,
+            source="a fifth of each epoch is spent on what it holds already; what draws with "
+            "replacement repeat (37 % in as many draws as there are examples) is told apart",
+        ),
         "shared": Limit(
             warn=0.033,
             fail=0.5,
@@ -121,7 +135,7 @@ NAMES = {"train": "training", "val": "validation"}
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge the estimated share of wrong labels, and the repetitions."""
     told = seen[EVIDENCE]
-    twins, limit = repeats(told), limits["wrong"]
+    twins, limit = repeats(told, limits["copies"]), limits["wrong"]
     sizes = {split.split: split.examples for split in told.splits}
     disputed = len(twins.disputed) / max(1, sum(sizes.values()))
     shared = len(twins.shared) / max(1, sizes.get("val", 0))
@@ -137,6 +151,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         verdicts.append(limits["disputed"].verdict(disputed))
     if len(twins.shared) >= FEW:
         verdicts.append(limits["shared"].verdict(shared - twins.expected))
+    if twins.kind in COPIED:
+        verdicts.append(Verdict.WARN)
     if judged:
         verdicts.append(Verdict.PASS)
     predicted = any(split.predicted for split in (*told.splits, told.checkpoint))
@@ -149,14 +165,15 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     said = [
         *(_of_estimate(one, limit) for one in found),
         *_of_repeats(twins, sizes, arbitrary=arbitrary),
+        *_of_copies(told.copies, twins.kind),
         *_of_the_rest(told, found, twins),
     ]
     return Judgement(
         verdict,
         " ".join(said),
         metrics=_metrics(told, judged, twins, disputed, shared, limits),
-        where=_places(wrong, twins, leaked=leaked) if bad else (),
-        advice=_advice(wrong, twins, sizes, leaked=leaked) if bad else (),
+        where=_places(wrong, twins, told.copies, leaked=leaked) if bad else (),
+        advice=_advice(wrong, twins, told.copies, sizes, leaked=leaked) if bad else (),
         figures=_figures(told, tuple(one.split for one in wrong or judged), judged, limit),
     )
 
@@ -230,6 +247,29 @@ def _of_repeats(twins: Repeats, sizes: Mapping[Split, int], *, arbitrary: bool) 
     return said
 
 
+def _of_copies(copies: Copies, kind: Kind) -> list[str]:
+    """Return what repetitions within training look like, where there are many."""
+    if not kind:
+        return []
+    most = "no more than " if kind in COPIED else ""
+    explained = _EXPLAINED[kind].format(factor=copies.factor)
+    return [f"Training holds {most}{_held(copies)}, inputs and targets the same: {explained}."]
+
+
+def _held(copies: Copies) -> str:
+    return f"{copies.different:,} different examples in {copies.examples:,}"
+
+
+_EXPLAINED: dict[Kind, str] = {
+    "few": "they are so few that they come again because the data is so",
+    "natural": "inputs take few distinct values, and repeat themselves by chance",
+    "drawn": "they come again as draws with replacement do, which is no fault",
+    "even": "copies are spread too evenly for draws with replacement",
+    "times": "each stands there {factor} times, or a multiple of that, so that an epoch is "
+    "{factor} epochs of a smaller split",
+}
+
+
 def _of_the_rest(told: LabelEvidence, found: list[Estimate], twins: Repeats) -> list[str]:
     """Return what was not judged and why, and how much was looked at."""
     said = []
@@ -292,10 +332,24 @@ def _metrics(
             Metric("validation seen in training", shared, "share", limit=limits["shared"])
         )
     metrics.append(Metric("examples that are not alone", twins.rows))
+    whole, copied = told.copies.looked_at
+    if whole:
+        interval = clopper_pearson(copied, whole)
+        metrics.append(
+            Metric(
+                "training examples that copy another",
+                told.copies.share,
+                "share",
+                *interval,
+                limit=limits["copies"],
+            )
+        )
     return tuple(metrics)
 
 
-def _places(wrong: list[Estimate], twins: Repeats, *, leaked: bool) -> tuple[Place, ...]:
+def _places(
+    wrong: list[Estimate], twins: Repeats, copies: Copies, *, leaked: bool
+) -> tuple[Place, ...]:
     suspects = [
         Place("example", f"{split.split} {split.numbers[row]}", _doubt(split, row))
         for split, row in ranked(tuple(one.split for one in wrong), SHOWN)
@@ -310,7 +364,8 @@ def _places(wrong: list[Estimate], twins: Repeats, *, leaked: bool) -> tuple[Pla
         for number, twin in twins.shared[:SHOWN]
         if leaked
     ]
-    return (*suspects, *disputed, *shared)
+    again = [Place("setting", "data.train", _held(copies))] if twins.kind in COPIED else []
+    return (*again, *suspects, *disputed, *shared)
 
 
 def _doubt(split: LabelledSplit, row: int) -> str:
@@ -318,7 +373,12 @@ def _doubt(split: LabelledSplit, row: int) -> str:
 
 
 def _advice(
-    wrong: list[Estimate], twins: Repeats, sizes: Mapping[Split, int], *, leaked: bool
+    wrong: list[Estimate],
+    twins: Repeats,
+    copies: Copies,
+    sizes: Mapping[Split, int],
+    *,
+    leaked: bool,
 ) -> tuple[str, ...]:
     advice = []
     for one in wrong:
@@ -343,6 +403,17 @@ def _advice(
             f"Take the {len(twins.shared):,} shared examples out of the training data, split "
             "before anything is copied or augmented, then train anew: until then "
             f"{len(twins.shared) / sizes['val']:.0%} of the validation result is memory."
+        )
+    if twins.kind in COPIED:
+        times = copies.factor if twins.kind == "times" else copies.examples / copies.different
+        advice.append(
+            f"Look how the training data comes to hold its examples {times:.3g} times over: "
+            "workers of a loader that draw from NumPy with one seed (seed each in "
+            "`worker_init_fn` by `torch.initial_seed() % 2**32`), an iterable dataset that every "
+            "worker yields whole (`torch.utils.data.get_worker_info()`), or parts joined twice."
+        )
+        advice.append(
+            "If it is meant, count epochs by different examples, and split before copying."
         )
     return tuple(advice)
 

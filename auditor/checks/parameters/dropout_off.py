@@ -26,9 +26,10 @@ It fails where something drops in evaluation mode and where a rate is 1. It warn
 holds back a network that underfits, its loss being a quarter of the constant answer's or more: in
 both pairs the loss on training data is lower without dropout, by 10 % or more at 99 % (paired by
 example, shared among the pairs and splits), and that on validation data too, by 5 %. So it does of
-rates of 0.9 and above that take a quarter of the advantage away, or where the network has learnt
-nothing (it fails where copies begin to learn without dropout), and of dropout on the outputs, where
-it zeroes answers. Other dropout that takes a quarter away is told without a verdict.
+rates of 0.9 and above that take a quarter of the advantage away, or where the loss is half or more
+of the constant answer's (it fails where nothing was learnt and copies begin to learn without
+dropout), and of dropout on the outputs, where it zeroes answers. Other dropout that takes a quarter
+away is told without a verdict.
 
 When it misleads
 ----------------
@@ -78,6 +79,9 @@ FITS = 0.10
 
 TAKEN = 0.25
 """Share of a network's advantage that a high rate has to take away to be called harmful."""
+
+HARDLY = 0.5
+"""Share of a constant answer's loss from which a network has learnt too little for a high rate."""
 
 NOTHING = 0.9
 """Share of a constant answer's loss from which a network has learnt nothing."""
@@ -217,6 +221,9 @@ def _rates(
             if all(low > 0 for _, low, _ in gains):
                 verdict = Verdict.FAIL
                 said += " Without dropout it begins to (99 %, in each pair of copies)."
+    elif found.plain.size and float(np.mean(found.plain)) >= HARDLY * constant > 0:
+        share = float(np.mean(found.plain)) / constant
+        said += f" And the network underfits: its loss is {share:.0%} of a constant answer's."
     elif not lost >= TAKEN:
         return Verdict.INFO, said + " What that takes away is little or not known.", (), ()
     return (

@@ -35,14 +35,18 @@ have made (Cauchy-Schwarz: |m| <= sqrt(v) (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b
 twice that); moments of zero where gradients come; a second moment a thousand times the other
 layers', and as much more than its own gradient now; the share of weights for which epsilon is more
 than the root of the second moment (there Adam is plain momentum with the rate lr / epsilon); the
-number of steps against the epochs.
+number of steps against the epochs. And sums of gradients where gradients should be: an average of
+past ones (the first moment, freed of its start) that is surely more than twice as long as those of
+batches now (10 times, where no second moment is kept), of gradients that agreed with it (norm over
+the root of the second moment) at least twice as well as those of now do.
 
 When it misleads
 ----------------
 The race is short, and what is ahead after a few steps need not be so at the end; large rates look
 better than they are. It starts from fresh weights: settings made for fine-tuning look too timid.
 Momentum near 1 and swapped betas do harm later than the race can show, so that these warn by the
-rule alone. Accumulated gradients make the step count smaller than the batches.
+rule alone. Accumulated gradients make the step count smaller than the batches. A huge gradient in
+the last few steps looks like a sum of many.
 
 What to do
 ----------
@@ -66,6 +70,7 @@ from auditor.core.figure import Figure
 from auditor.core.finding import Judgement, Limit, Metric
 from auditor.core.statistics import mean_interval
 from auditor.core.verdict import SEVERITY, Verdict, worst
+from auditor.observations.gradient_memory import GradientMemoryOver
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observations.optimizer_figures import (
     moments_table,
@@ -81,18 +86,20 @@ from auditor.observations.optimizer_standing import Standing
 from auditor.observations.optimizer_trial import Trial, tried
 from auditor.observations.said import Said
 from auditor.observations.settings import SettingsOf
+from auditor.observations.summed_gradients import metrics_of, said_of_sums
 
 SETTINGS = SettingsOf()
 MOMENTS = OptimizerMomentsOf()
 RACE = OptimizerRaceOver()
 GRADIENTS = GradientNormsOver()
+MEMORY = GradientMemoryOver()
 
 
 @check(
     title="The optimizer and its settings suit the model",
     failure_title="The optimizer or its settings hold training back",
     needs=(SETTINGS, MOMENTS),
-    wants=(RACE, GRADIENTS),
+    wants=(RACE, GRADIENTS, MEMORY),
     limits={
         "progress": Limit(
             warn=0.5,
@@ -123,6 +130,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     hits = hits_in(settings, moments)
     trial = tried(race, moments.optimizer, hits, limit) if race is not None else None
     said = [
+        *said_of_sums(seen.get(MEMORY)),
         *(one for held in kept for one in said_of_moments(held, settings, seen.get(GRADIENTS))),
         *(trial.said if trial is not None else ()),
         *said_of_settings(
@@ -151,7 +159,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     return Judgement(
         verdict,
         " ".join(text),
-        metrics=_metrics(trial, len(hits), moments, limit),
+        metrics=(*_metrics(trial, len(hits), moments, limit), *metrics_of(seen.get(MEMORY))),
         where=tuple(dict.fromkeys(place for one in said for place in one.where)),
         advice=_numbered(said, verdict),
         figures=tuple(figures),

@@ -18,7 +18,8 @@ How it is measured
 What is known of the schedule comes from the spec, from the scheduler's saved state, from `lr` and
 `initial_lr` in the optimizer's, and from a log that holds learning rates. The course of a schedule
 of `torch.optim.lr_scheduler` is computed with PyTorch's own class. Found are: a scheduler that was
-never stepped; one laid out in epochs and stepped by updates, or the reverse; a rate below a
+never stepped; one laid out in epochs and stepped by updates, or the reverse (by the scheduler's own
+count, or by the rate that the optimizer is left with); a rate below a
 thousandth of its highest for the last tenth of training or more; a rate that rose threefold at the
 end, above a tenth of its highest.
 
@@ -120,7 +121,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     verdict = flaws[0].verdict if flaws else Verdict.PASS
     if not flaws and (not raced or (known and not schedule.course.size)):
         verdict = Verdict.PASS if raced else Verdict.INFO
-    said = [_used(schedule, settings), *(flaw.said for flaw in flaws), decay.said, warm.said]
+    used = _used(schedule, settings) if not any(flaw.strayed for flaw in flaws) else ""
+    said = [used, *(flaw.said for flaw in flaws), decay.said, warm.said]
     if not raced:
         why = seen.missing(TRAINED) or next((a.instead for a in (trained, fresh) if a), "")
         said.append(f"Whether more is called for was not tried: {clean_text(why or 'no race')}.")

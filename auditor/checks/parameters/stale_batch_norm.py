@@ -133,7 +133,7 @@ class Proof:
             warn=0.2,
             fail=0.5,
             source="share of the error that stale statistics add; healthy models show 0.1 of their "
-            "cross-entropy, which does not fail",
+            "cross-entropy, which does not fail, and has to change by 0.05 nats to warn",
         ),
     },
 )
@@ -287,8 +287,12 @@ def _proof(trial: NormTrial | None, limits: Limits, seen: Seen) -> Proof | None:
         top,
         verdicts[top.measure],
         nothing=all(gain.nothing(limit[gain.measure]) for gain in gains[:1]),
-        worse=any(gain.sure_high < -(limit[gain.measure].warn or 0) for gain in gains),
+        worse=any(gain.sure_high < -_worth(limit[gain.measure]) for gain in gains),
     )
+
+
+def _worth(limit: Limit) -> float:
+    return math.inf if limit.warn is None else limit.warn
 
 
 def _proven(verdict: Verdict, proof: Proof, split: str) -> tuple[Verdict, str]:

@@ -1,5 +1,6 @@
 """Causes in the data and the loss."""
 
+from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
 from auditor.diagnosis.rule import Cure, Rule, Sight
 from auditor.diagnosis.rules.effects import FLOW, SETTINGS, UNLEARNT, UNMOVED
@@ -17,6 +18,17 @@ STANDARDISE = (
     "feature or channel, in training and wherever the model is used."
 )
 
+SUMMED = "summed over the batch"
+
+
+def _not_summed(finding: Finding) -> bool:
+    return not any(SUMMED in place.note for place in finding.where)
+
+
+def _not_only_summed(finding: Finding) -> bool:
+    return any(SUMMED not in place.note for place in finding.where) or not finding.where
+
+
 DATA = (
     Rule(
         id="non-finite-values",
@@ -25,6 +37,16 @@ DATA = (
         sights=(Sight("non-finite-values", fact=True),),
         explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "initial-loss-off-chance",
                   "wrong-gradients", "not-reproducible", "stale-batch-norm"),
+    ),
+    Rule(
+        id="inputs-prepared-differently",
+        title="Validation inputs are prepared otherwise than those of training ({note})",
+        plain="Validation inputs are prepared otherwise than those of training",
+        sights=(Sight("inputs-prepared-differently", least=FAIL, fact=True),
+                Sight("inputs-prepared-differently"),
+                Sight("inputs-not-normalised", (" apart",))),
+        explains=(*UNLEARNT, *FLOW, *SETTINGS, "overfitted", "suspicious-labels",
+                  "inputs-not-normalised", "stale-batch-norm", "saliency-insensitive"),
     ),
     Rule(
         id="inputs-not-normalised",
@@ -80,6 +102,15 @@ DATA = (
         ),
     ),
     Rule(
+        id="classes-in-another-order",
+        title="Classes are numbered otherwise than the model learnt ({place} is {note})",
+        plain="Classes are numbered otherwise than the model learnt",
+        sights=(Sight("classes-in-another-order", least=FAIL, fact=True),
+                Sight("classes-in-another-order")),
+        explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "suspicious-labels", "overfitted",
+                  "loss-unfit-for-task", "inputs-not-normalised", "stale-batch-norm"),
+    ),
+    Rule(
         id="suspicious-labels",
         title="Labels are wrong ({place} is {note})",
         plain="Labels are wrong",
@@ -98,10 +129,33 @@ DATA = (
         explains=("overfitted", "suspicious-labels", "underfitted"),
     ),
     Rule(
+        id="not-shuffled",
+        title="Training data is not shuffled: it comes in the order of its targets",
+        plain="Training data is not shuffled: it comes in the order of its targets",
+        sights=(Sight("not-shuffled", fact=True),),
+        explains=(*UNLEARNT, *SETTINGS, "overfitted", "update-ratio-off", "features-collapsed",
+                  "batch-norm-misused", "stale-batch-norm", "suspicious-labels",
+                  "activation-scale-off", "dead-units", "saturated-units", "weights-degenerate"),
+    ),
+    Rule(
+        id="repeated-examples",
+        title="The training data holds its examples several times ({note})",
+        plain="The training data holds its examples several times",
+        sights=(Sight("suspicious-labels", ("different examples in",)),),
+        explains=("overfitted", "suspicious-labels", "trained-loss-off", "miscalibrated",
+                  "sharp-minimum", "schedule-missing-or-off", "capacity-off",
+                  "no-better-than-baseline"),
+    ),
+    Rule(
         id="loss-unfit-for-task",
         title="The loss does not fit what the model puts out ({note})",
         plain="The loss does not fit what the model puts out",
-        sights=(Sight("loss-unfit-for-task", least=FAIL, fact=True),),
+        sights=(
+            Sight("loss-unfit-for-task", when=_not_only_summed, least=FAIL, fact=True),
+            Sight("initial-loss-off-chance", ("other than log-probabilities",)),
+            Sight("loss-unfit-for-task", ("gives up", "on classes", "is given outputs never")),
+            Sight("loss-unfit-for-task", ("not finite for a sure and wrong answer",), _not_summed),
+        ),
         explains=(*UNLEARNT, *SETTINGS, "initial-loss-off-chance", "vanishing-gradients",
                   "saturated-units", "update-ratio-off", "loss-terms-off-scale",
                   "features-collapsed", "disconnected-parameters", "activation-scale-off",
@@ -120,13 +174,17 @@ DATA = (
         title="One term of the loss drowns another ({place})",
         plain="One term of the loss drowns another",
         sights=(Sight("loss-terms-off-scale"),),
-        explains=(*UNLEARNT, "update-ratio-off", "regularisation-overwhelms"),
+        explains=(*UNLEARNT, "update-ratio-off", "regularisation-overwhelms",
+                  "suspicious-labels"),
     ),
     Rule(
         id="loss-summed",
         title="The loss is summed over the batch, not averaged",
         plain="The loss is summed over the batch, not averaged",
-        sights=(Sight("initial-loss-off-chance", ("summed:",)),),
+        sights=(
+            Sight("initial-loss-off-chance", ("summed:",)),
+            Sight("loss-unfit-for-task", (SUMMED,)),
+        ),
         explains=(*UNLEARNT, *SETTINGS, "exploding-gradients", "update-ratio-off",
                   "non-finite-values", "dead-units", "features-collapsed", "weights-degenerate",
                   "activation-scale-off", "saturated-units"),

@@ -11,6 +11,7 @@ UNLEARNT = (
     "miscalibrated",
     "class-imbalance",
     "underfitted",
+    "damaged-layer",
 )
 """What sees that a model has not learnt, whatever the reason."""
 

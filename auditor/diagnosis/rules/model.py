@@ -7,6 +7,7 @@ from auditor.diagnosis.treatments import (
     always,
     anew,
 )
+from auditor.observations.mended_copies import MEASURED
 from auditor.observations.treatment import TreatmentOver
 
 FAIL = Verdict.FAIL
@@ -22,17 +23,51 @@ MODEL = (
         explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS),
     ),
     Rule(
+        id="bottleneck",
+        title="Everything passes through too few numbers at `{place}` ({note})",
+        plain="Everything passes through too few numbers",
+        sights=(Sight("capacity-off", ("passes on", "takes in"), fact=True),),
+        explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "saliency-insensitive"),
+    ),
+    Rule(
+        id="linear-only",
+        title="No activation stands between `{place}` and the next layer",
+        plain="Activations between layers are missing",
+        sights=(Sight("activation-off", ("no activation",), fact=True),),
+        explains=(*UNLEARNT, *SETTINGS, "features-collapsed", "saliency-insensitive"),
+        measured=MEASURED,
+    ),
+    Rule(
+        id="activation-off",
+        title="The activation `{place}` is one too many, or of the wrong kind ({note})",
+        plain="Activations are too many, or of the wrong kind",
+        sights=(Sight("activation-off", ("on top of", "a softmax"), fact=True),),
+        explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "initial-loss-off-chance",
+                  "saliency-insensitive"),
+        measured=MEASURED,
+    ),
+    Rule(
+        id="stale-spectral-norm",
+        title="Computed weights of `{place}` do not fit its parameters ({note})",
+        plain="Weights that layers compute do not fit their parameters",
+        sights=(Sight("not-reproducible", ("until a pass in training mode",), fact=True),),
+        explains=(*UNLEARNT, *FLOW, *SETTINGS, "update-ratio-off", "features-collapsed",
+                  "initial-loss-off-chance", "inputs-not-normalised", "overfitted"),
+    ),
+    Rule(
         id="initialisation-off",
         title="Weights start at the wrong size ({note})",
         plain="Weights start at the wrong size",
         sights=(
+            Sight("initialisation-off"),
             Sight("initial-loss-off-chance", ("initialisation", "last bias", "outputs of")),
         ),
         signs=(
             ("initial-loss-off-chance",),
             ("activation-scale-off", "saturated-units"),
         ),
-        explains=(*UNLEARNT, *FLOW, *SETTINGS, *UNMOVED),
+        explains=(*UNLEARNT, *FLOW, *SETTINGS, *UNMOVED, "saliency-insensitive"),
+        measured=MEASURED,
         cures=(
             Cure(
                 "Leave the weights as PyTorch's layers draw them (`reset_parameters()`), or scale "
@@ -47,7 +82,8 @@ MODEL = (
         id="dead-units",
         title="Units of `{place}` are dead",
         plain="Rectified units are dead",
-        sights=(Sight("dead-units", least=FAIL, fact=True),),
+        sights=(Sight("dead-units", least=FAIL, fact=True),
+                Sight("dead-units", ("units at zero",))),
         explains=(*UNLEARNT, *UNMOVED, *SETTINGS, "vanishing-gradients", "activation-scale-off",
                   "disconnected-parameters", "saliency-insensitive", "initial-loss-off-chance"),
         cures=(Cure(ANEW, anew),),
@@ -63,6 +99,26 @@ MODEL = (
             "Put a normalisation before the activation, or use one that does not saturate "
             "(`torch.nn.ReLU()`, `torch.nn.GELU()`).",
         ),
+    ),
+    Rule(
+        id="damaged-layer",
+        title="`{place}` does not fit the other layers: damaged, or loaded wrongly",
+        plain="A layer does not fit the others",
+        sights=(Sight("damaged-layer", ("trained anew",), least=FAIL, fact=True),
+                Sight("damaged-layer", ("trained anew",))),
+        explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "stale-batch-norm", "sharp-minimum",
+                  "saliency-insensitive", "suspicious-labels", "batch-norm-misused",
+                  "regularisation-overwhelms"),
+        measured=(" as it is", " trained anew", "gain by training it anew"),
+    ),
+    Rule(
+        id="wrong-checkpoint",
+        title="The checkpoint was trained for something else, or is damaged as a whole",
+        plain="The checkpoint was trained for something else, or is damaged as a whole",
+        sights=(Sight("damaged-layer", ("worse than a constant",)),),
+        explains=(*UNLEARNT, *FLOW, *SETTINGS, "stale-batch-norm", "suspicious-labels",
+                  "saliency-insensitive", "update-ratio-off"),
+        measured=(" as it is", " of a new model", "gain by a new model"),
     ),
     Rule(
         id="disconnected-parameters",

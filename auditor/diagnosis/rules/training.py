@@ -5,14 +5,37 @@ from auditor.diagnosis.rules.effects import FLOW, SETTINGS, UNLEARNT, UNMOVED
 from auditor.diagnosis.treatments import (
     always,
     clipped,
+    held_back,
+    not_narrow,
+    optimizer_off,
+    put_right,
+    rate_above,
+    rate_below,
     rate_down,
     rate_up,
+    resumed,
+    setting_off,
     too_fast,
     too_slow,
 )
 from auditor.observations.treatment import TreatmentOver
 
 TRAINING = (
+    Rule(
+        id="gradients-not-zeroed",
+        title="Gradients are not set back to zero between steps",
+        plain="Gradients are not set back to zero between steps",
+        sights=(Sight("optimizer-off", ("never zeroed",), fact=True),),
+        explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "non-finite-values", "overfitted",
+                  "regularisation-overwhelms"),
+        cures=(
+            Cure(
+                "Call `optimizer.zero_grad()` before each `loss.backward()`, and train anew.",
+                always(TreatmentOver()),
+                ("Call `optimizer.zero_grad()`",),
+            ),
+        ),
+    ),
     Rule(
         id="dropout-before-batch-norm",
         title="Dropout before the batch norm `{place}`",
@@ -73,6 +96,7 @@ TRAINING = (
             Sight("learning-rate-off", ("too high", "too large", "diverge")),
             Sight("update-ratio-off", when=too_fast),
             Sight("does-not-learn-in-short-run", ("is too large",)),
+            Sight("optimizer-off", when=rate_above),
         ),
         signs=(
             ("dead-units", "saturated-units", "activation-scale-off", "non-finite-values"),
@@ -100,6 +124,8 @@ TRAINING = (
             Sight("learning-rate-off", ("too low", "too small")),
             Sight("update-ratio-off", when=too_slow),
             Sight("does-not-learn-in-short-run", ("is too small",)),
+            Sight("optimizer-off", when=rate_below),
+            Sight("underfitted", when=held_back),
         ),
         explains=(*UNLEARNT, *UNMOVED, "learning-rate-off", "optimizer-off",
                   "schedule-missing-or-off", "batch-size-off"),
@@ -158,7 +184,10 @@ TRAINING = (
         id="dropout-left-on",
         title="Dropout stays on in evaluation mode (`{place}`)",
         plain="Dropout stays on in evaluation mode",
-        sights=(Sight("dropout-off", ("evaluation mode",), fact=True),),
+        sights=(
+            Sight("dropout-off", ("evaluation mode",), fact=True),
+            Sight("not-reproducible", ("draws dropout", "dropout_p"), fact=True),
+        ),
         explains=("not-reproducible", "trained-loss-off", "no-better-than-baseline",
                   "miscalibrated", "underfitted", "idle-block"),
     ),
@@ -183,15 +212,26 @@ TRAINING = (
         id="optimizer-off",
         title="The optimizer's settings are off ({note})",
         plain="The optimizer's settings are off",
-        sights=(Sight("optimizer-off"),),
+        sights=(
+            Sight("optimizer-off", when=setting_off, exact=True,
+                  explains=(*FLOW, "clipping-off", "batch-size-off", "non-finite-values",
+                            "stale-batch-norm", "sharp-minimum")),
+            Sight("optimizer-off", when=optimizer_off),
+        ),
         explains=(*UNLEARNT, *UNMOVED, "learning-rate-off", "schedule-missing-or-off"),
+        cures=(Cure("Put the setting right, and train anew.", put_right, ("Set", "Put")),),
         measured=(", as declared", ", better racer", "gain of the better racer"),
     ),
     Rule(
         id="batch-size-off",
         title="The batch size is off ({note})",
         plain="The batch size is off",
-        sights=(Sight("batch-size-off"),),
+        sights=(
+            # What is measured on fresh weights comes of nothing that training did to them.
+            Sight("batch-size-off", ("noise scale of fresh weights",), exact=True,
+                  explains=(*UNLEARNT, *FLOW)),
+            Sight("batch-size-off"),
+        ),
         explains=("does-not-learn-in-short-run", "underfitted", "learning-rate-off",
                   "sharp-minimum", "batch-norm-misused"),
     ),
@@ -203,13 +243,29 @@ TRAINING = (
             Sight("schedule-missing-or-off"),
             Sight("learning-rate-off", ("without a schedule",)),
         ),
-        explains=("underfitted", "trained-loss-off", "sharp-minimum"),
+        explains=("underfitted", "trained-loss-off", "sharp-minimum", "no-better-than-baseline",
+                  "updates-not-applied", "update-ratio-off"),
+        cures=(
+            Cure(
+                "Step the schedule as it is laid out, and train on from here at the rate that "
+                "training began with.",
+                resumed,
+            ),
+        ),
+    ),
+    Rule(
+        id="classes-missing",
+        title="Training data lacks a class of validation data ({place})",
+        plain="Training data lacks classes of validation data",
+        sights=(Sight("class-imbalance", ("none in training",), fact=True),),
+        explains=(*UNLEARNT, "overfitted", "suspicious-labels"),
     ),
     Rule(
         id="class-imbalance",
         title="Rare classes are given up (`{place}`)",
         plain="Rare classes are given up",
-        sights=(Sight("class-imbalance"),),
+        # A class that is neglected though it is not rare shows what another cause has done.
+        sights=(Sight("class-imbalance", ("a rare class",)),),
         explains=("ignores-its-input", "no-better-than-baseline", "features-collapsed",
                   "miscalibrated", "trained-loss-off"),
     ),
@@ -217,7 +273,7 @@ TRAINING = (
         id="capacity-off",
         title="The model's size does not suit the data",
         plain="The model's size does not suit the data",
-        sights=(Sight("capacity-off"),),
+        sights=(Sight("capacity-off", when=not_narrow),),
         explains=("no-better-than-baseline", "cannot-overfit-one-batch", "trained-loss-off",
                   "underfitted", "overfitted"),
     ),

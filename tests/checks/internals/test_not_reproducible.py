@@ -5,7 +5,7 @@ import pytest
 from auditor.checks.internals.not_reproducible import ANSWERS, judge
 from auditor.core.verdict import Verdict
 from auditor.observations.culprit import Culprit, Difference
-from auditor.observations.reproducibility import Reproducibility
+from auditor.observations.reproducibility import Reproducibility, Unsettled
 
 SAME = Difference(0.0, 1e-9, 5)
 NONE = Difference(float("nan"), 1e-9, missing="no input is a padded sequence")
@@ -125,3 +125,27 @@ def test_an_infinite_difference_can_be_written(judged) -> None:
     found = judged(judge, {ANSWERS: unsteady("state", float("inf"))})
     assert found.verdict is Verdict.FAIL
     assert "not finite" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict"),
+    [
+        (1.0, Verdict.PASS),
+        (1.45, Verdict.PASS),
+        (1 / 1.45, Verdict.PASS),
+        (1.6, Verdict.WARN),
+        (1 / 1.6, Verdict.WARN),
+        (120.0, Verdict.FAIL),
+    ],
+)
+def test_weights_that_training_mode_changes_are_named(
+    judged, times: float, verdict: Verdict
+) -> None:
+    computed = Unsettled("head", "weight", 1.0), Unsettled("body.0", "weight", times)
+    found = judged(judge, {ANSWERS: replace(STEADY, unsettled=computed)})
+    assert found.verdict is verdict
+    if verdict is not Verdict.PASS:
+        (place,) = found.where
+        assert place.name == "body.0"
+        assert "until a pass in training mode" in place.note
+        assert ("large" if times > 1 else "small") in place.note

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.checks.internals.updates_not_applied import CAUSES, FRESH, HELD, STEP, judge
+from auditor.checks.internals.updates_not_applied import CAUSES, FRESH, FROZEN, HELD, STEP, judge
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
 from auditor.observations.initial_weights import InitialTensor, InitialWeights
+from auditor.observations.mended_copies import MendedCopies
 from auditor.observations.optimizer_state import HeldParameter, OptimizerHeld, OptimizersHeld
 from auditor.observations.reach import SilenceCauses
 from auditor.observations.step_changes import StepChange, StepChanges
@@ -45,7 +46,7 @@ def steps(*changes: StepChange, losses: float = 1.0) -> StepChanges:
 def said(
     judged: Any, step: Any = NONE, weights: Any = NONE, held: Any = HOLDS, causes: Any = NONE
 ) -> Any:
-    return judged(judge, {HELD: held, STEP: step, FRESH: weights, CAUSES: causes})
+    return judged(judge, {HELD: held, STEP: step, FRESH: weights, CAUSES: causes, FROZEN: NONE})
 
 
 def test_all_is_well(judged) -> None:
@@ -242,3 +243,37 @@ def test_nothing_to_judge(judged) -> None:
     assert "it is not there" in found.summary
     none = said(judged, held=replace(HOLDS, trainable=()))
     assert none.verdict is Verdict.NOT_APPLICABLE
+
+
+RANDOM = replace(DRAWN, name="base.weight", trainable=False, gaps=(0.0005, 0.0005))
+
+
+def released(judged, tensor: InitialTensor, gain: float = 0.6) -> Any:
+    old = np.random.default_rng(0).gamma(4, 0.25, (2, 300))
+    copies = MendedCopies("cross-entropy", 200, old, (1 - gain) * old)
+    seen = {HELD: HOLDS, STEP: NONE, FRESH: fresh(tensor, MOVED), CAUSES: NONE, FROZEN: copies}
+    return judged(judge, seen)
+
+
+@pytest.mark.parametrize("proof", [{}, {"uniform": False, "same": True, "seed": 0}])
+def test_a_layer_frozen_at_random_is_told_where_it_would_learn(judged, proof) -> None:
+    found = released(judged, replace(RANDOM, **proof))
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["base.weight"]
+    assert "frozen" in found.where[0].note
+    assert released(judged, replace(RANDOM, **proof), gain=0.3).verdict is Verdict.WARN
+    assert released(judged, replace(RANDOM, **proof), gain=0.1).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"fixed": True, "same": True, "uniform": False},
+        {"gaps": (-0.05, 0.01)},
+        {"uniform": False, "distance": 1.0},
+        {"size": 60},
+        {"dimensions": 1},
+    ],
+)
+def test_a_frozen_layer_that_was_loaded_or_can_not_be_told_is_no_fault(judged, other) -> None:
+    assert released(judged, replace(RANDOM, **other)).verdict is Verdict.PASS

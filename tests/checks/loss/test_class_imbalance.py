@@ -38,6 +38,7 @@ def test_a_rare_class_that_suffers_warns(judged):
     assert found.verdict is Verdict.WARN, found.summary
     assert [place.name for place in found.where] == ["class 1"]
     assert "taken for class 0" in found.where[0].note
+    assert "a rare class" in found.where[0].note
     assert "0.533, 8" in found.advice[0]
     assert "FL(p_t)" in " ".join(found.advice)
 
@@ -58,6 +59,7 @@ def test_a_common_class_never_predicted_fails_with_other_advice(judged):
     found = judged(judge, answers(rows, hits, (500,) * 4))
     assert found.verdict is Verdict.FAIL, found.summary
     assert "no rarer" in found.advice[0]
+    assert "a rare class" not in found.where[0].note
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import pytest
 from auditor.checks import find
 from auditor.core.verdict import Verdict
 from auditor.observations.loss_terms import LossTerms, LossTermsOver, TermsAt
+from auditor.observations.term_trials import TermTrial, TermTrials, TermTrialsOver
 from tests.checks.conftest import Judged
 
 CHECK = find("loss-terms-off-scale")
 TERMS = LossTermsOver()
+TRIALS = TermTrialsOver()
 
 
 def at(
@@ -134,3 +136,19 @@ def test_every_batch_is_shown(judged: Judged) -> None:
             assert line.y == tuple(column)
     value = next(m for m in judgement.metrics if m.name == "value of prior")
     assert value.low < value.value < value.high
+
+
+@pytest.mark.parametrize(
+    ("whole", "verdict"), [(0.95, Verdict.WARN), (0.5, Verdict.PASS), (0.8, Verdict.PASS)]
+)
+def test_a_term_that_keeps_the_others_from_being_learnt(
+    judged: Judged, whole: float, verdict: Verdict
+) -> None:
+    noise = 0.01 * np.random.default_rng(0).normal(size=(3, 8))
+    rows = (1 + noise[0], whole + noise[1], 0.1 + noise[2])
+    trials = TermTrials((TermTrial("prior", *rows),), 80)
+    judgement = judged(CHECK, {**seen(at(), at()), TRIALS: trials})
+    assert judgement.verdict is verdict, judgement.summary
+    assert ("`prior` drowns" in judgement.summary) is (verdict is Verdict.WARN)
+    if verdict is Verdict.WARN:
+        assert [place.name for place in judgement.where] == ["loss.prior"]

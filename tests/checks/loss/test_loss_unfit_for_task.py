@@ -430,3 +430,13 @@ def test_a_loss_without_a_number_for_a_wrong_answer_warns(judged: Any) -> None:
     assert found.verdict is Verdict.WARN
     assert "no finite loss" in found.summary
     assert "cross_entropy" in found.advice[0]
+
+
+def test_it_says_that_a_fresh_model_was_asked(judged: Judged) -> None:
+    halves = np.full((4, 2), 0.5)
+    probe = probed("cross_entropy", halves=halves, whole=np.ones(4), fresh=True)
+    said = judged(CHECK, answers(probe))
+    assert said.verdict is Verdict.WARN
+    assert said.where[0].note == "is summed over the batch"
+    assert "a fresh model was asked instead" in said.summary
+    assert "fresh" not in judged(CHECK, answers(replace(probe, fresh=False))).summary

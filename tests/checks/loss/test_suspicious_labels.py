@@ -8,6 +8,7 @@ from auditor.checks.loss.suspicious_labels import EVIDENCE, judge
 from auditor.core.figure import Images, Table
 from auditor.core.finding import Judgement
 from auditor.core.verdict import Verdict
+from auditor.observations.copies import Copies
 from auditor.observations.label_noise import FEWEST
 from auditor.observations.labels import LabelEvidence, LabelledSplit, Thumbnail
 from tests.checks.conftest import Judged
@@ -261,3 +262,45 @@ def test_thumbnails_stand_beside_their_examples(judged: Judged) -> None:
     said = judgement(judged, replace(told, thumbnails=(Thumbnail("val", number, "AAAA"),)))
     (gallery,) = (figure for figure in said.figures if isinstance(figure, Images))
     assert gallery.images[0].caption == f"{first.name}: {first.note}"
+
+
+def copies(*often: int) -> Copies:
+    """Return how often examples of one class stand there, one number for each different one."""
+    times, kinds = np.unique(np.asarray(often), return_counts=True)
+    return Copies(sum(often), len(often), times, kinds)
+
+
+DRAWN = np.random.default_rng(0).poisson(1.0, 1000)
+COPIED = {
+    "each twice": ([2] * 100, Verdict.WARN),
+    "four workers with one seed": ([4] * 240 + [8] * 10, Verdict.WARN),
+    "four workers that draw alike": ([*(4 * DRAWN[DRAWN > 0])], Verdict.WARN),
+    "half of them twice": ([2] * 300 + [1] * 300, Verdict.WARN),
+    "too few to be certain": ([2] * 30 + [1] * 70, Verdict.PASS),
+    "a few of them twice": ([2] * 100 + [1] * 600, Verdict.PASS),
+    "each once": ([1] * 500, Verdict.PASS),
+    "drawn with replacement": ([*DRAWN[DRAWN > 0]], Verdict.PASS),
+    "a part drawn ten times as often": ([10] * 60 + [1] * 540, Verdict.PASS),
+    "a handful": ([25] * 4, Verdict.PASS),
+}
+
+
+@pytest.mark.parametrize(("often", "verdict"), COPIED.values(), ids=COPIED)
+def test_training_that_was_copied_warns(judged: Judged, often: list[int], verdict: Verdict) -> None:
+    told = evidence(split("train"), split("val"), copies=copies(*often))
+    said = judgement(judged, told)
+    assert said.verdict is verdict, said.summary
+    if verdict is Verdict.WARN:
+        assert said.where[0].name == "data.train"
+        assert f"{len(often):,} different examples in {sum(often):,}" in said.where[0].note
+        assert "over" in said.advice[0]
+    # Inputs of few distinct values repeat themselves by chance.
+    assert judgement(judged, replace(told, near=0.5)).verdict is Verdict.PASS
+
+
+def test_training_copied_whole_leads_to_expect_no_validation_example(judged: Judged) -> None:
+    rows = [(0, 2 * n, n, 0) for n in range(200)] + [(0, 2 * n + 1, n, 0) for n in range(200)]
+    rows += [(1, n, n, 0) for n in range(100)]
+    told = evidence(split("train"), split("val"), rows=rows, copies=copies(*[2] * 200))
+    said = judgement(judged, told)
+    assert any("the same as train" in place.note for place in said.where)

@@ -198,3 +198,39 @@ def test_a_logged_course_is_judged_and_drawn(judged: Any) -> None:
     )
     assert found.verdict is Verdict.WARN
     assert found.figures[0].series[0].name == "as logged"
+
+
+def declared(name: str, rates: Any, taken: float, last: float) -> Schedule:
+    """Return a schedule that only the spec tells of, and the rate that the optimizer ended at."""
+    made = course(name, rates, taken, taken)
+    return replace(made, values={"T_max": taken}, source="the spec", last=last)
+
+
+WARMED = np.minimum(1.0, np.linspace(0.01, 3.0, 31)) * 0.1
+
+
+def test_the_optimizer_still_has_the_rate_that_the_schedule_begins_with(judged: Any) -> None:
+    found = judged(judge, seen(declared("LinearLR", WARMED, 30, last=0.001)))
+    assert found.verdict is Verdict.WARN
+    assert "never moved: the optimizer ends at 0.001, where the schedule comes to 0.1" in (
+        found.summary
+    )
+    assert "was used" not in found.summary
+    assert found.where[0].note == "never stepped"
+
+
+def test_the_optimizer_has_the_rate_of_one_step_an_epoch(judged: Any) -> None:
+    rates = cosine(1200, 1200)
+    slow = declared("CosineAnnealingLR", rates, 1200, last=float(rates[30]))
+    ended = judged(judge, seen(declared("CosineAnnealingLR", rates, 1200, last=float(rates[-1]))))
+    found = judged(judge, seen(slow))
+    assert ended.verdict is Verdict.PASS
+    assert found.verdict is Verdict.WARN
+    assert "stepped once an epoch, 30 times, and should have been 1,200 times" in found.summary
+
+
+@pytest.mark.parametrize("last", [0.1, 0.09, 0.07, float("nan"), 0.0])
+def test_a_rate_that_the_schedule_may_have_come_to(judged: Any, last: float) -> None:
+    """Where it ends, near it, that of no step that was likely taken, or not known."""
+    found = judged(judge, seen(declared("LinearLR", WARMED, 30, last=last)))
+    assert found.verdict is Verdict.PASS

@@ -223,6 +223,17 @@ def test_errors_are_judged_by_their_share(judged, after: float, verdict: Verdict
     assert judged(judge, given).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [(0.5, 0.1, Verdict.WARN), (0.12, 0.06, Verdict.WARN), (0.085, 0.05, Verdict.PASS)],
+)
+def test_a_small_cross_entropy_that_halves_is_no_news(
+    judged, before: float, after: float, verdict: Verdict
+) -> None:
+    given = seen(layer(), trial=trial(before, after, layer(), measure="cross-entropy"))
+    assert judged(judge, given).verdict is verdict
+
+
 def test_validation_data_alone_proves_no_staleness(judged) -> None:
     given = seen(layer(), split="val", trial=trial(0.8, 0.9, layer(), split="val"))
     assert judged(judge, given).verdict is Verdict.INFO

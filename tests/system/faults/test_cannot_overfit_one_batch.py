@@ -27,79 +27,6 @@ class Ending(nn.Module):
         return self.end(self.model(x))
 
 
-def rebuilt(live: Live, change: Callable[[nn.Module], nn.Module | None]) -> Live:
-    """Return the subject with a factory whose models are changed."""
-
-    def build() -> nn.Module:
-        assert live.factory is not None
-        model = live.factory()
-        return change(model) or model
-
-    return replace(live, factory=build, model=build(), options={"profile": "quick"})
-
-
-def dead(model: nn.Module) -> nn.Module:
-    head = model.head
-    assert isinstance(head, nn.Linear)
-    nn.init.constant_(head.bias, -50.0)
-    return Ending(model, torch.relu)
-
-
-def zero(model: nn.Module) -> None:
-    for parameter in model.parameters():
-        nn.init.zeros_(parameter)
-
-
-@pytest.mark.parametrize("name", ["digits_cnn", "names_rnn"])
-def test_a_head_that_is_dead_leaves_nothing_a_gradient(name: str) -> None:
-    found = rebuilt(sample(name), dead).finding(CHECK)
-    assert found.verdict is Verdict.FAIL, found.summary
-    assert "No parameter gets a gradient" in found.summary
-    assert all(place.kind == "parameter" for place in found.where)
-
-
-@pytest.mark.parametrize("name", ["digits_cnn", "diabetes_mlp"])
-def test_weights_of_zero_are_found(name: str) -> None:
-    found = rebuilt(sample(name), zero).finding(CHECK)
-    assert found.verdict is Verdict.FAIL, found.summary
-    assert "get no gradient" in found.summary
-
-
-@pytest.mark.parametrize("name", ["digits_cnn", "wine_mlp"])
-def test_a_softmax_applied_twice_is_named(name: str) -> None:
-    live = rebuilt(healthy(name), lambda model: Ending(model, lambda y: y.softmax(1)))
-    found = live.finding(CHECK)
-    assert found.verdict is Verdict.WARN, found.summary
-    assert "softmax" in found.summary
-    assert found.where[0].name == "loss"
-
-
-@pytest.mark.parametrize("name", ["digits_cnn", "diabetes_mlp"])
-def test_inputs_of_zero_are_blamed_on_the_data(name: str) -> None:
-    live = sample(name)
-    blank = mapped(live.train, lambda x, y: (x * 0, y))
-    found = replace(live, train=blank).finding(CHECK)
-    assert found.verdict is Verdict.FAIL, found.summary
-    assert found.where[0].name == "data.train"
-
-
-class Detached(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(64, 32), nn.ReLU())
-        self.head = nn.Linear(32, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(x.flatten(1)).detach())
-
-
-def test_a_trunk_that_is_cut_off_is_named() -> None:
-    live = replace(sample("digits_cnn"), factory=Detached, model=Detached())
-    found = replace(live, options={"profile": "quick"}).finding(CHECK)
-    assert found.verdict is Verdict.WARN, found.summary
-    assert found.where[0].name == "body.0.weight"
-
-
 class Sequences(nn.Module):
     """A recurrent body and a head, with something done to what lies between them."""
 
@@ -159,6 +86,87 @@ def of_digits(build: Callable[[], nn.Module]) -> Live:
     live = sample("digits_cnn")
     adam = {"name": "Adam", "lr": 1e-2}
     return replace(live, factory=build, model=build(), optimizer=adam, options={"profile": "quick"})
+
+
+FAMILIES: dict[str, Callable[[], Live]] = {
+    "cnn": lambda: of_digits(partial(Images, nn.Identity())),
+    "gru": lambda: of_sums(partial(Sequences, nn.Identity())),
+    "mlp": lambda: sample("diabetes_mlp"),
+}
+"""A small subject of each family, yet to be trained."""
+
+
+def rebuilt(live: Live, change: Callable[[nn.Module], nn.Module | None]) -> Live:
+    """Return the subject with a factory whose models are changed."""
+
+    def build() -> nn.Module:
+        assert live.factory is not None
+        model = live.factory()
+        return change(model) or model
+
+    return replace(live, factory=build, model=build(), options={"profile": "quick"})
+
+
+def dead(model: nn.Module) -> nn.Module:
+    head = model.head
+    assert isinstance(head, nn.Linear)
+    nn.init.constant_(head.bias, -50.0)
+    return Ending(model, torch.relu)
+
+
+def zero(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+
+
+@pytest.mark.parametrize("family", ["cnn", "gru"])
+def test_a_head_that_is_dead_leaves_nothing_a_gradient(family: str) -> None:
+    found = rebuilt(FAMILIES[family](), dead).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "No parameter gets a gradient" in found.summary
+    assert all(place.kind == "parameter" for place in found.where)
+
+
+@pytest.mark.parametrize("family", ["cnn", "mlp"])
+def test_weights_of_zero_are_found(family: str) -> None:
+    found = rebuilt(FAMILIES[family](), zero).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "get no gradient" in found.summary
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "wine_mlp"])
+def test_a_softmax_applied_twice_is_named(name: str) -> None:
+    live = rebuilt(healthy(name), lambda model: Ending(model, lambda y: y.softmax(1)))
+    found = live.finding(CHECK)
+    assert found.verdict is Verdict.WARN, found.summary
+    assert "softmax" in found.summary
+    assert found.where[0].name == "loss"
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "diabetes_mlp"])
+def test_inputs_of_zero_are_blamed_on_the_data(name: str) -> None:
+    live = sample(name)
+    blank = mapped(live.train, lambda x, y: (x * 0, y))
+    found = replace(live, train=blank).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert found.where[0].name == "data.train"
+
+
+class Detached(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(64, 32), nn.ReLU())
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x.flatten(1)).detach())
+
+
+def test_a_trunk_that_is_cut_off_is_named() -> None:
+    live = replace(sample("digits_cnn"), factory=Detached, model=Detached())
+    found = replace(live, options={"profile": "quick"}).finding(CHECK)
+    assert found.verdict is Verdict.WARN, found.summary
+    assert found.where[0].name == "body.0.weight"
 
 
 def above_zero(h: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Networks with a layer of one unit, and huge ones on few examples with wrong labels."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.subjects import Live, sample, trained
 from tests.zoo import Batches, digits, mlp, tabular
 
 CHECK = "capacity-off"
+QUICK = {"profile": "quick"}
+"""Fewer seeds, for what does not hang on how sure they are."""
 
 
 class NarrowCNN(nn.Module):
@@ -36,7 +39,7 @@ class NarrowCNN(nn.Module):
 
 
 def narrow(live: Live, layer: str) -> None:
-    found = live.finding(CHECK)
+    found = replace(live, options=QUICK).finding(CHECK)
     assert found.verdict is Verdict.FAIL, found.summary
     assert [place.name for place in found.where] == [layer]
     assert f"layer {layer!r} passes on 1 number" in found.summary
@@ -70,7 +73,8 @@ class PooledFirst(nn.Module):
 
 def test_an_input_that_is_pooled_away_is_found_where_it_enters() -> None:
     train, val = digits(lambda x, y: (x, y))
-    found = trained(PooledFirst, train, val, "cross_entropy", epochs=3).finding(CHECK)
+    live = trained(PooledFirst, train, val, "cross_entropy", epochs=3)
+    found = replace(live, options=QUICK).finding(CHECK)
     assert found.verdict is Verdict.FAIL, found.summary
     assert [place.name for place in found.where] == ["body"]
     assert "layer 'body' takes in 1 number" in found.summary
@@ -82,7 +86,7 @@ def test_a_network_that_was_hardly_trained_is_not_too_small() -> None:
         live = sample(name)
         assert live.factory is not None
         hardly = trained(live.factory, live.train, live.val, "cross_entropy", epochs=1, lr=3e-4)
-        found = hardly.finding(CHECK)
+        found = replace(hardly, options=QUICK).finding(CHECK)
         assert found.verdict is Verdict.PASS, found.summary
 
 
@@ -102,9 +106,9 @@ def mislabelled(data: Any, count: int, share: float, seed: int) -> tuple[Batches
     return few, [(x, drawn(y)) for x, y in val], features
 
 
-def huge(data: Any, classes: int, share: float, seed: int = 0) -> Live:
+def huge(data: Any, classes: int, share: float, width: int, seed: int = 0) -> Live:
     train, val, features = mislabelled(data, 40, share, seed)
-    build = partial(mlp, features, 512, 512, classes)
+    build = partial(mlp, features, width, width, classes)
     return trained(build, train, val, "cross_entropy", epochs=60, lr=1e-3, seed=seed)
 
 
@@ -114,7 +118,7 @@ def huge(data: Any, classes: int, share: float, seed: int = 0) -> Live:
 def test_a_huge_network_on_few_examples_with_wrong_labels_is_too_large(
     data: Any, classes: int
 ) -> None:
-    found = huge(data, classes, 0.8).finding(CHECK)
+    found = huge(data, classes, 0.8, 512).finding(CHECK)
     assert found.verdict is Verdict.WARN, found.summary
     assert [place.name for place in found.where] == ["parameters"]
     assert "learns this data by heart" in found.summary
@@ -126,7 +130,7 @@ def one_batch(val: int) -> Live:
     x = torch.randn(65 + val, 20, generator=generator)
     y = torch.randint(2, (len(x),), generator=generator)
     splits = [(x[:65], y[:65])], [(x[65:], y[65:])]
-    return trained(partial(mlp, 20, 256, 256, 2), *splits, "cross_entropy", epochs=120, lr=1e-3)
+    return trained(partial(mlp, 20, 128, 128, 2), *splits, "cross_entropy", epochs=120, lr=1e-3)
 
 
 def test_noise_in_a_single_batch_is_found_by_heart() -> None:
@@ -148,7 +152,7 @@ def test_a_huge_regression_of_noise_is_too_large() -> None:
     def noise(batches: Batches) -> Batches:
         return [(x, torch.randn(len(x), 1)) for x, _ in batches]
 
-    build = partial(mlp, features, 256, 256, 1)
+    build = partial(mlp, features, 128, 128, 1)
     live = trained(build, noise(train[:2]), noise(val), "mse_loss", epochs=120, lr=1e-3)
     found = live.finding(CHECK)
     assert found.verdict is Verdict.WARN, found.summary
@@ -157,6 +161,6 @@ def test_a_huge_regression_of_noise_is_too_large() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_huge_network_that_carries_over_is_healthy(seed: int) -> None:
-    found = huge(load_wine(), 3, 0.0, seed).finding(CHECK)
+    found = huge(load_wine(), 3, 0.0, 128, seed).finding(CHECK)
     assert found.verdict is Verdict.PASS, found.summary
     assert "by heart, too" in found.summary

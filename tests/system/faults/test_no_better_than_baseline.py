@@ -126,22 +126,11 @@ def test_parameters_of_which_nothing_comes_are_told() -> None:
     assert not found.where
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", ["wine_mlp", "cancer_logit", "lstm"])
-def test_healthy_networks_that_a_linear_model_comes_near_raise_nothing(
-    name: str, seed: int
-) -> None:
-    found = healthy(name, seed).finding(CHECK)
+def test_healthy_networks_that_a_linear_model_comes_near_raise_nothing(name: str) -> None:
+    found = healthy(name, 1).finding(CHECK)
     assert found.verdict in (Verdict.PASS, Verdict.INFO), found.summary
     assert not found.where
-
-
-def test_untrained_models_are_no_better_than_a_constant(digits: Live, names: Live) -> None:
-    for live in (digits, names):
-        assert live.factory is not None
-        torch.manual_seed(1)
-        found = replace(live, model=live.factory()).finding("no-better-than-baseline")
-        assert found.verdict in (Verdict.WARN, Verdict.FAIL), found.summary
 
 
 def test_swapped_classes_are_worse_than_a_constant(digits: Live, names: Live) -> None:

@@ -293,3 +293,14 @@ def test_a_batch_that_can_not_be_taken_apart_is_run_twice_all_the_same() -> None
     found = live_of(Adjacent(), data).finding(CHECK)
     assert found.verdict is Verdict.PASS, found.summary
     assert "does not take a part of a batch" in found.summary
+
+
+def test_spectral_norms_that_never_ran_are_named() -> None:
+    torch.manual_seed(0)
+    layers = [nn.utils.spectral_norm(nn.Linear(n, m)) for n, m in ((8, 32), (32, 32), (32, 3))]
+    model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    found = finding(live_of(model, vectors()), Verdict.FAIL, "2")
+    assert "until a pass in training mode" in found.where[0].note
+    for inputs, _ in vectors() * 3:
+        model.train()(inputs)
+    assert live_of(model, vectors()).finding(CHECK).verdict is Verdict.PASS
