@@ -118,6 +118,18 @@ def test_a_class_neglected_though_it_is_common_is_no_imbalance() -> None:
     assert cause.id == "class-imbalance"
 
 
+def test_a_wrong_checkpoint_comes_behind_a_setting_that_the_optimizer_shows() -> None:
+    wrong = Place("file", "model.checkpoint", "worse than a constant answer")
+    summed = Place("setting", "training.zero_grad", "gradients never zeroed")
+    findings = (
+        finding("damaged-layer", Verdict.WARN, wrong),
+        finding("optimizer-off", Verdict.WARN, summed),
+        UNLEARNT,
+    )
+    assert diagnosed(findings, {}, 0)[0].id == "gradients-not-zeroed"
+    assert diagnosed((findings[0], UNLEARNT), {}, 0)[0].id == "wrong-checkpoint"
+
+
 def test_a_mere_warning_of_dead_units_explains_nothing() -> None:
     assert diagnosed((replace(DEAD, verdict=Verdict.WARN), FADING), {}, 0)[0].id != "dead-units"
 

@@ -116,8 +116,11 @@ MODEL = (
         title="The checkpoint was trained for something else, or is damaged as a whole",
         plain="The checkpoint was trained for something else, or is damaged as a whole",
         sights=(Sight("damaged-layer", ("worse than a constant",)),),
-        explains=(*UNLEARNT, *FLOW, *SETTINGS, "stale-batch-norm", "suspicious-labels",
-                  "saliency-insensitive", "update-ratio-off"),
+        # A setting that the optimizer itself shows is no effect of the wrong weights, but may have
+        # driven the right ones that far off.
+        explains=(*UNLEARNT, *FLOW, "learning-rate-off", "clipping-off", "batch-size-off",
+                  "schedule-missing-or-off", "sharp-minimum", "stale-batch-norm",
+                  "suspicious-labels", "saliency-insensitive", "update-ratio-off"),
         measured=(" as it is", " of a new model", "gain by a new model"),
     ),
     Rule(
