@@ -5,7 +5,7 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-from benchmarks.detection.case import Case, cases
+from benchmarks.detection.case import Case, cases, with_twins
 from benchmarks.detection.fast import FAST, FLOOR
 from benchmarks.detection.found import Found
 from benchmarks.detection.run import processes, run
@@ -29,8 +29,8 @@ def main() -> int:
     if asked.list:
         print("\n".join(case.id for case in chosen))
         return 0
-    found = run(chosen, asked.out / "audits", asked.jobs)
-    every = [*_twins(chosen), *chosen]
+    every = with_twins(chosen)
+    found = run(every, asked.out / "audits", asked.jobs)
     text = page(every, found)
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "table.md").write_text(text, encoding="utf-8")
@@ -49,12 +49,6 @@ def below_floor(chosen: list[Case], found: dict[str, Found]) -> int:
     for model, check, summary in failed:
         print(f"{model}: {check} fails on a healthy model: {summary}", file=sys.stderr)
     return int(bool(failed) or bool(low))
-
-
-def _twins(chosen: list[Case]) -> list[Case]:
-    every, ids = cases(), {case.id for case in chosen}
-    twins = dict.fromkeys(case.twin for case in chosen if case.twin)
-    return [every[twin] for twin in twins if twin not in ids]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What is audited: healthy models, and faulty ones beside their healthy twins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from types import MappingProxyType
 
 from benchmarks.detection.faults import FAULTS
 from benchmarks.detection.posts import POSTS
@@ -30,10 +31,17 @@ class Case:
     hides: str = ""
 
 
-def cases() -> dict[str, Case]:
+@cache
+def cases() -> Mapping[str, Case]:
     """Return every case by its id, healthy ones first."""
     every = [*_healthy(), *_planted(), *_posted()]
-    return {case.id: case for case in every}
+    return MappingProxyType({case.id: case for case in every})
+
+
+def with_twins(chosen: Collection[Case]) -> list[Case]:
+    """Return the cases and the healthy twins that they are held against, each once."""
+    wanted = {case.id for case in chosen} | {case.twin for case in chosen}
+    return [case for case in cases().values() if case.id in wanted]
 
 
 def _healthy() -> list[Case]:

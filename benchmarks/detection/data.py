@@ -1,5 +1,6 @@
 """Examples of a subject, in memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,16 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """Return the inputs of a model that takes one tensor."""
+        assert isinstance(self.inputs, torch.Tensor)
+        return self.inputs
+
+    def with_inputs(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Examples":
+        """Return the same examples with their one tensor of inputs changed."""
+        return Examples(change(self.tensor), self.target)
 
     def rows(self, rows: torch.Tensor) -> "Examples":
         """Return some of the examples."""
@@ -43,6 +54,10 @@ class Data:
     train: Examples
     val: Examples
 
+    def with_inputs(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Data":
+        """Return the same data with the inputs of both parts changed."""
+        return Data(self.train.with_inputs(change), self.val.with_inputs(change))
+
 
 def split(examples: Examples, seed: int, share: float = 0.7) -> Data:
     """Return a random `share` of the examples to learn from, and the rest to be judged by."""
@@ -53,10 +68,5 @@ def split(examples: Examples, seed: int, share: float = 0.7) -> Data:
 
 def standardised(data: Data) -> Data:
     """Return the data with every feature at mean 0 and deviation 1 over the training examples."""
-    assert isinstance(data.train.inputs, torch.Tensor)
-    assert isinstance(data.val.inputs, torch.Tensor)
-    mean, deviation = data.train.inputs.mean(0), data.train.inputs.std(0).clamp_min(1e-6)
-    return Data(
-        Examples((data.train.inputs - mean) / deviation, data.train.target),
-        Examples((data.val.inputs - mean) / deviation, data.val.target),
-    )
+    mean, deviation = data.train.tensor.mean(0), data.train.tensor.std(0).clamp_min(1e-6)
+    return data.with_inputs(lambda inputs: (inputs - mean) / deviation)

@@ -14,17 +14,14 @@ from benchmarks.detection.found import Found, found_in, read, write
 
 
 def run(chosen: Sequence[Case], folder: Path, jobs: int) -> dict[str, Found]:
-    """Audit the cases and their twins; what stands in `folder` already is not run again.
+    """Audit the cases, healthy twins first; what stands in `folder` already is not run again.
 
     Raises:
         RuntimeError: a case could not be run; the others were, and are kept.
     """
-    every = cases()
-    twins = [every[twin] for twin in dict.fromkeys(case.twin for case in chosen if case.twin)]
-    others = [case for case in chosen if case not in twins]
-    _run(twins, folder, jobs)
-    _run(others, folder, jobs)
-    ran = {case.id: read(folder, case.id) for case in (*twins, *others)}
+    _run([case for case in chosen if not case.twin], folder, jobs)
+    _run([case for case in chosen if case.twin], folder, jobs)
+    ran = {case.id: read(folder, case.id) for case in chosen}
     broken = [id for id, found in ran.items() if found is None]
     if broken:
         raise RuntimeError(f"could not be run: {', '.join(broken)}")

@@ -41,9 +41,8 @@ def checkpoint_of_another_task(recipe: Recipe, seed: int) -> Planted:
 
 def _projected(data: Data) -> Data:
     generator = torch.Generator().manual_seed(7)
-    target, inputs = data.train.target, data.train.inputs
-    assert isinstance(inputs, torch.Tensor)
-    features = inputs.flatten(1)
+    target = data.train.target
+    features = data.train.tensor.flatten(1)
     columns = target[0].numel()
     along = features @ torch.randn(features.shape[1], columns, generator=generator)
     along = (along - along.mean(0)) / along.std(0)
@@ -55,7 +54,7 @@ def _projected(data: Data) -> Data:
         other = (along > 0).float()
     else:
         other = along
-    train = Examples(inputs, other.reshape(target.shape))
+    train = Examples(data.train.tensor, other.reshape(target.shape))
     return Data(train, train)
 
 

@@ -30,15 +30,6 @@ def _over(recipe: Recipe, change: Change) -> Recipe:
     return replace(recipe, data=changed)
 
 
-def _with_inputs(examples: Examples, inputs: torch.Tensor) -> Examples:
-    return Examples(inputs, examples.target)
-
-
-def _inputs(examples: Examples) -> torch.Tensor:
-    assert isinstance(examples.inputs, torch.Tensor)
-    return examples.inputs
-
-
 def _both(change: Callable[[Examples], Examples]) -> Change:
     return lambda data, _: Data(change(data.train), change(data.val))
 
@@ -122,7 +113,7 @@ def classes_overlap(recipe: Recipe, seed: int) -> Planted:
     def doubled(examples: Examples, generator: torch.Generator) -> Examples:
         again = examples.rows((examples.target == 0).nonzero()[:, 0])
         return Examples(
-            torch.cat([_inputs(examples), _inputs(again)]),
+            torch.cat([examples.tensor, again.tensor]),
             torch.cat([examples.target, torch.full_like(again.target, 1)]),
         )
 
@@ -134,8 +125,8 @@ def inputs_times_255(recipe: Recipe, seed: int) -> Planted:
     """Pixels are given as bytes, from 0 to 255."""
 
     def raw(examples: Examples) -> Examples:
-        pixels = _inputs(examples) * 6.017 + 4.884
-        return _with_inputs(examples, (pixels * 255 / 16).round())
+        pixels = examples.tensor * 6.017 + 4.884
+        return Examples((pixels * 255 / 16).round(), examples.target)
 
     return Planted(_over(recipe, _both(raw)))
 
@@ -161,9 +152,9 @@ def one_feature_huge(recipe: Recipe, seed: int) -> Planted:
     place = 3 if recipe.family != "multilabel_mlp" else 20
 
     def huge(examples: Examples) -> Examples:
-        inputs = _inputs(examples).clone()
+        inputs = examples.tensor.clone()
         inputs[:, place] *= 1000
-        return _with_inputs(examples, inputs)
+        return Examples(inputs, examples.target)
 
     return Planted(_over(recipe, _both(huge)), places=(f"feature {place}",))
 
@@ -217,7 +208,7 @@ def trained_on_validation(recipe: Recipe, seed: int) -> Planted:
 
     def leaked(data: Data, generator: torch.Generator) -> Data:
         train = Examples(
-            torch.cat([_inputs(data.train), _inputs(data.val)]),
+            torch.cat([data.train.tensor, data.val.tensor]),
             torch.cat([data.train.target, data.val.target]),
         )
         return Data(train, data.val)

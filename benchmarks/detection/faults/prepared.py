@@ -17,9 +17,7 @@ RESCALED = (*OTHERWISE, "inputs-not-normalised")
 
 def _validation(recipe: Recipe, change: Callable[[torch.Tensor], torch.Tensor]) -> Planted:
     def after(subject: Subject) -> None:
-        assert isinstance(subject.data.val.inputs, torch.Tensor)
-        val = Examples(change(subject.data.val.inputs), subject.data.val.target)
-        subject.data = Data(subject.data.train, val)
+        subject.data = Data(subject.data.train, subject.data.val.with_inputs(change))
 
     return Planted(recipe, after=after)
 
@@ -84,9 +82,8 @@ def tokens_numbered_otherwise(recipe: Recipe, seed: int) -> Planted:
 
     def after(subject: Subject) -> None:
         val = subject.data.val
-        assert isinstance(val.inputs, torch.Tensor)
         target = shifted(val.target) if recipe.family == "decoder" else val.target
-        subject.data = Data(subject.data.train, Examples(shifted(val.inputs), target))
+        subject.data = Data(subject.data.train, Examples(shifted(val.tensor), target))
 
     return Planted(recipe, after=after)
 

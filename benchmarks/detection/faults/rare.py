@@ -37,8 +37,7 @@ def nan_for_a_rare_token(recipe: Recipe, seed: int) -> Planted:
     (name, *_) = (name for name, m in recipe.build().named_modules() if isinstance(m, nn.Embedding))
 
     def after(subject: Subject) -> None:
-        assert isinstance(subject.data.val.inputs, torch.Tensor)
-        tokens, counts = subject.data.val.inputs.unique(return_counts=True)
+        tokens, counts = subject.data.val.tensor.unique(return_counts=True)
         with torch.no_grad():
             embedding = subject.model.get_submodule(name).get_parameter("weight")
             embedding[tokens[counts.argmin()]] = torch.nan
@@ -68,8 +67,7 @@ def nan_for_rare_inputs(recipe: Recipe, seed: int) -> Planted:
         return nn.Sequential(Rooted(), recipe.build())
 
     def after(subject: Subject) -> None:
-        assert isinstance(subject.data.train.inputs, torch.Tensor)
-        sums = subject.data.train.inputs.flatten(1).sum(1)
+        sums = subject.data.train.tensor.flatten(1).sum(1)
         subject.model.get_buffer("0.lowest").copy_(sums.quantile(0.02))
 
     return Planted(replace(recipe, build=build), places=("0",), after=after)
@@ -83,18 +81,16 @@ def half_precision_overflows(recipe: Recipe, seed: int) -> Planted:
     """
 
     def half(examples: Examples) -> Examples:
-        assert isinstance(examples.inputs, torch.Tensor)
         same = examples.target if examples.target.dtype == torch.long else examples.target.half()
-        return Examples(examples.inputs.half(), same)
+        return Examples(examples.tensor.half(), same)
 
     def after(subject: Subject) -> None:
-        assert isinstance(subject.data.train.inputs, torch.Tensor)
         body = subject.model.get_submodule("body")
         linear = [m for m in (*body.modules(), subject.model.get_submodule("head"))
                   if isinstance(m, nn.Linear)]  # fmt: skip
         first, second = linear[0], linear[1]
         with torch.no_grad():
-            largest = first(subject.data.train.inputs).relu().amax(1)
+            largest = first(subject.data.train.tensor).relu().amax(1)
             scale = GREATEST_HALF / float(largest.quantile(0.95))
             first.weight.mul_(scale)
             first.bias.mul_(scale)

@@ -203,8 +203,7 @@ def statistics_of_other_images(recipe: Recipe, seed: int) -> Planted:
     name = norms[seed % len(norms)]
 
     def after(subject: Subject) -> None:
-        inputs = subject.data.train.inputs
-        assert isinstance(inputs, torch.Tensor)
+        inputs = subject.data.train.tensor
         kept = {
             key: value.clone()
             for key, value in subject.model.state_dict().items()

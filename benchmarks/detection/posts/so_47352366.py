@@ -4,21 +4,12 @@ Scikit-learn's 8 by 8 digits stand for MNIST; 12 epochs of these are 300 steps, 
 600.
 """
 
-import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
-from benchmarks.detection.data import Data, Examples, split
+from benchmarks.detection.digits import digits
 from benchmarks.detection.post import Post
 from benchmarks.detection.recipe import Recipe
 from benchmarks.detection.scores import right_class
-
-
-def digits(seed: int) -> Data:
-    """1,797 images of one channel, 8 by 8, in 0 to 1."""
-    images = load_digits()
-    inputs = torch.tensor(images.images / 16, dtype=torch.float32)[:, None]
-    return split(Examples(inputs, torch.tensor(images.target)), seed)
 
 
 def recipe(*last: nn.Module) -> Recipe:

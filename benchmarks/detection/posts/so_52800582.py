@@ -23,12 +23,10 @@ def curve(seed: int) -> Data:
 def scaled(seed: int) -> Data:
     """The same with x and y at mean 0 and deviation 1 over the training points."""
     data = curve(seed)
-    x, y = data.train.inputs, data.train.target
-    assert isinstance(x, torch.Tensor)
+    x, y = data.train.tensor, data.train.target
 
     def part(points: Examples) -> Examples:
-        assert isinstance(points.inputs, torch.Tensor)
-        return Examples((points.inputs - x.mean()) / x.std(), (points.target - y.mean()) / y.std())
+        return Examples((points.tensor - x.mean()) / x.std(), (points.target - y.mean()) / y.std())
 
     return Data(part(data.train), part(data.val))
 

@@ -21,14 +21,13 @@ WORKERS, DRAWN = 4, 1024
 def drawn(seed: int, one_seed: bool) -> Data:
     """1,024 digits to learn from, shifted by up to a pixel each way."""
     data = digits(seed)
-    assert isinstance(data.train.inputs, torch.Tensor)
     inputs, target = [], []
     for worker in range(WORKERS):
         draw = torch.Generator().manual_seed(seed if one_seed else WORKERS * seed + worker)
         rows = torch.randint(len(data.train), (DRAWN // WORKERS,), generator=draw)
         shifts = torch.randint(-1, 2, (len(rows), 2), generator=draw)
         for row, (down, right) in zip(rows.tolist(), shifts.tolist(), strict=True):
-            inputs.append(data.train.inputs[row].roll((down, right), (1, 2)))
+            inputs.append(data.train.tensor[row].roll((down, right), (1, 2)))
         target.append(data.train.target[rows])
     return Data(Examples(torch.stack(inputs), torch.cat(target)), data.val)
 

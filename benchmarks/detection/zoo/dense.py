@@ -12,12 +12,7 @@ from benchmarks.detection.zoo.images import digits, flat
 def copied(seed: int) -> Data:
     """Digits as rows of pixels, each its own target, (N, 64)."""
     data = flat(digits(seed))
-
-    def own(examples: Examples) -> Examples:
-        assert isinstance(examples.inputs, torch.Tensor)
-        return Examples(examples.inputs, examples.inputs)
-
-    return Data(own(data.train), own(data.val))
+    return Data(*(Examples(part.tensor, part.tensor) for part in (data.train, data.val)))
 
 
 def inked(seed: int) -> Data:
@@ -26,9 +21,8 @@ def inked(seed: int) -> Data:
     data = digits(seed)
 
     def noisy(examples: Examples) -> Examples:
-        assert isinstance(examples.inputs, torch.Tensor)
-        noise = 0.5 * torch.randn(examples.inputs.shape, generator=generator)
-        return Examples(examples.inputs + noise, (examples.inputs[:, 0] > 0.3).long())
+        noise = 0.5 * torch.randn(examples.tensor.shape, generator=generator)
+        return Examples(examples.tensor + noise, (examples.tensor[:, 0] > 0.3).long())
 
     return Data(noisy(data.train), noisy(data.val))
 

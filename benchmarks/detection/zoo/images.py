@@ -1,10 +1,10 @@
 """Classifiers of handwritten digits: a perceptron, and convolutions plain, normed and residual."""
 
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
-from benchmarks.detection.data import Data, Examples, split
+from benchmarks.detection.data import Data, Examples
+from benchmarks.detection.digits import digits as bright_digits
 from benchmarks.detection.recipe import Recipe
 from benchmarks.detection.scores import right_class, right_labels
 from benchmarks.detection.zoo.tabular import Perceptron
@@ -15,19 +15,12 @@ MEAN, DEVIATION = 4.884, 6.017
 
 def digits(seed: int) -> Data:
     """1,797 digits of 8 x 8 pixels, (N, 1, 8, 8), standardised over all pixels."""
-    table = load_digits()
-    images = torch.tensor(table.images, dtype=torch.float32).unsqueeze(1)
-    return split(Examples((images - MEAN) / DEVIATION, torch.tensor(table.target)), seed)
+    return bright_digits(seed, brightest=16).with_inputs(lambda x: (x - MEAN) / DEVIATION)
 
 
 def flat(data: Data) -> Data:
     """Return images as rows of pixels."""
-
-    def rows(examples: Examples) -> Examples:
-        assert isinstance(examples.inputs, torch.Tensor)
-        return Examples(examples.inputs.flatten(1), examples.target)
-
-    return Data(rows(data.train), rows(data.val))
+    return data.with_inputs(lambda images: images.flatten(1))
 
 
 def properties(data: Data) -> Data:

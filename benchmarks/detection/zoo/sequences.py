@@ -21,13 +21,7 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz.,"
 
 def lines(seed: int) -> Data:
     """Digits as sequences of eight rows of pixels, (N, 8, 8)."""
-    data = digits(seed)
-
-    def rows(examples: Examples) -> Examples:
-        assert isinstance(examples.inputs, torch.Tensor)
-        return Examples(examples.inputs.squeeze(1), examples.target)
-
-    return Data(rows(data.train), rows(data.val))
+    return digits(seed).with_inputs(lambda images: images.squeeze(1))
 
 
 def names(seed: int) -> Data:
