@@ -146,7 +146,8 @@ def audit(
 
         for work in plan.work:
             done(work)
-        while (more := remedies_for(spec, checks, subject.facts, plan, answers)).work:
+        found = findings(spec, checks, subject.facts, plan, answers)
+        while (more := remedies_for(spec, found, subject.facts, plan, answers)).work:
             plan = plan.then(more)
             for work in more.work:
                 done(work)
@@ -160,7 +161,7 @@ def audit(
         seconds=time.monotonic() - began,
         spent=spent,
     )
-    return recorded(spec, checks, seen)
+    return recorded(spec, found, seen)
 
 
 def audit_spec(
@@ -173,15 +174,18 @@ def audit_spec(
         AuditBrokenError: the subject could not be brought in for another reason.
     """
     checks = chosen(spec)
+    found: Found = ()
 
     def plan_for(facts: SubjectFacts) -> Plan:
         return planned(checks, spec.audit.profile, facts)
 
     def more_for(facts: SubjectFacts, plan: Plan, answers: Answers) -> Plan:
-        return remedies_for(spec, checks, facts, plan, answers)
+        nonlocal found
+        found = found or findings(spec, checks, facts, plan, answers)
+        return remedies_for(spec, found, facts, plan, answers)
 
     seen = observed(spec, folder, plan_for, more_for, progress, resume=resume)
-    return recorded(spec, checks, seen)
+    return recorded(spec, found, seen)
 
 
 def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
@@ -202,33 +206,34 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
     checks = chosen(spec)
     plan = planned(checks, spec.audit.profile, head.facts)
     answers = journal.answers(request for work in plan.work for request in work.requests)
-    while (more := remedies_for(spec, checks, head.facts, plan, answers)).work:
+    found = findings(spec, checks, head.facts, plan, answers)
+    while (more := remedies_for(spec, found, head.facts, plan, answers)).work:
         kept = journal.answers(request for work in more.work for request in work.requests)
         if not kept:
             break
         answers |= kept
         done = tuple(work for work in more.work if kept.keys() & {*work.requests})
         plan = plan.then(replace(more, work=done))
-    found = {
+    entries = {
         request: entry
         for work in plan.work
         for request in work.requests
         if (entry := journal.read(request)) is not None
     }
     spent = {
-        work.name: max((found[r][1] for r in work.requests if r in found), default=0.0)
+        work.name: max((entries[r][1] for r in work.requests if r in entries), default=0.0)
         for work in plan.work
     }
     seen = Observed(
         facts=head.facts,
         environment=head.environment,
         plan=plan,
-        answers={request: answer for request, (answer, _) in found.items()},
+        answers={request: answer for request, (answer, _) in entries.items()},
         started=head.started,
         seconds=sum(spent.values()),
         spent=spent,
     )
-    return recorded(spec, checks, seen)
+    return recorded(spec, found, seen)
 
 
 def chosen(spec: AuditSpec) -> tuple[Check, ...]:
@@ -246,8 +251,22 @@ def chosen(spec: AuditSpec) -> tuple[Check, ...]:
     return checks
 
 
-def remedies_for(
+Found = tuple[tuple[Check, Finding], ...]
+
+
+def findings(
     spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
+) -> Found:
+    """Return what each check finds once the plan of the checks is done; no remedy changes it."""
+
+    def limits(check: Check) -> Limits:
+        return limits_for(check, spec.audit.limits.get(check.id, {}))
+
+    return findings_of(checks, limits, answers, plan.unavailable, spec, facts)
+
+
+def remedies_for(
+    spec: AuditSpec, found: Found, facts: SubjectFacts, plan: Plan, answers: Answers
 ) -> Plan:
     """Return the next work of trying what may mend the causes of what was found.
 
@@ -256,7 +275,6 @@ def remedies_for(
     """
     if not spec.audit.remedies:
         return Plan((), {})
-    found = _found(spec, checks, facts, plan, answers)
     known = {**answers, **plan.unavailable}
     made = Plan((), {})
     while wanted := trials((finding for _, finding in found), known, spec.audit.seed):
@@ -268,9 +286,8 @@ def remedies_for(
     return made
 
 
-def recorded(spec: AuditSpec, checks: Sequence[Check], seen: Observed) -> Record:
-    """Return the record of what was seen."""
-    found = _found(spec, checks, seen.facts, seen.plan, seen.answers)
+def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
+    """Return the record of what was found and seen."""
     record = judged(
         found,
         diagnosed(
@@ -291,15 +308,6 @@ def recorded(spec: AuditSpec, checks: Sequence[Check], seen: Observed) -> Record
         ),
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})
-
-
-def _found(
-    spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
-) -> tuple[tuple[Check, Finding], ...]:
-    def limits(check: Check) -> Limits:
-        return limits_for(check, spec.audit.limits.get(check.id, {}))
-
-    return findings_of(checks, limits, answers, plan.unavailable, spec, facts)
 
 
 __all__ = ["OptimizerSpec", "Record", "audit", "audit_spec", "judge_folder"]

@@ -169,6 +169,21 @@ def paired_bootstraps(
     return [(float(least), float(most)) for least, most in zip(low, high, strict=True)]
 
 
+def paired_ratio(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Return the interval of mean(a) / mean(b) over examples that both were measured on.
+
+    r ± t(n - 1) s / (√n mean(b)), where s is the deviation of a - r b (Cochran 1977, Sampling
+    Techniques, ch. 6). For positive values; others bound nothing.
+    """
+    above, below = np.asarray(a, float).ravel(), np.asarray(b, float).ravel()
+    mean = float(below.mean()) if below.size else 0.0
+    if not mean > 0 or not math.isfinite(mean):
+        return UNKNOWN
+    ratio = float(above.mean()) / mean
+    low, high = mean_interval(above - ratio * below, confidence)
+    return ratio + low / mean, ratio + high / mean
+
+
 def examples_to_settle(
     examples: int, value: float, low: float, high: float, limit: float = 0.0
 ) -> int | None:

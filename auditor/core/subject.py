@@ -73,7 +73,8 @@ class SubjectFacts:
     """What is audited, as the record tells it; `has` says what can be asked of it.
 
     `outputs` is the width of the model's output: classes, labels or regressed quantities. `flops`
-    is floating-point operations of one example's forward pass, zero where none was run.
+    is floating-point operations of one example's forward pass, zero where none was run, and
+    `recurrent_steps` how many steps recurrent layers take in it, one after the other.
     """
 
     name: str
@@ -89,4 +90,5 @@ class SubjectFacts:
     has: Capabilities
     lacks: dict[Capability, str]
     flops: Number = 0.0
+    recurrent_steps: int = 0
     warnings: tuple[str, ...] = ()

@@ -20,11 +20,21 @@ _NUMBER = r"([0-9.]+(?:e[+-]?[0-9]+)?)"
 
 _LEARNT_AT = re.compile(rf"learning rate {_NUMBER}")
 
+_GAINS_AT = re.compile(rf"held back: {_NUMBER} gains")
+
 FREED_AT = 1e-3
 """The rate, Adam's, at which `underfitted` trains a copy that it frees of all settings."""
 
 GUESS = 30.0
 """How many times lower or higher a rate is tried than one that is off by nobody knows how much."""
+
+_SMALL = re.compile(r"([0-9,]+); the noise scale of fresh weights is (?:above )?([0-9,]+) example")
+
+USUAL_BATCH = 32
+"""Examples that a batch which is too small is made to hold."""
+
+LARGER_STEPS = 40
+"""Steps that a trial of larger batches takes; copies beside it see as many examples."""
 
 
 def always(treatment: TreatmentOver) -> Trial:
@@ -54,6 +64,32 @@ def anew(finding: Finding | None) -> TreatmentOver | None:
     """Make anew the parameters that the finding names."""
     names = parameters(finding)[:MOST_NAMES]
     return TreatmentOver(start="checkpoint", anew=",".join(names)) if names else None
+
+
+def lifted(finding: Finding | None) -> TreatmentOver | None:
+    """Set to zero the biases that the finding names, without any training.
+
+    That alone makes a copy better where units were pushed down after they had learnt.
+    """
+    names = [name for name in parameters(finding) if name.rpartition(".")[2] == "bias"]
+    if not names:
+        return None
+    return TreatmentOver(start="checkpoint", anew=",".join(names[:MOST_NAMES]), steps=0, seeds=1)
+
+
+def larger_batches(finding: Finding | None) -> TreatmentOver | None:
+    """Put several batches in one, where a batch is far below the noise scale of fresh weights.
+
+    Copies see the same examples at the same rate, in fewer steps: where small batches do no harm,
+    these learn less.
+    """
+    for place in finding.where if finding is not None else ():
+        if found := _SMALL.match(place.note):
+            batch, noise = (int(number.replace(",", "")) for number in found.groups())
+            merged = min(noise, USUAL_BATCH) // max(1, batch)
+            if merged > 1:
+                return TreatmentOver(merged=merged, steps=LARGER_STEPS * merged)
+    return None
 
 
 def parameters(finding: Finding | None) -> list[str]:
@@ -122,9 +158,19 @@ def resumed(finding: Finding | None) -> TreatmentOver | None:
 
 def held_back(finding: Finding) -> bool:
     """Tell whether `underfitted` saw copies held back by a rate below the one that freed them."""
+    if _freed_at(finding) is not None:
+        return True
     notes = [p.note for p in finding.where if p.name == "training.optimizer"]
     rates = [float(found[1]) for note in notes if (found := _LEARNT_AT.match(note))]
     return any(0 < rate < FREED_AT / 2 for rate in rates)
+
+
+def _freed_at(finding: Finding | None) -> float | None:
+    """Return the higher rate at which `underfitted` saw a copy gain, None where it saw none."""
+    for place in finding.where if finding is not None else ():
+        if place.name == "training.optimizer.lr" and (found := _GAINS_AT.search(place.note)):
+            return float(found[1])
+    return None
 
 
 def not_narrow(finding: Finding) -> bool:
@@ -139,7 +185,13 @@ def rate_down(finding: Finding | None) -> TreatmentOver:
 
 
 def rate_up(finding: Finding | None) -> TreatmentOver:
-    """Raise the rate to the one recommended, or in proportion to the pace of the weights."""
+    """Raise the rate to the one recommended, or in proportion to the pace of the weights.
+
+    Where copies of the checkpoint gained at a higher one, others go on at it for longer: fresh ones
+    would have a plateau to cross first.
+    """
+    if (higher := _freed_at(finding)) is not None:
+        return TreatmentOver(start="checkpoint", rate=_round(higher))
     slow = [pace for pace in _beyond(finding, "below") if pace > 0]
     return _rate(finding, PACE / min(slow) if slow else GUESS)
 

@@ -175,11 +175,14 @@ def _joint(suspects: tuple[Suspect, ...], answers: Answers, seed: int) -> list[T
 def _combinable(suspect: Suspect) -> TreatmentOver | None:
     """Return the first treatment of a suspect where it can be one of several.
 
-    Not so a rate: the right one depends on what else is mended. Nor what is not trained from the
-    start, nor a treatment for what no finding shows.
+    Not so a rate: the right one depends on what else is mended. Nor larger batches, which are
+    compared by examples, not by steps, nor what is not trained from the start, nor a treatment for
+    what no finding shows.
     """
     first = suspect.first
     if first is None or suspect.finding is None or first.paced or first.controls[0] != first.blank:
+        return None
+    if first.merged > 1:
         return None
     return first
 

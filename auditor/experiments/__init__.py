@@ -18,6 +18,7 @@ from auditor.experiments.curvature import curvature
 from auditor.experiments.dropout import dropout
 from auditor.experiments.frozen_trial import frozen_trial
 from auditor.experiments.future_use import future_use
+from auditor.experiments.gate_orders import gate_orders
 from auditor.experiments.gradient_check import gradient_check
 from auditor.experiments.gradient_noise import gradient_noise
 from auditor.experiments.initial_loss import fresh_losses
@@ -43,6 +44,7 @@ from auditor.experiments.shared_examples import shared_examples
 from auditor.experiments.sharpness import sharpness
 from auditor.experiments.short_run import short_runs
 from auditor.experiments.step_changes import step_changes
+from auditor.experiments.target_relation import target_relation
 from auditor.experiments.term_trials import term_trials
 from auditor.experiments.through_time import through_time
 from auditor.experiments.treatment import treated
@@ -60,6 +62,7 @@ from auditor.observations.curvature import CurvatureOver
 from auditor.observations.dropout import DropoutOver
 from auditor.observations.frozen_trial import FrozenTrialOver
 from auditor.observations.future_use import FutureUseOver
+from auditor.observations.gate_orders import GateOrdersOver
 from auditor.observations.gradient_check import GradientCheckOver
 from auditor.observations.gradient_noise import GradientNoiseFrom
 from auditor.observations.initial_loss import FreshLossesOver
@@ -85,6 +88,7 @@ from auditor.observations.shared_examples import SharedExamplesOver
 from auditor.observations.sharpness import SharpnessOver
 from auditor.observations.short_run import ShortRunsOver
 from auditor.observations.step_changes import StepChangesOver
+from auditor.observations.target_relation import TargetRelationOver
 from auditor.observations.term_trials import TermTrialsOver
 from auditor.observations.through_time import ThroughTimeOver
 from auditor.observations.treatment import TreatmentOver
@@ -105,6 +109,7 @@ EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         FreshLossesOver: fresh_losses,
         FrozenTrialOver: frozen_trial,
         FutureUseOver: future_use,
+        GateOrdersOver: gate_orders,
         GradientCheckOver: gradient_check,
         GradientNoiseFrom: gradient_noise,
         InitialSizesOver: initial_sizes,
@@ -131,6 +136,7 @@ EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         SilenceCausesOver: silence_causes,
         SimpleModelsOver: simple_models,
         StepChangesOver: step_changes,
+        TargetRelationOver: target_relation,
         TermTrialsOver: term_trials,
         ThroughTimeOver: through_time,
         UpdateRatiosFrom: update_ratios,

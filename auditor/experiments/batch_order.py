@@ -36,7 +36,7 @@ def batch_order(request: BatchOrderOver, subject: Subject) -> BatchOrder:
     data = subject.data["train"]
     facts = subject.facts.data["train"]
     most = bearable(subject, "train", request.batches)
-    found = [_rows(batch, subject) for batch in data.first(most)]
+    found = [target_rows(batch, subject) for batch in data.first(most)]
     kept = [one for one in found if one is not None]
     if len(kept) < len(found) or not kept:
         return unordered("The targets have no row for each example.")
@@ -56,8 +56,8 @@ def batch_order(request: BatchOrderOver, subject: Subject) -> BatchOrder:
     if not varied.any():
         alone = largest if kind == "classes" else -1
         return unordered("All targets that were read are the same.", len(table), alone, whole)
-    table = _ranks(table[:, varied]) if kind == "numbers" else table[:, varied]
-    again = [_rows(batch, subject) for batch in replace(data, seed=data.seed + 1).first(most)]
+    table = ranks(table[:, varied]) if kind == "numbers" else table[:, varied]
+    again = [target_rows(batch, subject) for batch in replace(data, seed=data.seed + 1).first(most)]
     starts = np.cumsum([0, *sizes[:-1]])
     rng = np.random.default_rng(derived_seed(subject.seed, request.key))
     times = max(100, min(SHUFFLES, SHUFFLED_VALUES // table.size))
@@ -81,7 +81,7 @@ def batch_order(request: BatchOrderOver, subject: Subject) -> BatchOrder:
     )
 
 
-def _rows(batch: Batch, subject: Subject) -> tuple[Kind, Array, int] | None:
+def target_rows(batch: Batch, subject: Subject) -> tuple[Kind, Array, int] | None:
     """Return the rows [examples, columns] of a batch's target, their kind and the largest class."""
     target = next(tensors_in(batch.target), None)
     axis = None if target is None else batch.axis(target)
@@ -120,7 +120,7 @@ def _narrowed(rows: torch.Tensor) -> torch.Tensor:
     return functional.adaptive_avg_pool1d(rows[:, None], COLUMNS)[:, 0]
 
 
-def _ranks(table: Array) -> Array:
+def ranks(table: Array) -> Array:
     """Return the ranks of each column from 0 to 1, ties alike, so that no outlier decides."""
     ranked = []
     for column in np.asarray(table, float).T:

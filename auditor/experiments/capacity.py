@@ -46,6 +46,10 @@ LEAST_BATCHES = 4
 SMALL = 16
 """Examples that a batch has at least where there are as many."""
 
+MOST_TARGETS = 4096
+"""Targets that copies are trained on at most, as long as that leaves them all their batches: each
+place of a sequence or a picture is one, so fewer of these examples say as much."""
+
 
 def capacity(request: CapacityOver, subject: Subject) -> Capacity | Unavailable:
     """Train fresh copies on a few training examples, with their own and with others' targets."""
@@ -55,7 +59,8 @@ def capacity(request: CapacityOver, subject: Subject) -> Capacity | Unavailable:
 
     def attempt(fraction: float) -> Capacity | Unavailable:
         with seeded(derived_seed(subject.seed, request.key)):
-            batches = _gathered(subject, max(FEWEST, int(request.examples * fraction)))
+            most = min(request.examples, _enough(subject))
+            batches = _gathered(subject, max(FEWEST, int(most * fraction)))
             if sum(batch.size for batch in batches) < FEWEST or not _finite(batches):
                 return Unavailable(
                     f"fewer than {FEWEST} training examples whose inputs are finite were found"
@@ -130,6 +135,16 @@ def _open(answer: Capacity) -> bool:
     return not answer.learnt and low < SLOW
 
 
+def _slower(answer: Capacity, curves: dict[bool, list[Array]]) -> bool:
+    """Tell whether random targets are surely learnt so slowly that no more seeds need say so.
+
+    Looking early only ever clears a model: it makes no false alarm.
+    """
+    so_far = replace(answer, true=_table(curves[True]), random=_table(curves[False]))
+    _, low, _ = geometric_interval(so_far.slowness())
+    return low >= SLOW
+
+
 def _with_curves(
     subject: Subject, batches: list[Batch], answer: Capacity, seeds: int, steps: int
 ) -> Capacity:
@@ -137,6 +152,8 @@ def _with_curves(
     curves: dict[bool, list[Array]] = {True: [], False: []}
     scores: dict[bool, list[Array]] = {True: [], False: []}
     for number in range(seeds):
+        if number == FEW_SEEDS and _slower(answer, curves):
+            break
         seed = derived_seed(subject.seed, f"capacity {number}")
         with seeded(seed):
             dealt = [batch.with_inputs_of(moved(batch.size)) for batch in batches]
@@ -157,6 +174,13 @@ def _with_curves(
         true_scores=np.asarray(scores[True] or np.zeros((0, 0))),
         random_scores=np.asarray(scores[False] or np.zeros((0, 0))),
     )
+
+
+def _enough(subject: Subject) -> int:
+    """Return how many examples hold as many targets as copies have to be trained on."""
+    known = subject.facts.data["train"]
+    each = max(1, known.targets.values // max(1, known.examples))
+    return max(LEAST_BATCHES * SMALL, MOST_TARGETS // each)
 
 
 def _gathered(subject: Subject, most: int) -> list[Batch]:

@@ -28,6 +28,8 @@ from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.continued import (
     DECLARED_RUNS,
+    FASTER,
+    MUCH,
     NOTABLE,
     SCORED,
     Continued,
@@ -53,13 +55,18 @@ def _continued(
     request: ContinuedFrom, subject: Subject, fraction: float
 ) -> Continued | Unavailable:
     size = max(1, int(subject.facts.data["train"].batch_size * fraction))
-    steps = affordable(subject, request.steps, size, runs=2 * request.runs)
     sizes = [facts.batch_size for facts in subject.facts.data.values()]
-    passes = 4 * (request.runs + 1)  # Half the budget, over both splits.
-    scored = affordable(subject, SCORED, max(sizes), runs=passes, training=False)
+
+    def within(runs: int) -> tuple[int, int]:
+        # Each takes half the budget, the scores over both splits.
+        steps = affordable(subject, request.steps, size, runs=2 * runs)
+        passes = 4 * (runs + 1)
+        return steps, affordable(subject, SCORED, max(sizes), runs=passes, training=False)
+
+    steps, scored = within(DECLARED_RUNS + 1)
     held: Held = {split: list(subject.batches(split, scored)) for split in ("train", "val")}
     yardstick, before = yardstick_of(subject, held)
-    runs: dict[Way, list[_Run]] = {"declared": [], "freed": []}
+    runs: dict[Way, list[_Run]] = {"declared": [], "freed": [], "faster": []}
 
     def made(optimizer: str, rate: float, restored: bool, note: str) -> Continued:
         return Continued(
@@ -70,6 +77,8 @@ def _continued(
             _curves(runs["freed"]),
             *(optimizer, rate, restored, note),
             *(steps, request.steps, yardstick.fresh),
+            faster_losses=_curves(runs["faster"]),
+            faster_rate=runs["faster"][0].told[1] if runs["faster"] else math.nan,
         )
 
     first: _Run | None = None
@@ -86,7 +95,27 @@ def _continued(
     run = _trained(request, subject, "freed", DECLARED_RUNS, steps, fraction)
     if run is not None:
         runs["freed"].append(run.scored(yardstick))
-    return made(*told)
+    found = made(*told)
+    if within(request.runs) == (steps, scored) and _wants_more(found):
+        for number, times in enumerate(FASTER, DECLARED_RUNS + 1):
+            run = _trained(request, subject, "faster", number, steps, fraction, times)
+            if run is None:
+                break
+            runs["faster"] = [run.scored(yardstick)]
+            found = made(*told)
+            if gains(found, "faster", NOTABLE):
+                break
+    return found
+
+
+def _wants_more(found: Continued) -> bool:
+    """Tell whether a higher rate is worth trying: nothing helped, and much is left to learn.
+
+    What goes on otherwise than declared, or at no rate, tells nothing of the declared rate.
+    """
+    known = found.val.gain("declared") is not None and not found.note and found.rate > 0
+    much = found.left is not None and found.left >= MUCH
+    return known and much and not gains(found, "freed", NOTABLE)
 
 
 @dataclass(frozen=True)
@@ -106,7 +135,13 @@ class _Run:
 
 
 def _trained(
-    request: ContinuedFrom, subject: Subject, way: Way, number: int, steps: int, fraction: float
+    request: ContinuedFrom,
+    subject: Subject,
+    way: Way,
+    number: int,
+    steps: int,
+    fraction: float,
+    times: float = 1.0,
 ) -> _Run | None:
     """Train a copy on the batches of its own; None where the loss has no gradient."""
     assert subject.loss is not None
@@ -119,6 +154,9 @@ def _trained(
             dropout_off(model, size)
         else:
             stepper, told = _declared(subject, model)
+            for group in stepper.param_groups if times != 1 else ():
+                group["lr"] = times * group["lr"]
+            told = (told[0], times * told[1], *told[2:])
             model.train()
         start = SCORED + number * steps
         losses: list[torch.Tensor] = []
@@ -222,4 +260,6 @@ def _progress(
         after("declared", 1),
         after("freed", 1),
         yardstick.scales[split],
+        after("faster", 0),
+        after("faster", 1),
     )

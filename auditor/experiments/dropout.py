@@ -23,7 +23,10 @@ from auditor.intake.modes import evaluating, keep_statistics
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.dropout import (
+    EXTREME,
     HIGH,
+    LONGER,
+    LONGER_SCORED,
     LOST,
     PASSES,
     SCORED,
@@ -214,9 +217,11 @@ def _raced(
     if subject.optimizer is None and subject.live_optimizer is None:
         known = replace(subject, optimizer=USUAL)
     size = subject.facts.data["train"].batch_size
-    steps = affordable(subject, request.steps, size, runs=2 * SEEDS)
+    long = highest >= EXTREME
+    steps = affordable(subject, request.steps * (LONGER if long else 1), size, runs=2 * SEEDS)
+    scored = LONGER_SCORED if long else SCORED
     try:
-        return halving(lambda fraction: _pairs(known, steps, fraction, seed))[0]
+        return halving(lambda fraction: _pairs(known, steps, scored, fraction, seed))[0]
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the model and the optimizer are the user's
@@ -224,7 +229,7 @@ def _raced(
 
 
 def _pairs(
-    subject: Subject, steps: int, fraction: float, seed: int
+    subject: Subject, steps: int, scored: int, fraction: float, seed: int
 ) -> WithoutDropout | Unavailable:
     assert subject.loss is not None
     losses: dict[tuple[str, bool], list[Array]] = {}
@@ -243,7 +248,7 @@ def _pairs(
                     return Unavailable("copies get a loss that is not finite within a few steps")
             for place, split in enumerate(("train", "val")):
                 with undropped(model):
-                    seen = subject.batches("train" if split == "train" else "val", SCORED)
+                    seen = subject.batches("train" if split == "train" else "val", scored)
                     measure, rows, score = marks(
                         subject, model, seen, "train" if split == "train" else "val"
                     )

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
@@ -73,8 +74,33 @@ WRONG = 1e-4
 """Relative error from which a tensor's gradient is traced to its module (CS231n)."""
 
 
+NOT_FINITE = "the loss of the first examples is not finite, so it has no gradient"
+
+
 def gradient_check(request: GradientCheckOver, subject: Subject) -> GradientCheck | Unavailable:
-    """Compare the gradient of each tensor with differences of the loss."""
+    """Compare the gradient of each tensor with differences of the loss.
+
+    Where weights that are not finite leave no loss, those of a fresh model are taken, if there is a
+    factory: a wrong gradient may have brought them about.
+    """
+    assert subject.model is not None
+    answer = _compared(request, subject)
+    lost = isinstance(answer, Unavailable) and answer.reason == NOT_FINITE
+    if not lost or subject.factory is None or _finite(subject.model):
+        return answer
+    fresh = subject.fresh(derived_seed(subject.seed, "gradients of fresh weights"))
+    instead = _compared(request, replace(subject, model=fresh))
+    return instead if isinstance(instead, Unavailable) else replace(instead, fresh=True)
+
+
+def _finite(model: nn.Module) -> bool:
+    """Tell whether every parameter is finite, and no buffer holds a NaN: a mask may be infinite."""
+    tensors = [parameter.isfinite().all() for parameter in model.parameters()]
+    tensors += [~buffer.isnan().any() for buffer in model.buffers()]
+    return all(bool(tensor) for tensor in tensors)
+
+
+def _compared(request: GradientCheckOver, subject: Subject) -> GradientCheck | Unavailable:
     assert subject.model is not None
     if sum(p.numel() for p in subject.model.parameters()) > LARGEST:
         return Unavailable(
@@ -176,7 +202,7 @@ def _checked(
         )
     first, second = scalar.number(), scalar.number()
     if not math.isfinite(first):
-        return Unavailable("the loss of the first examples is not finite, so it has no gradient")
+        return Unavailable(NOT_FINITE)
     if abs(first - second) > SAME * abs(first):
         return Unavailable(
             "the loss is not the same twice, though dropout is off and the random generators are "

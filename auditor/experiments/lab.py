@@ -34,8 +34,9 @@ TRAINING_PASSES = 3
 """What a step costs in forward passes: the backward pass is twice as dear."""
 
 CALL = 5e5
-"""Floating-point operations that go by while a layer is called, however small it is: some 20
-microseconds. In a narrow model of a thousand layers nothing else counts."""
+"""Floating-point operations that go by while a layer is called, or a recurrent one takes a step,
+however small it is: some 20 microseconds. In a narrow model of a thousand layers, or on a sequence
+of a thousand steps, nothing else counts."""
 
 
 def affordable(
@@ -55,7 +56,8 @@ def forward_cost(subject: Subject, examples: int) -> float:
     """Return what a pass over so many examples costs, in floating-point operations."""
     assert subject.model is not None
     layers = sum(next(module.children(), None) is None for module in subject.model.modules())
-    return max(subject.facts.flops * max(examples, 1), CALL * layers, 1.0)
+    calls = layers + subject.facts.recurrent_steps
+    return max(subject.facts.flops * max(examples, 1), CALL * calls, 1.0)
 
 
 @torch.no_grad()

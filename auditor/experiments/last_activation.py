@@ -94,6 +94,31 @@ class Bare(nn.Module):
         return outputs
 
 
+def last_module(model: nn.Module, *args: Any, **kwargs: Any) -> str:
+    """Return the name of the innermost module that puts out what the model does.
+
+    Empty where that is made by the model's own `forward`.
+    """
+    calls: list[tuple[str, Any]] = []
+    hooks = [
+        module.register_forward_hook(
+            lambda _, __, output, name=name: calls.append((name, main_output(output)))
+        )
+        for name, module in model.named_modules()
+        if name
+    ]
+    try:
+        output = main_output(model(*args, **kwargs))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    last = ""
+    for name, put in reversed(calls):
+        if put is output and name.startswith(f"{last}." if last else ""):
+            last = name
+    return last
+
+
 def instead(outputs: Any, other: torch.Tensor) -> Any:
     """Return the outputs with another tensor in the place of the main one, or it alone."""
     main = main_output(outputs)

@@ -21,8 +21,7 @@ from auditor.intake.running_statistics import renewable
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.layer_repair import BAD, MOST, LayerRepairs, LayerRepairsOver
-from auditor.observations.performance import Performance
-from auditor.observations.targets import best_constant_score, constant_entropies
+from auditor.observations.targets import best_constant_loss, losses_of
 
 FEWEST = 8
 """Steps below which nothing is tried: so few show nothing."""
@@ -60,11 +59,7 @@ def _tried(request: LayerRepairsOver, subject: Subject) -> LayerRepairs | Unavai
         before = scored(subject, evaluating(private_copy(subject)), judged, split)
         if isinstance(before, Unavailable):
             return before
-        classes = before.metric == "accuracy"
-        constant = float(
-            constant_entropies(before).mean() if classes else best_constant_score(before)
-        )
-        losses = _losses(before)
+        losses, constant = losses_of(before), best_constant_loss(before)
         if not np.isfinite(losses).all() or not math.isfinite(constant):
             return Unavailable("the loss is not finite, so it can't be compared")
         none = np.zeros((0, len(losses)))
@@ -103,7 +98,7 @@ def _repaired(
         made = scored(subject, model, judged, split)
         if isinstance(made, Unavailable):
             return np.full(len(seen.before), math.inf)
-        return _losses(made)
+        return losses_of(made)
 
     whole = losses(fresh, {name for name, _ in fresh.named_parameters()})
     after = []
@@ -177,7 +172,3 @@ def _train(
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             stepper.step()
-
-
-def _losses(seen: Performance) -> Array:
-    return seen.entropies if seen.metric == "accuracy" else seen.scores

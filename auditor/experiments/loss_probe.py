@@ -13,6 +13,7 @@ from auditor.core.request import Split, Unavailable
 from auditor.core.values import Array
 from auditor.experiments.class_direction import class_direction
 from auditor.experiments.lab import affordable, in_parts, private_copy
+from auditor.experiments.last_activation import last_module
 from auditor.experiments.own_loss import acts_like, left_out, terms_of, unstable
 from auditor.experiments.shaken import shaken_outputs
 from auditor.intake.batches import Batch, described
@@ -75,6 +76,7 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
     batches = [_even(batch, examples) for batch in subject.batches(split, most)]
     model, fresh = _asked(subject, batches[0])
     with seeded(derived_seed(subject.seed, "loss probe")):
+        end = last_module(model, *batches[0].args, **batches[0].kwargs)
         for batch in batches:
             outputs = model(*batch.args, **batch.kwargs)
             main = main_output(outputs)
@@ -151,6 +153,7 @@ def probed(subject: Subject, split: Split, most: int) -> LossProbe:
         unstable=spoilt,
         direction=together(directions),
         fresh=fresh,
+        end=end,
     )
 
 

@@ -1,6 +1,7 @@
 """Training fresh copies as they are and mended, from the same seeds on the same batches."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -17,6 +18,7 @@ from auditor.intake.batches import Batch
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.mended_copies import NOTHING, RATES, SCORED, MendedCopies, runs_of
+from auditor.observations.targets import constant_entropies
 
 FEWEST = 40
 """Steps below which copies are not compared: so few show nothing."""
@@ -43,17 +45,19 @@ def mended_copies(
         return _untried(f"the model is too costly: {steps} steps are all that it can afford")
     batches = list(itertools.islice(subject.batches("val", SCORED), SCORED))
     made: list[list[Array]] = [[], []]
-    metric = ""
+    metric, constant = "", math.nan
     ways: tuple[Mend, Mend] = (_left, mend)
     for number in range(seeds):
         seed = derived_seed(subject.seed, f"mended copies {number}")
         for arm, way in enumerate(ways):
             runs = [_run(subject, way, batches, seed, one, steps) for one in optimizers]
-            _, metric, scores = min(runs, key=lambda run: run[0])
+            _, metric, scores, constant = min(runs, key=lambda run: run[0])
             if not metric:
                 return _untried("no standard metric applies")
             made[arm].append(scores)
-    return MendedCopies(metric, steps, np.stack(made[0]), np.stack(made[1]))
+    return MendedCopies(
+        metric, steps, np.stack(made[0]), np.stack(made[1]), constant=float(constant)
+    )
 
 
 def _left(model: nn.Module) -> AbstractContextManager[object]:
@@ -72,13 +76,14 @@ def _run(
     seed: int,
     optimizer: OptimizerSpec,
     steps: int,
-) -> tuple[float, str, Array]:
+) -> tuple[float, str, Array, float]:
     """Train a copy without dropout; return its last losses, the metric and the scores.
 
-    Of classes the cross-entropy of each example is told, which shows more than right and wrong.
+    Of classes the cross-entropy of each example is told, which shows more than right and wrong, and
+    that of the best constant.
     """
 
-    def attempt(fraction: float) -> tuple[float, str, Array]:
+    def attempt(fraction: float) -> tuple[float, str, Array, float]:
         with seeded(seed):
             model = subject.fresh(seed)
         with seeded(seed), mend(model):
@@ -86,9 +91,10 @@ def _run(
             losses = train(subject, model, stream, optimizer, mode=unregularised)
             seen = scored(subject, model, batches, "val")
         if isinstance(seen, Unavailable):
-            return 0.0, "", np.zeros(0)
+            return 0.0, "", np.zeros(0), math.nan
         if seen.metric == "accuracy" and len(seen.entropies) == len(seen.scores):
-            return tail(losses), "cross-entropy", np.asarray(seen.entropies, float)
-        return tail(losses), seen.metric, np.asarray(seen.scores, float)
+            constant = float(constant_entropies(seen).mean())
+            return tail(losses), "cross-entropy", np.asarray(seen.entropies, float), constant
+        return tail(losses), seen.metric, np.asarray(seen.scores, float), math.nan
 
     return halving(attempt)[0]

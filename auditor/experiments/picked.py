@@ -12,7 +12,6 @@ from auditor.experiments.lab import BUDGET, CALL, CUDA_TIMES, affordable
 from auditor.experiments.shifted import runs_first, unsettled
 from auditor.intake.batches import Batch, changed, tensors_in
 from auditor.intake.subject import Subject
-from auditor.intake.trial import recurrent_steps
 
 SIZES = (5, 7, 6, 4, 3, 2)
 """Numbers of examples that are tried together, the ones that seldom divide a width first."""
@@ -57,8 +56,7 @@ def too_dear(subject: Subject, passes: int) -> str:
             f"a forward pass takes {subject.facts.flops:.2g} operations an example, which is too "
             f"dear for {passes} of them"
         )
-    assert subject.model is not None
-    steps = recurrent_steps(subject.model, next(iter(subject.data["val"].first(1))))
+    steps = subject.facts.recurrent_steps
     if CALL * steps * passes > SLOW * budget:
         return (
             f"a forward pass takes {steps:,} steps of recurrent layers, one after the other, which "

@@ -17,7 +17,7 @@ from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.performance import Performance
 from auditor.observations.preparation import MOST, Prepared, PreparedOver
-from auditor.observations.targets import best_constant_score, constant_entropies
+from auditor.observations.targets import best_constant_loss, losses_of
 
 CHOSEN_BY = 128
 """Examples after which the choice among the ways is made."""
@@ -86,25 +86,22 @@ def _chosen(
         return before
     if isinstance(after, Unavailable):
         return after
-    if not np.isfinite(_losses(before)).all():
+    if not np.isfinite(losses_of(before)).all():
         return Unavailable("the loss is not finite, so it can't be compared")
     train = [measured(there, way, "train") for way in (None, best)] if there else []
     known = [one for one in train if isinstance(one, Performance)]
-    losses = [_losses(one) for one in known] if len(known) == 2 else [np.zeros(0)] * 2
+    losses = [losses_of(one) for one in known] if len(known) == 2 else [np.zeros(0)] * 2
     right = [one.scores for one in known] if len(known) == 2 else [np.zeros(0)] * 2
-    classes = before.metric == "accuracy"
     return Prepared(
         metric=before.metric,
         tried=tuple(way.name for way in ways),
         losses=means,
         best=best.name if best is not None else "",
-        before=_losses(before),
-        after=_losses(after),
+        before=losses_of(before),
+        after=losses_of(after),
         right_before=before.scores,
         right_after=after.scores,
-        constant=float(
-            constant_entropies(before).mean() if classes else best_constant_score(before)
-        ),
+        constant=best_constant_loss(before),
         train_before=losses[0],
         train_after=losses[1],
         train_right_before=right[0],
@@ -113,12 +110,8 @@ def _chosen(
     )
 
 
-def _losses(seen: Performance) -> Array:
-    return seen.entropies if seen.metric == "accuracy" else seen.scores
-
-
 def _mean(seen: Performance) -> float:
-    mean = float(np.mean(_losses(seen)))
+    mean = float(np.mean(losses_of(seen)))
     return mean if math.isfinite(mean) else math.inf
 
 

@@ -76,7 +76,7 @@ def _values(rows: torch.Tensor, there: torch.Tensor | None) -> Iterator[Way]:
     known = rows if there is None else there
     if known.isfinite().all():
         ends = float(known.min()) + float(known.max())
-        yield Way("turned light for dark (largest + smallest - x)", lambda x: ends - x)
+        yield Way("turned light for dark", lambda x: ends - x)
 
 
 def _arranged(rows: torch.Tensor, there: torch.Tensor | None) -> Iterator[Way]:
@@ -114,14 +114,14 @@ def _columns(rows: torch.Tensor, there: torch.Tensor | None) -> Iterator[Way]:
     if width < 2:
         return
     yield Way("with the columns in reverse order", _flipped(1))
-    yield Way("with the columns moved by one to the right", lambda x: x.roll(1, 1))
-    yield Way("with the columns moved by one to the left", lambda x: x.roll(-1, 1))
+    yield Way("with the columns moved one to the right", lambda x: x.roll(1, 1))
+    yield Way("with the columns moved one to the left", lambda x: x.roll(-1, 1))
     if there is not None and there.shape[1:] == rows.shape[1:] and width <= WIDEST:
         order = matching(there.double().cpu().numpy(), rows.double().cpu().numpy())
         if (order != np.arange(width)).any():
             index = torch.from_numpy(order)
             yield Way(
-                "with the columns matched to those of training",
+                "with the columns in training's order",
                 lambda x: x[:, index.to(x.device)],
             )
     for channels in (1, 3):

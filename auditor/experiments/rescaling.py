@@ -17,9 +17,8 @@ from auditor.intake.modes import evaluating
 from auditor.intake.scoring import Scorer
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
-from auditor.observations.performance import Performance
 from auditor.observations.rescaling import MOST, Rescaled, RescaledOver
-from auditor.observations.targets import best_constant_score, constant_entropies
+from auditor.observations.targets import best_constant_loss, losses_of
 
 CHOSEN_BY = 128
 """Examples after which the choice among the ways is made."""
@@ -53,7 +52,7 @@ def _tried(request: RescaledOver, subject: Subject) -> Rescaled | Unavailable:
         before = scored(subject, model, chosen_by, "val")
         if isinstance(before, Unavailable):
             return before
-        if not np.isfinite(_losses(before)).all():
+        if not np.isfinite(losses_of(before)).all():
             return Unavailable("the loss is not finite, so it can't be compared")
         ways = list(ways_of(subject, model, batches[0], layouts, modules))[:MOST]
         return _chosen(subject, model, chosen_by, rest, layouts, ways, most)
@@ -71,7 +70,7 @@ def _chosen(
     means = []
     for way in ways:
         seen = scored(subject, model, (way.applied(b, layouts) for b in chosen_by), "val")
-        mean = math.inf if isinstance(seen, Unavailable) else float(np.mean(_losses(seen)))
+        mean = math.inf if isinstance(seen, Unavailable) else float(np.mean(losses_of(seen)))
         means.append(mean if math.isfinite(mean) else math.inf)
     best = ways[int(np.argmin(means))]
     before = scored(subject, model, rest, "val")
@@ -83,10 +82,9 @@ def _chosen(
         there = list(subject.batches("train", most))
         for place, batches in enumerate((there, [best.applied(b, layouts) for b in there])):
             seen = scored(subject, model, batches, "train")
-            train[place] = np.zeros(0) if isinstance(seen, Unavailable) else _losses(seen)
-    classes = before.metric == "accuracy"
-    tempered, temperature = _losses(before), 1.0
-    if classes:
+            train[place] = np.zeros(0) if isinstance(seen, Unavailable) else losses_of(seen)
+    tempered, temperature = losses_of(before), 1.0
+    if before.metric == "accuracy":
         tempered, temperature = _tempered(subject, model, chosen_by, rest)
     return Rescaled(
         metric=before.metric,
@@ -95,22 +93,16 @@ def _chosen(
         best=best.name,
         reason=best.reason,
         rule=best.rule,
-        before=_losses(before),
-        after=_losses(after),
+        before=losses_of(before),
+        after=losses_of(after),
         right_before=before.scores,
         right_after=after.scores,
         tempered=tempered,
         temperature=temperature,
-        constant=float(
-            constant_entropies(before).mean() if classes else best_constant_score(before)
-        ),
+        constant=best_constant_loss(before),
         train_before=train[0],
         train_after=train[1],
     )
-
-
-def _losses(seen: Performance) -> Array:
-    return seen.entropies if seen.metric == "accuracy" else seen.scores
 
 
 def parted(batches: list[Batch], most: int) -> tuple[list[Batch], list[Batch]]:

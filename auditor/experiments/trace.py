@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -138,13 +138,17 @@ def parting(one: Trace, other: Trace, given: Alike, made: Alike) -> Culprit | No
 
     `given` and `made` compare a tensor of one pass with its twin of the other; None says nothing.
     """
+    reached: list[str] = []
     for first, second in _aligned(one.calls, other.calls):
         if len(first.given) != len(second.given) or len(first.made) != len(second.made):
             continue
         if any(given(a, b) is False for a, b in zip(first.given, second.given, strict=True)):
+            reached.append(second.name)
             continue
         if any(made(a, b) is False for a, b in zip(first.made, second.made, strict=True)):
-            return blamed(second)
+            start = "" if second.name == MODEL else f"{second.name}."
+            into = next((name for name in reached if name.startswith(start)), "")
+            return replace(blamed(second), into=into)
     return None
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from auditor.core.request import Unavailable
 from auditor.core.spec import OptimizerSpec
 from auditor.core.text import counted
 from auditor.core.values import Array
+from auditor.experiments.examples import joined
 from auditor.experiments.lab import (
     affordable,
     cycled,
@@ -25,6 +26,7 @@ from auditor.experiments.lab import (
 from auditor.experiments.last_activation import Bare
 from auditor.experiments.renewal import renew
 from auditor.experiments.rescaling_ways import Way, layouts_of
+from auditor.experiments.shortcuts import around, put_shortcuts
 from auditor.experiments.standardised import Restored, Standard, standard_of
 from auditor.experiments.training import settled, train
 from auditor.intake.batches import Batch
@@ -66,6 +68,9 @@ def treated(request: TreatmentOver, subject: Subject) -> Tried | Unavailable:
     if request.statistics or not request.steps:
         with seeded(derived_seed(subject.seed, "trial")):
             return _as_it_is(request, subject)
+    assert subject.model is not None
+    if request.shortcuts and not around(subject.model):
+        return Unavailable("no layer keeps the shape of what it is given, as shortcuts need")
     inputs: Inputs = _same
     if request.rescaled:
         found = _rescaling(subject)
@@ -76,13 +81,18 @@ def treated(request: TreatmentOver, subject: Subject) -> Tried | Unavailable:
     if request.retargeted and standard is None:
         return Unavailable("targets that are no plain numbers can't be standardised")
     pace = _pace(request, subject)
-    if pace.steps < min(FEWEST, request.steps):
-        steps = counted(pace.steps, "step")
+    if pace.steps // request.merged < min(FEWEST, request.steps):
+        steps = counted(pace.steps // request.merged, "step")
         return Unavailable(f"the model is too costly: {steps} would be all that a trial can afford")
     means = Means(inputs, standard)
-    made, _ = halving(
-        lambda part: _trained(request, subject, means, replace(pace, fraction=part * pace.fraction))
-    )
+    try:
+        made, _ = halving(
+            lambda part: _trained(
+                request, subject, means, replace(pace, fraction=part * pace.fraction)
+            )
+        )
+    except _ApartError:
+        return Unavailable("batches of training can't be joined into larger ones")
     return made
 
 
@@ -101,14 +111,18 @@ def _pace(request: TreatmentOver, subject: Subject) -> Pace:
 
 
 def _as_it_is(request: TreatmentOver, subject: Subject) -> Tried:
-    """Score the checkpoint without training, its batch norm shown training data where asked."""
+    """Score the checkpoint without training, its batch norm shown training data where asked, and
+    parameters made anew.
+    """
     model = private_copy(subject)
+    _make_anew(model, request.anew)
     if request.statistics:
         size = subject.facts.data["train"].batch_size
         count = affordable(subject, request.steps, size, training=False)
         renew_statistics(subject, model, count)
     measure, higher, scores = _scores(subject, model, _same)
-    return Tried(measure, higher, "of the checkpoint", scores[None])
+    what = "of a copy, not trained on" if request.anew else "of the checkpoint"
+    return Tried(measure, higher, what, scores[None])
 
 
 def renew_statistics(subject: Subject, model: nn.Module, batches: int) -> None:
@@ -135,10 +149,8 @@ def _trained(request: TreatmentOver, subject: Subject, means: Means, pace: Pace)
                 model = Bare(model)
                 loss = Loss({"loss": _of_logits(model, subject)}, "", "the loss of the logits")
         with seeded(seed):
-            batches = (
-                _prepared(batch, means) for batch in cycled(subject, "train", pace.steps,
-                                                            pace.fraction)
-            )  # fmt: skip
+            drawn = cycled(subject, "train", pace.steps, pace.fraction)
+            batches = (_prepared(batch, means) for batch in _merged(drawn, request.merged))
             racer = replace(subject, loss=loss)
             train(racer, model, batches, optimizer, clip_norm=clip_norm, mode=mode)
             judged = Restored(model, means.standard) if means.standard else model
@@ -146,8 +158,22 @@ def _trained(request: TreatmentOver, subject: Subject, means: Means, pace: Pace)
         kept.append(scores)
     begun = "fresh models" if request.start == "fresh" else "copies"
     part = "" if pace.fraction == 1.0 else f" on {pace.fraction:.0%} of each batch"
-    what = f"of {begun} after {pace.steps} steps{part}"
+    each = "" if request.merged == 1 else f" of {request.merged} batches"
+    what = f"of {begun} after {pace.steps // request.merged} steps{each}{part}"
     return Tried(measure, higher, what, np.stack(kept))
+
+
+class _ApartError(Exception):
+    """Batches can't be joined."""
+
+
+def _merged(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """Yield batches that are `count` of those given in one; what is left over is left out."""
+    while len(group := list(itertools.islice(batches, count))) == count:
+        whole = group[0] if count == 1 else joined(group)
+        if whole is None:
+            raise _ApartError
+        yield whole
 
 
 def _prepared(batch: Batch, means: Means) -> Batch:
@@ -174,15 +200,18 @@ def _start(request: TreatmentOver, subject: Subject, seed: int) -> nn.Module:
         for module in model.modules():
             if callable(start := getattr(module, "reset_parameters", None)):
                 start()
-    _make_anew(model, [name for name in request.anew.split(",") if name])
+    if request.shortcuts:
+        put_shortcuts(model)
+    _make_anew(model, request.anew)
     return model
 
 
 @torch.no_grad()
-def _make_anew(model: nn.Module, names: list[str]) -> None:
+def _make_anew(model: nn.Module, names: str) -> None:
     """Initialise some parameters soundly: matrices as He et al. 2015 do, scales 1, shifts 0."""
+    chosen = set(names.split(","))
     for name, parameter in model.named_parameters():
-        if name not in names:
+        if name not in chosen:
             continue
         if parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter)

@@ -26,7 +26,7 @@ from auditor.intake.reference import blame, call, resolve
 from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.spectral import begun
-from auditor.intake.trial import flops_of, tried
+from auditor.intake.trial import flops_of, recurrent_steps, tried
 from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
 
@@ -189,7 +189,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
     }
     most = max(1, round(SURVEYED * SCALE[spec.audit.profile]))
     surveys = {split: surveyed(batches, most) for split, batches in data.items()}
-    task, outputs, flops = spec.task, None, 0.0
+    task, outputs, flops, steps = spec.task, None, 0.0, 0
     if model is not None:
         for split, batches in data.items():
             inferred, outputs = tried(
@@ -204,6 +204,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
             )
             task = task or inferred
             flops = max(flops, flops_of(model, batches, device, spec.audit.seed))
+            steps = max(steps, recurrent_steps(model, next(iter(batches.first(1)))))
     optimizer = spec.training.optimizer
     if optimizer is not None:
         optimizer = optimizers.validated(optimizer)
@@ -230,6 +231,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         loss=parts.loss.shown if parts.loss else "",
         outputs=outputs,
         flops=flops,
+        recurrent_steps=steps,
         data={split: _facts(survey, task, parts.loss) for split, survey in surveys.items()},
         has=frozenset(name for name, part in present.items() if part is not None),
         lacks={name: ABSENT[name] for name, part in present.items() if part is None},

@@ -17,6 +17,10 @@ PLAIN = 3.0
 """How many times the least move that would show the others have to have moved, for a parameter that
 shows none to be called unmoved: after a few short steps large tensors show it, small ones don't."""
 
+SOME_VALUES = 64
+"""Values from which they can add to other proof: that the model answers no better than a constant.
+Training that moved them by an eighth of their interval would show."""
+
 FEW_VALUES = 32
 """Values from which an evenly drawn parameter can be told to be like fresh ones."""
 
@@ -29,7 +33,7 @@ class Start:
     """Where the trainable parameters stand: proven at their start, moved, or undecided.
 
     `alike` are those of the undecided whose extremes are those of fresh ones; `given` those that
-    the factory hands out ready-made, unchanged.
+    the factory hands out ready-made, unchanged. There are `total` parameters of so many `values`.
     """
 
     proven: tuple[InitialTensor, ...] = ()
@@ -37,12 +41,20 @@ class Start:
     alike: tuple[InitialTensor, ...] = ()
     given: tuple[InitialTensor, ...] = ()
     total: int = 0
+    values: int = 0
 
     @property
     def untrained(self) -> bool:
         """Tell whether there is proof that the model as a whole never moved."""
         values = sum(t.size for t in self.alike)
         return not self.moved and (bool(self.proven) or values >= EVEN_VALUES)
+
+    @property
+    def looks_untrained(self) -> bool:
+        """Tell whether nothing has left its start, and half of the values would show it."""
+        values = sum(t.size for t in self.alike)
+        still = not self.moved and not self.given
+        return still and values >= max(SOME_VALUES, self.values / 2)
 
 
 def start_of(fresh: InitialWeights, step: StepChanges | None = None) -> Start:
@@ -76,7 +88,14 @@ def start_of(fresh: InitialWeights, step: StepChanges | None = None) -> Start:
     for tensor in even:
         shows = not moved or PLAIN * least_move(tensor, error) < _pace(tensor, moved, lengths)
         (proven if shows and tensor.size >= EVEN_VALUES else alike).append(tensor)
-    return Start(tuple(proven), tuple(moved), tuple(alike), tuple(given), len(tensors))
+    return Start(
+        proven=tuple(proven),
+        moved=tuple(moved),
+        alike=tuple(alike),
+        given=tuple(given),
+        total=len(tensors),
+        values=sum(t.size for t in tensors),
+    )
 
 
 def frozen_at_start(fresh: InitialWeights) -> tuple[InitialTensor, ...]:

@@ -1,6 +1,6 @@
 """What further training does to copies of the checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -26,19 +26,30 @@ after an epoch 0.03 to 0.4. Where it is shown nothing else is tried."""
 FREED = "Adam at 0.001 without weight decay and dropout"
 """How a copy is trained that nothing is to hold back."""
 
-Way = Literal["declared", "freed"]
+FASTER = (10.0, 30.0)
+"""How many times the declared rate copies are trained at that neither way moves."""
+
+MUCH = 0.5
+"""Share of a constant's loss left on training data from which a higher rate is tried. Where targets
+are noisy, as much may be left for good: then none helps on validation data."""
+
+Way = Literal["declared", "freed", "faster"]
+
+
+def _none() -> Array:
+    return np.zeros((0, 0))
 
 
 @dataclass(frozen=True)
 class Progress:
     """The losses of some examples of one split, before and after further training.
 
-    `before` is [examples], `declared` [runs, examples] and `freed` [runs, examples]: copies that
-    went on as declared, and one that was trained without what may hold it back; no rows where that
-    was not tried. `right` are the shares of each example's targets that are answered right, in the
-    same order, no columns where there are none. `scale` is what counts as one: the loss of the best
-    constant answer on these examples, or where that is not known, what a fresh model loses more
-    than the checkpoint does in training. It is NaN where neither is known.
+    `before` is [examples], `declared`, `freed` and `faster` [runs, examples]: copies that went on
+    as declared, one that was trained without what may hold it back, and one at a higher rate; no
+    rows where that was not tried. `right` are the shares of each example's targets that are
+    answered right, in the same order, no columns where there are none. `scale` is what counts as
+    one: the loss of the best constant answer on these examples, or where that is not known, what a
+    fresh model loses more than the checkpoint does in training. It is NaN where neither is known.
     """
 
     before: Array
@@ -48,10 +59,22 @@ class Progress:
     right_declared: Array
     right_freed: Array
     scale: Number
+    faster: Array = field(default_factory=_none)
+    right_faster: Array = field(default_factory=_none)
 
     def after(self, way: Way) -> Array:
         """Return the losses after training in one way, [runs, examples]."""
-        return np.asarray(self.declared if way == "declared" else self.freed, float)
+        runs = {"declared": self.declared, "freed": self.freed, "faster": self.faster}
+        return np.asarray(runs[way], float)
+
+    def right_after(self, way: Way) -> Array:
+        """Return the shares of right answers after training in one way, [runs, examples]."""
+        runs = {
+            "declared": self.right_declared,
+            "freed": self.right_freed,
+            "faster": self.right_faster,
+        }
+        return np.asarray(runs[way], float)
 
     def gain(self, way: Way) -> tuple[float, float, float] | None:
         """Return by how much the loss falls, in units of `scale`, with its 99 % interval.
@@ -71,7 +94,7 @@ class Progress:
 
     def right_change(self, way: Way) -> Interval | None:
         """Return the 99 % interval of how the share of right answers changes, None without one."""
-        runs = np.asarray(self.right_declared if way == "declared" else self.right_freed, float)
+        runs = self.right_after(way)
         if not runs.size:
             return None
         return mean_interval((runs - np.asarray(self.right_before, float)).mean(axis=0), SURE)
@@ -83,9 +106,10 @@ class Continued:
 
     `unit` names the loss that is compared: "cross-entropy", "squared error" or "absolute error" of
     each example, or "loss", that of whole batches as the subject defines it. `declared_losses`
-    [runs, steps] and `freed_losses` [runs, steps] are the losses of training before each step, NaN
-    after the end of a run. `optimizer` says what the declared way was, `rate` at which learning
+    [runs, steps], `freed_losses` and `faster_losses` are the losses of training before each step,
+    NaN after the end of a run. `optimizer` says what the declared way was, `rate` at which learning
     rate; `note` why it is not quite what was declared, and `restored` whether its moments went on.
+    `faster_rate` is the higher rate that was tried last, the first that helped, NaN where none was.
     `planned` steps were asked for, `steps` could be afforded. `fresh` is the mean loss of a fresh
     model on the validation batches where `unit` is "loss", else NaN.
     """
@@ -102,6 +126,15 @@ class Continued:
     steps: int
     planned: int
     fresh: Number = float("nan")
+    faster_losses: Array = field(default_factory=_none)
+    faster_rate: Number = float("nan")
+
+    @property
+    def left(self) -> float | None:
+        """Return what is left of a constant's loss on training data, None where it is not known."""
+        if self.unit == "loss" or not self.train.scale > 0:
+            return None
+        return float(np.mean(self.train.before)) / float(self.train.scale)
 
 
 @dataclass(frozen=True)
@@ -109,8 +142,9 @@ class ContinuedFrom(Request[Continued]):
     """Asks for some `steps` more of training on copies.
 
     Two go on as declared, and where they gain nothing of note one is trained by Adam at 0.001
-    without weight decay and dropout. They are scored on the first batches of each split, and
-    trained on those that follow, each on others.
+    without weight decay and dropout. Where that gains nothing either, and `MUCH` of a constant's
+    loss is left, others go on at higher rates until one gains. They are scored on the first batches
+    of each split, and trained on those that follow, each on others.
     """
 
     steps: int = 19
@@ -123,7 +157,7 @@ class ContinuedFrom(Request[Continued]):
     @property
     def runs(self) -> int:
         """Return how many copies are trained at most."""
-        return DECLARED_RUNS + 1
+        return DECLARED_RUNS + 1 + len(FASTER)
 
     def cost(self, batches: dict[Split, int]) -> Cost:
         """Return the steps of all copies, and the scores before and after; at most."""

@@ -4,9 +4,14 @@ import numpy as np
 
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series
 from auditor.core.statistics import mean_interval
+from auditor.core.values import Array
 from auditor.observations.continued import FREED, Continued, Way
 
-WAYS: dict[Way, str] = {"declared": "as declared", "freed": "freed"}
+WAYS: dict[Way, str] = {
+    "declared": "as declared",
+    "freed": "freed",
+    "faster": "at a higher rate",
+}
 
 
 def figures_of(found: Continued, ways: list[Way], how: str) -> tuple[Figure, ...]:
@@ -22,16 +27,23 @@ def figures_of(found: Continued, ways: list[Way], how: str) -> tuple[Figure, ...
             low, high = mean_interval(values)
             bars.append((f"{split}, {name}", values.mean() / scale, low / scale, high / scale))
     unit = "loss" if found.unit == "loss" else f"{found.unit} over a constant's"
+    curves_of: dict[Way, Array] = {
+        "declared": found.declared_losses,
+        "freed": found.freed_losses,
+        "faster": found.faster_losses,
+    }
     curves = [
         Series(
-            f"as declared, copy {number + 1}" if way == "declared" else "freed",
+            f"as declared, copy {number + 1}" if way == "declared" else WAYS[way],
             tuple(float(step) for step in range(len(row))),
             tuple(float(value) for value in row),
         )
-        for way, table in (("declared", found.declared_losses), ("freed", found.freed_losses))
+        for way, table in curves_of.items()
         for number, row in enumerate(np.asarray(table, float))
     ]
     freed = f" Freed: {FREED}." if np.asarray(found.freed_losses).size else ""
+    if np.asarray(found.faster_losses).size:
+        freed += f" The higher rate: {found.faster_rate:g}."
     return (
         Bars(
             title="Before and after further training",

@@ -18,6 +18,7 @@ class Culprit:
     `layer` is its name, `MODEL` for the model itself, `kind` its class. A container (`inner`
     modules run in it) is named where none of these is to blame: then it is what its own `forward`
     does between them. `functions` are the functions in question that it called itself.
+    `into` is the first of its inner modules that is given what went wrong, where there is one.
     `batch_first` is what the module has under that name, None where it has none.
     """
 
@@ -26,18 +27,23 @@ class Culprit:
     inner: bool = False
     functions: tuple[str, ...] = ()
     batch_first: bool | None = None
+    into: str = ""
 
     @property
     def shown(self) -> str:
         """Return how a sentence names it: "`encoder.attention` (MultiheadAttention)"."""
         if self.layer == MODEL:
-            return f"the model's own `forward` ({clean_text(self.kind, 60)})"
+            return f"the model's own `forward` ({clean_text(self.kind, 60)}){self._way}"
         own = ", in what its own `forward` does" if self.inner else ""
-        return f"`{clean_text(self.layer)}` ({clean_text(self.kind, 60)}{own})"
+        return f"`{clean_text(self.layer)}` ({clean_text(self.kind, 60)}{own}){self._way}"
 
     def place(self, note: str) -> Place:
         """Return it as a place of a finding."""
-        return Place("layer", clean_text(self.layer), note)
+        return Place("layer", clean_text(self.layer), f"{note}{self._way}")
+
+    @property
+    def _way(self) -> str:
+        return f", on the way into `{clean_text(self.into)}`" if self.into else ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,16 @@ LOST = 0.2
 HIGH = 0.5
 """Rate from which copies are raced."""
 
+EXTREME = 0.9
+"""Rate from which the race is longer: a network that learns for all that, through its shortcuts or
+its width, shows only after some steps what is held back."""
+
+LONGER = 6
+"""How many times more steps such a race takes."""
+
+LONGER_SCORED = 8
+"""Batches of each split that its copies are scored on."""
+
 
 @dataclass(frozen=True)
 class DropoutSite:
@@ -111,7 +121,10 @@ class Dropout:
 
 @dataclass(frozen=True)
 class DropoutOver(Request[Dropout]):
-    """Asks where dropout is and what it does; copies make so many steps with and without it."""
+    """Asks where dropout is and what it does; copies make so many steps with and without it.
+
+    Where a rate is extreme they make `LONGER` times as many.
+    """
 
     steps: int = 5
     batches: int = 2
@@ -124,17 +137,18 @@ class DropoutOver(Request[Dropout]):
     at_most: ClassVar = True
 
     def cost(self, batches: dict[Split, int]) -> Cost:
-        """Return the passes in both modes, with dropout, and of the copies."""
+        """Return the passes in both modes, with dropout, and of the copies; at most."""
         looks = 2 + self.batches * (PASSES + 2)
         if not batches.get("train"):
             return Cost(looks)
-        steps = 2 * SEEDS * self.steps
-        scored = 2 * SEEDS * (min(SCORED, batches["train"]) + min(SCORED, batches.get("val", 0)))
+        steps = 2 * SEEDS * LONGER * self.steps
+        splits = batches["train"], batches.get("val", 0)
+        scored = 2 * SEEDS * sum(min(LONGER_SCORED, many) for many in splits)
         return Cost(looks + steps + scored, steps)
 
     def looked_at(self, batches: dict[Split, int]) -> dict[Split, int]:
         """Return the batches that one copy is trained and scored on."""
-        looked: dict[Split, int] = {"val": min(SCORED, batches.get("val", 0))}
+        looked: dict[Split, int] = {"val": min(LONGER_SCORED, batches.get("val", 0))}
         if batches.get("train"):
-            looked["train"] = max(self.steps, self.batches)
+            looked["train"] = max(LONGER * self.steps, self.batches)
         return looked

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from auditor.core.finding import Place
 from auditor.core.request import Capability, Cost, Depth, Request, Split
 from auditor.core.text import clean_text, listed
@@ -39,9 +37,7 @@ class FrozenTrialOver(Request[MendedCopies]):
         return {"train": self.steps, "val": min(SCORED, batches.get("val", 0))}
 
 
-def said_of_frozen(
-    fresh: InitialWeights, copies: MendedCopies | None, rng: np.random.Generator
-) -> list[Said]:
+def said_of_frozen(fresh: InitialWeights, copies: MendedCopies | None) -> list[Said]:
     """Return what is said of layers that never learn and hold nothing but random numbers."""
     frozen = frozen_at_start(fresh)
     if not frozen:
@@ -54,7 +50,7 @@ def said_of_frozen(
     )
     verdict = Verdict.INFO
     if copies is not None and copies.tried:
-        verdict, _, gained = copies.gain("where everything learns", rng, GAIN)
+        verdict, _, gained = copies.gain("where everything learns", GAIN)
         text += f" {gained}"
     if verdict is Verdict.INFO:
         return [Said(Verdict.INFO, text)]

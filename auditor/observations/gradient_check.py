@@ -49,7 +49,8 @@ class GradientCheck:
     tensors at once in training mode, None where it was left out, which `no_training` explains.
     `forward` is the relative error of forward- against reverse-mode along one direction, NaN where
     it was left out, which `no_forward` explains. `noise` is the rounding error of the `loss`.
-    `raised` is what the backward pass raised, and `passes` how often the loss was computed.
+    `raised` is what the backward pass raised, and `passes` how often the loss was computed. `fresh`
+    tells that the weights are not the checkpoint's, which are not finite, but a fresh model's.
     """
 
     tensors: tuple[Checked, ...]
@@ -64,6 +65,7 @@ class GradientCheck:
     examples: int
     passes: int
     raised: str = ""
+    fresh: bool = False
 
 
 @dataclass(frozen=True)

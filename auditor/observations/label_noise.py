@@ -1,7 +1,7 @@
 """The share of wrong labels, estimated from what the surest predictions contradict."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from auditor.core.finding import Limit
 from auditor.core.statistics import clopper_pearson
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.labels import LabelEvidence, LabelledSplit, contradicted
+from auditor.observations.labels import FOLDS, LabelEvidence, LabelledSplit, contradicted
 
 FEWEST = 40
 """Examples below which the surest half is too small to tell an error of 3 % from none of 20."""
@@ -17,13 +17,17 @@ USUAL = 0.033
 """Share of wrong labels in ten test sets in wide use (Northcutt, Athalye, Mueller 2021)."""
 BLIND = 0.5
 """Share of contradicted labels among the surest examples, beyond which the predictions are what is
-wrong: more wrong labels than right ones would have been learnt as the right ones."""
+wrong, unless they hold up on validation: more wrong labels than right ones would mostly have been
+learnt as the right ones."""
 CERTAIN = 1e-6
 """Chance of another label than the predicted one, as the models see it, that no data teaches: where
 most predictions are this sure, right and wrong ones alike, none of them is surer than another."""
 OUTDONE = 2.0
 """How many times the checkpoint's contradictions those of fresh models are where they have not
 learnt what can be learnt."""
+TAUGHT = 10
+"""Examples a class from which a fresh model learns at least; from fewer its own errors abound, and
+are spread as evenly as wrong labels are."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Estimate:
     sixteenth of all. [low, high] is the share's 95 % interval, [sure_low, sure_high] the one that
     decides. It is not `ripe` where models which have not learnt enough may be what is wrong.
     `constant` is the share of the same examples whose label is not the commonest one. The models
-    are `deaf` where they are certain of most answers.
+    are `deaf` where they are certain of most answers, and `proven` where they surely do better on
+    another split. They were `taught` too little where so many examples are too few for the classes.
     """
 
     split: LabelledSplit
@@ -48,6 +53,8 @@ class Estimate:
     high: float
     sure_low: float
     sure_high: float
+    proven: bool = False
+    taught: int | None = None
 
     @property
     def share(self) -> float:
@@ -57,12 +64,12 @@ class Estimate:
     @property
     def blind(self) -> bool:
         """Return whether the predictions are too bad to judge by."""
-        return self.share > BLIND
+        return self.share > BLIND and not self.proven
 
     @property
     def guessed(self) -> bool:
         """Return whether the predictions may be no better than always the same answer."""
-        return self.high >= self.constant
+        return self.high >= self.constant and not self.proven
 
     def beyond(self, limit: Limit) -> bool:
         """Return whether more labels are contradicted than the limit allows."""
@@ -70,7 +77,7 @@ class Estimate:
 
     def too_many(self, limit: Limit) -> bool:
         """Return whether that is certain, and not the fault of the models."""
-        fit = self.ripe and not (self.blind or self.guessed or self.deaf)
+        fit = self.ripe and not (self.blind or self.guessed or self.deaf or self.taught)
         return self.beyond(limit) and self.sure_low > USUAL and fit
 
     def decided(self, limit: Limit) -> bool:
@@ -121,12 +128,26 @@ def estimates(told: LabelEvidence, limit: Limit) -> list[Estimate]:
     """Return the estimate of each split that has one."""
     outdone, splits = _outdone(told), len(told.splits)
     found = []
+    taught = _taught_too_little(told.splits[0])
     for split in told.splits:
         best = estimated(split, splits=splits, outdone=outdone)
+        best = best and replace(best, taught=taught)
         if split.split == "val":
             best = _better(best, estimated(told.checkpoint, splits=splits), limit)
         found += [best] if best is not None else []
-    return found
+    return _proven(found)
+
+
+def _proven(found: list[Estimate]) -> list[Estimate]:
+    """Trust fresh models on training labels where they surely contradict fewer of validation.
+
+    They were trained on neither, but on others of training: that they contradict these more is no
+    fault of theirs. The other way round it may be, where validation inputs are prepared otherwise.
+    """
+    val = next((one for one in found if one.split.split == "val"), None)
+    if val is None or val.blind or val.guessed or not val.split.steps:
+        return found
+    return [replace(one, proven=one.sure_low > val.sure_high) for one in found]
 
 
 def _better(fresh: Estimate | None, own: Estimate | None, limit: Limit) -> Estimate | None:
@@ -137,8 +158,17 @@ def _better(fresh: Estimate | None, own: Estimate | None, limit: Limit) -> Estim
     """
     if fresh is None or own is None or fresh.decided(limit):
         return fresh or own
-    unfit = fresh.blind or (fresh.beyond(limit) and (fresh.guessed or fresh.deaf or not fresh.ripe))
+    doubted = fresh.guessed or fresh.deaf or fresh.taught or not fresh.ripe
+    unfit = fresh.blind or (fresh.beyond(limit) and doubted)
     return own if own.too_many(limit) or (unfit and not own.blind) else fresh
+
+
+def _taught_too_little(train: LabelledSplit) -> int | None:
+    """Return how many examples each fresh model learnt from, where they are too few."""
+    if train.split != "train" or not train.predicted:
+        return None
+    each, classes = train.examples // FOLDS, len(np.unique(train.labels))
+    return each if each < TAUGHT * classes else None
 
 
 def _outdone(told: LabelEvidence) -> bool:

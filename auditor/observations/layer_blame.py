@@ -16,7 +16,7 @@ NEW = 0.7
 """Share of a new model's loss below which the other layers must know the data."""
 
 
-def _surely_below(some: Array, other: Array, rng: np.random.Generator, layers: int = 1) -> bool:
+def surely_below(some: Array, other: Array, rng: np.random.Generator, layers: int = 1) -> bool:
     """Tell whether the mean of some losses is below that of others beyond doubt."""
     some, other = np.asarray(some, float), np.asarray(other, float)
     if not np.isfinite(other).all():
@@ -31,8 +31,7 @@ def _mends(told: LayerRepairs, layer: int, bound: float, rng: np.random.Generato
         return False
     others = [told.before, *([told.renewed] if len(told.renewed) else [])]
     return all(
-        _surely_below(after, bound * np.asarray(one, float), rng, len(told.layers))
-        for one in others
+        surely_below(after, bound * np.asarray(one, float), rng, len(told.layers)) for one in others
     )
 
 
@@ -40,7 +39,7 @@ def knows(told: LayerRepairs, layer: int, rng: np.random.Generator) -> bool:
     """Tell whether it is so good then that the other layers must know the data."""
     after, fresh = told.after[layer], told.fresh
     below = not np.isfinite(fresh).all() or float(np.mean(after)) < NEW * float(np.mean(fresh))
-    return below and _surely_below(after, fresh, rng, len(told.layers))
+    return below and surely_below(after, fresh, rng, len(told.layers))
 
 
 def worse_than_nothing(told: LayerRepairs, rng: np.random.Generator) -> bool:
@@ -51,9 +50,9 @@ def worse_than_nothing(told: LayerRepairs, rng: np.random.Generator) -> bool:
     states = [told.before, *([told.renewed] if len(told.renewed) else [])]
     constant = np.full(len(told.before), told.constant)
     return all(
-        float(np.mean(one)) > WORSE * told.constant and _surely_below(constant, one, rng)
+        float(np.mean(one)) > WORSE * told.constant and surely_below(constant, one, rng)
         for one in states
-    ) and _surely_below(told.fresh, told.before, rng)
+    ) and surely_below(told.fresh, told.before, rng)
 
 
 def to_blame(told: LayerRepairs, bound: float, rng: np.random.Generator) -> list[int]:
@@ -72,7 +71,7 @@ def to_blame(told: LayerRepairs, bound: float, rng: np.random.Generator) -> list
         i
         for i in order
         if i == best
-        or (_mends(told, i, bound, rng) and not _surely_below(told.after[best], told.after[i], rng))
+        or (_mends(told, i, bound, rng) and not surely_below(told.after[best], told.after[i], rng))
     ]
     alone = len(near) == 1 and best > 0
     return near if alone or knows(told, best, rng) else []

@@ -44,9 +44,9 @@ class LossProbe:
     and that the loss does not change when the targets are handed round among the examples.
     `broadcasts` tells the first half alone. `unstable` tells that a term of the user's own has no
     finite value where an answer is sure and wrong. `direction` is how a loss of the user's own
-    pushes the scores of classes, None where it is one of torch's or judges no classes.
-    finite value where an answer is sure and wrong. `fresh` tells that none of the checkpoint's
-    outputs is finite, so that `outputs` and losses are those of a fresh model.
+    pushes the scores of classes, None where it is one of torch's or judges no classes. `fresh`
+    tells that none of the checkpoint's outputs is finite, so that `outputs` and losses are those
+    of a fresh model. `end` names the module that makes the outputs, none the model's `forward`.
     """
 
     outputs: Array
@@ -75,6 +75,7 @@ class LossProbe:
     unstable: bool = False
     direction: ClassDirection | None = None
     fresh: bool = False
+    end: str = ""
 
 
 @dataclass(frozen=True)

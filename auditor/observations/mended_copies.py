@@ -1,5 +1,6 @@
 """Fresh copies as they are and mended, trained alike: what the mending gains."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,9 +8,9 @@ import numpy as np
 from auditor.core.figure import Bars
 from auditor.core.finding import Limit, Metric
 from auditor.core.request import Cost, Split
-from auditor.core.statistics import mean_interval, paired_bootstrap
+from auditor.core.statistics import mean_interval, paired_ratio
 from auditor.core.text import counted, percent
-from auditor.core.values import Array
+from auditor.core.values import Array, Number
 from auditor.core.verdict import Verdict
 
 SCORED = 8
@@ -28,6 +29,13 @@ GAIN = Limit(
     "from seed to seed, and half is what no one would give up",
 )
 
+NEGLIGIBLE = 0.05
+"""Nats that no one misses: a share of next to nothing is next to nothing."""
+
+RARE = 0.1
+"""Share of a constant answer's cross-entropy that no one misses where it is less than that: rare
+events and few pixels cost little to leave out."""
+
 MEASURED = (", copies as they are", ", mended copies", "gain by mending")
 """How the names of the three metrics end: before, after, and the change."""
 
@@ -36,7 +44,8 @@ MEASURED = (", copies as they are", ", mended copies", "gain by mending")
 class MendedCopies:
     """Scores [seeds, examples] by `metric` of copies after so many steps, as they are and mended.
 
-    There are none where nothing was tried, `why` saying why not.
+    There are none where nothing was tried, `why` saying why not. `constant` is the mean
+    cross-entropy of the best constant on the same examples, in nats; NaN where that is not known.
     """
 
     metric: str
@@ -44,15 +53,14 @@ class MendedCopies:
     as_it_is: Array
     mended: Array
     why: str = ""
+    constant: Number = math.nan
 
     @property
     def tried(self) -> bool:
         """Tell whether there is anything to compare."""
         return bool(np.size(self.as_it_is))
 
-    def gain(
-        self, how: str, rng: np.random.Generator, limit: Limit
-    ) -> tuple[Verdict, tuple[Metric, ...], str]:
+    def gain(self, how: str, limit: Limit) -> tuple[Verdict, tuple[Metric, ...], str]:
         """Return the verdict on the share of the error that goes away, in numbers and in words."""
         old, new = self._errors(self.as_it_is), self._errors(self.mended)
         before, after = float(np.mean(self.as_it_is)), float(np.mean(self.mended))
@@ -62,8 +70,8 @@ class MendedCopies:
         level = float(old.mean())
         if not np.isfinite(new).all() or not np.isfinite(old).all() or not level > 0:
             return Verdict.INFO, (), f"{told}: this can't be compared."
-        low, high = _share(old, new, rng, 0.95)
-        sure, _ = _share(old, new, rng, SURE)
+        low, high = _share(old, new, 0.95)
+        sure, _ = _share(old, new, SURE)
         value = float((old - new).mean()) / level
         better = bool((new.mean(axis=1) < old.mean(axis=1)).all()) and sure > 0
         metrics = (
@@ -74,11 +82,17 @@ class MendedCopies:
         span = f"{percent(low)} to {percent(high)} %"
         told += f" (95 % interval of the error that goes away: {span})."
         verdict = Verdict.INFO
-        if better and limit.warn is not None and value > limit.warn:
+        missed = NEGLIGIBLE
+        if math.isfinite(self.constant):
+            missed = min(NEGLIGIBLE, RARE * self.constant)
+        slight = self.metric == "cross-entropy" and before - after < missed
+        if better and not slight and limit.warn is not None and value > limit.warn:
             sunk = limit.fail is not None and sure > limit.fail
             verdict = Verdict.FAIL if sunk else Verdict.WARN
         elif value <= 0 or not better:
             told += " So no harm that is certain shows so soon on this data."
+        elif slight:
+            told += f" Less than {missed:.2g} nats are no harm."
         return verdict, metrics, told
 
     def figure(self, how: str) -> Bars:
@@ -105,11 +119,9 @@ class MendedCopies:
 NOTHING = MendedCopies("", 0, np.zeros((0, 0)), np.zeros((0, 0)))
 
 
-def _share(
-    old: Array, new: Array, rng: np.random.Generator, confidence: float
-) -> tuple[float, float]:
-    low, high = paired_bootstrap(old.mean(axis=0), new.mean(axis=0), rng, confidence=confidence)
-    return low / float(old.mean()), high / float(old.mean())
+def _share(old: Array, new: Array, confidence: float) -> tuple[float, float]:
+    low, high = paired_ratio(new.mean(axis=0), old.mean(axis=0), confidence)
+    return 1 - high, 1 - low
 
 
 def runs_of(seeds: int) -> int:

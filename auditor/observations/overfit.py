@@ -1,6 +1,7 @@
 """Attempts to learn a few examples by heart."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -202,10 +203,20 @@ class OverfitTrials:
     @property
     def best(self) -> Fit:
         """Return the attempt on the large set that came nearest to the floor."""
-        return max(
-            (fit for fit in self.fits if fit.examples == self.many),
-            key=lambda fit: (fit.reached, fit.known, fit.way, fit.fall),
-        )
+        return _nearest(fit for fit in self.fits if fit.examples == self.many)
+
+    @property
+    def rest_falling(self) -> bool:
+        """Tell whether the loss still fell of each fresh model that did not come to know a set."""
+        nearest = [
+            _nearest(fits) for count in (self.few, self.many) for fits in self.on(count).values()
+        ]
+        return all(fit.reached or fit.falling for fit in nearest)
+
+
+def _nearest(fits: Iterable[Fit]) -> Fit:
+    """Return the attempt that came nearest to the floor."""
+    return max(fits, key=lambda fit: (fit.reached, fit.known, fit.way, fit.fall))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What each weight's pace gets by the limits, and what is off."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auditor.core.check import Limits
 from auditor.core.finding import Limit
@@ -36,6 +36,13 @@ class Judged:
         return STARTS[self.pace.seen.start]
 
     @property
+    def too_long(self) -> bool:
+        """Tell whether the model as a whole warns, for nothing but steps that are too long."""
+        if self.whole is not Verdict.WARN:
+            return False
+        return all(_sure(limit, self.pace.ratio) is Verdict.PASS for limit in self.limits[1:])
+
+    @property
     def verdict(self) -> Verdict:
         """Return the worst of the whole and of the tensors."""
         return worst((self.whole, *self.verdicts))
@@ -65,6 +72,40 @@ def verdicts_on(pace: Pace, limits: Limits) -> Judged:
         verdicts.append(verdict)
         notes.append(note)
     return Judged(pace, own, tuple(verdicts), tuple(notes), worst(whole))
+
+
+def long_steps(one: Judged, apart: Limit) -> tuple[WeightPace, ...]:
+    """Return the tensors that warn for nothing but steps that are too long."""
+    return tuple(
+        weight
+        for weight, verdict in zip(one.pace.weights, one.verdicts, strict=True)
+        if verdict is Verdict.WARN
+        and _sure(one.limits[0], weight.ratio) is Verdict.WARN
+        and apart.verdict(max(abs(weight.apart), abs(weight.opens_apart))) is Verdict.PASS
+    )
+
+
+def settled(fresh: Judged, trained: Judged, apart: Limit) -> tuple[WeightPace, ...]:
+    """Return the tensors that make long steps from fresh weights alone.
+
+    They began small, beside what they came to: the model as a whole, and the tensor itself at the
+    checkpoint, moves within the limits.
+    """
+    if fresh.whole is not Verdict.PASS or trained.whole is not Verdict.PASS:
+        return ()
+    sound = {
+        weight.name
+        for weight, verdict in zip(trained.pace.weights, trained.verdicts, strict=True)
+        if verdict is Verdict.PASS and weight.ratio.value > 0
+    }
+    return tuple(weight for weight in long_steps(fresh, apart) if weight.name in sound)
+
+
+def without(one: Judged, weights: tuple[WeightPace, ...]) -> Judged:
+    """Return a judged pace in which some tensors pass."""
+    pairs = zip(one.pace.weights, one.verdicts, strict=True)
+    kept = tuple(Verdict.PASS if weight in weights else verdict for weight, verdict in pairs)
+    return replace(one, verdicts=kept)
 
 
 def _sure(limit: Limit, span: Span) -> Verdict:

@@ -115,6 +115,29 @@ def best_constant_score(seen: Performance) -> float:
     return float(best.sum())
 
 
+def losses_of(seen: Performance) -> Array:
+    """Return each example's loss: of classes the cross-entropy in nats, of numbers the error."""
+    return seen.entropies if seen.metric == "accuracy" else seen.scores
+
+
+def best_constant_loss(seen: Performance) -> float:
+    """Return the mean of these losses under the constant that suits the examples best."""
+    if seen.metric == "accuracy":
+        return float(constant_entropies(seen).mean())
+    return best_constant_score(seen)
+
+
+def no_better_than_constant(seen: Performance) -> bool:
+    """Tell whether the mean error, of classes the cross-entropy, is not below the best constant's.
+
+    Answers drawn at random are worse; false where it is not known.
+    """
+    losses = losses_of(seen)
+    if not len(losses) or (seen.metric == "accuracy" and not len(seen.target_class)):
+        return False
+    return bool(np.mean(losses) >= best_constant_loss(seen))
+
+
 def class_weights(seen: Performance) -> Array | None:
     """Return each example's n / (C n_class), which makes a mean of scores one over the C classes.
 

@@ -38,9 +38,10 @@ class TreatmentOver(Request[Tried]):
     deviation 1; another learning `rate`, or so many `times` the declared one; another norm to clip
     gradients at, or weight decay; dropout left out; the parameters `anew` (names, separated by
     commas), or all of them with `reset`, initialised soundly; a loss given what goes into the last
-    activation (`bare`); a `setting` of the optimizer, as "momentum=0.9"; batch norm's statistics
-    computed anew from `steps` batches, without a step of training (`statistics`). With no `steps`
-    the copy is scored as it is.
+    activation (`bare`); `shortcuts` around the layers that keep the shape of what they are given; a
+    `setting` of the optimizer, as "momentum=0.9"; so many batches `merged` into one, of which
+    `steps` are seen all the same; batch norm's statistics computed anew from `steps` batches,
+    without a step of training (`statistics`). With no `steps` the copy is scored as it is.
     """
 
     start: Literal["fresh", "checkpoint"] = "fresh"
@@ -54,7 +55,9 @@ class TreatmentOver(Request[Tried]):
     anew: str = ""
     reset: bool = False
     bare: bool = False
+    shortcuts: bool = False
     setting: str = ""
+    merged: int = 1
     statistics: bool = False
     steps: int = 60
     seeds: int = 3
@@ -137,6 +140,7 @@ class TreatmentOver(Request[Tried]):
             anew=",".join(dict.fromkeys(names)),
             reset=self.reset or other.reset,
             bare=self.bare or other.bare,
+            shortcuts=self.shortcuts or other.shortcuts,
             setting=self.setting or other.setting,
             steps=max(self.steps, other.steps),
             seeds=max(self.seeds, other.seeds),

@@ -7,14 +7,29 @@ from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
 from auditor.observations.at_start import ERROR, Start, least_move
 from auditor.observations.initial_weights import InitialTensor, InitialWeights
+from auditor.observations.performance import Performance
 from auditor.observations.said import Said
 from auditor.observations.step_changes import StepChange, StepChanges
+from auditor.observations.targets import no_better_than_constant
+
+SAVE = (
+    "Save after training, from the very model that the optimizer holds: compare "
+    "`id(next(model.parameters()))` with that of `optimizer.param_groups[0]['params'][0]`, "
+    "and print a weight before and after `optimizer.step()`."
+)
 
 
-def said_of_weights(start: Start, fresh: InitialWeights, step: StepChanges | None) -> list[Said]:
+def said_of_weights(
+    start: Start,
+    fresh: InitialWeights,
+    step: StepChanges | None,
+    seen: Performance | None = None,
+) -> list[Said]:
     """Return what the weights tell: never trained, partly never trained, batch norm untouched."""
     if start.untrained:
         return [_never(start, fresh, step)]
+    if start.looks_untrained and seen is not None and no_better_than_constant(seen):
+        return [_as_if_never(start)]
     if not start.moved and start.given:
         return [
             Said(
@@ -86,6 +101,21 @@ def proof_of_start(tensor: InitialTensor) -> str:
     return "spread over the interval of fresh ones to its very ends"
 
 
+def _as_if_never(start: Start) -> Said:
+    """Say that all weights look like fresh ones, too few to prove it, and so does what they do."""
+    first = max(start.alike, key=lambda tensor: tensor.size)
+    least = least_move(first, ERROR / max(1, start.total))
+    return Said(
+        Verdict.WARN,
+        f"No trainable parameter can be told from a fresh one: `{clean_text(first.name)}`, for "
+        f"one, is {proof_of_start(first)} (had its values moved by {least:.1g}, that would show). "
+        "Nor is the model better than a constant answer. So the checkpoint was never or hardly "
+        "trained, or not the trained weights were saved.",
+        tuple(Place("parameter", clean_text(t.name), proof_of_start(t)) for t in start.alike),
+        SAVE,
+    )
+
+
 def _never(start: Start, fresh: InitialWeights, step: StepChanges | None) -> Said:
     seeds = [t.seed for t in start.proven if t.seed is not None]
     how = ""
@@ -116,7 +146,5 @@ def _never(start: Start, fresh: InitialWeights, step: StepChanges | None) -> Sai
         "Find what keeps the gradient away: `disconnected-parameters` and `dead-units` tell. "
         "Then train anew."
         if stuck
-        else "Save after training, from the very model that the optimizer holds: compare "
-        "`id(next(model.parameters()))` with that of `optimizer.param_groups[0]['params'][0]`, "
-        "and print a weight before and after `optimizer.step()`.",
+        else SAVE,
     )

@@ -1,4 +1,4 @@
-"""How things are seen: which observer, or which look without a pass, answers which request."""
+"""How things are seen: which observer, or which look of its own, answers which request."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from auditor.observations.batch_norm import BatchNormStatisticsOver
 from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.features import FeaturesOver
 from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
+from auditor.observations.fresh_activity import FreshActivityOver
 from auditor.observations.gradient_memory import GradientMemoryOver
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observations.losses import LossesOver
@@ -33,6 +34,7 @@ from auditor.observers.batch_norm import BatchNormObserver
 from auditor.observers.facts import environment_evidence, targets, tensors, weight_flags
 from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
+from auditor.observers.fresh_activity import fresh_activity
 from auditor.observers.gradient_memory import GradientMemoryObserver
 from auditor.observers.gradients import GradientNormsObserver
 from auditor.observers.losses import LossesObserver
@@ -74,6 +76,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
         EnvironmentEvidenceOf: environment_evidence,
+        FreshActivityOver: fresh_activity,
         NormLayersOf: norm_layers,
         OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,

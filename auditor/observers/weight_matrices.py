@@ -39,6 +39,11 @@ g^-a, so with a = 3, heavier than trained weights have, in 8 layers of a million
 WIDE_GAP = 1e4
 """The same where rows or columns are too few to tell an outlier from an input's scale."""
 MOST_OUTLIERS = 4
+HUGE = 1e18
+"""Size that no weight is trained to: its square is about the largest number of float32. A flipped
+bit of an exponent goes beyond."""
+MOST_HUGE = 40
+"""Values of such a size that are looked at, where each stands alone in its row and column."""
 ENOUGH = 8
 """Rows and columns from which on a few values can't be one whole row or column."""
 
@@ -195,16 +200,23 @@ def _outliers(
 ) -> tuple[tuple[Outlier, ...], list[tuple[int, int]]]:
     """Return the few values far beyond all others, and where in the table they stand."""
     units, fan_in = table.shape
-    if table.numel() < ENOUGH * ENOUGH:
+    huge = min(MOST_HUGE, int((peak > HUGE).sum()) * fan_in)
+    small = table.numel() < ENOUGH * ENOUGH
+    if small and not huge:
         return (), []
-    wanted = MOST_OUTLIERS + 1
+    wanted = max(MOST_OUTLIERS, huge) + 1
     rows = torch.topk(peak, min(wanted, units)).indices
     found = table[rows.to(table.device)].cpu().double()
     most, places = torch.topk(found.abs().flatten(), min(wanted, found.numel()))
     gap = GAP if min(units, fan_in) >= ENOUGH else WIDE_GAP
-    for count in range(min(MOST_OUTLIERS, len(most) - 1), 0, -1):
+    for count in range(len(most) - 1, 0, -1):
         beside = float(most[count])
-        if beside > 0 and float(most[count - 1]) > gap * beside:
+        few = count <= MOST_OUTLIERS and not small
+        if not few and not float(most[count - 1]) > HUGE:
+            continue
+        if not beside > 0 or not float(most[count - 1]) > gap * beside:
+            continue
+        if few or _scattered(rows[places[:count] // fan_in], places[:count] % fan_in, table):
             break
     else:
         return (), []
@@ -220,6 +232,14 @@ def _outliers(
         told.append(Outlier(text, float(found.flatten()[place]), beside))
         where.append((row, column))
     return tuple(told), where
+
+
+def _scattered(rows: torch.Tensor, columns: torch.Tensor, table: torch.Tensor) -> bool:
+    """Tell whether values fill no half of any row or column, as those of one unit or input do."""
+    return all(
+        length == 1 or 2 * int(torch.bincount(places).max()) < length
+        for places, length in ((rows, table.shape[1]), (columns, table.shape[0]))
+    )
 
 
 def _columns_alike(part: Part, table: torch.Tensor) -> bool:

@@ -12,6 +12,7 @@ from auditor.core.text import clean_text
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
+from auditor.report.page import Sketches
 from auditor.report.pdf import render_pdf
 
 
@@ -33,6 +34,7 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
         OSError: a file can't be written; the earlier one of its name stays as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    sketches: Sketches = {}
     paths: list[Path] = []
     problems: list[str] = []
     for name, render in _RENDERERS.items():
@@ -40,7 +42,7 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
             continue
         path = folder / _NAMES[name]
         try:
-            data = render(record)
+            data = render(record, sketches)
         except Exception as error:  # noqa: BLE001 - whatever breaks one report, the others stand
             reason = clean_text(error) or type(error).__name__
             problems.append(f"{path.name} was not written: {reason}")
@@ -71,10 +73,6 @@ def _umask() -> int:
     return mask
 
 
-def _text(render: Callable[[AuditRecord], str]) -> Callable[[AuditRecord], bytes]:
-    return lambda record: render(record).encode("utf-8")
-
-
 _NAMES: dict[Format, str] = {
     "json": "record.json",
     "html": "report.html",
@@ -82,10 +80,10 @@ _NAMES: dict[Format, str] = {
     "junit": "junit.xml",
     "pdf": "report.pdf",
 }
-_RENDERERS: dict[Format, Callable[[AuditRecord], bytes]] = {
-    "json": _text(record_to_json),
-    "html": _text(render_html),
-    "markdown": _text(render_markdown),
-    "junit": _text(render_junit),
+_RENDERERS: dict[Format, Callable[[AuditRecord, Sketches], bytes]] = {
+    "json": lambda record, _: record_to_json(record).encode(),
+    "html": lambda record, sketches: render_html(record, sketches).encode(),
+    "markdown": lambda record, _: render_markdown(record).encode(),
+    "junit": lambda record, _: render_junit(record).encode(),
     "pdf": render_pdf,
 }

@@ -9,8 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from auditor.core.record import AuditRecord
-from auditor.report.draw import Drawing, draw
-from auditor.report.svg import drawing_style
+from auditor.report.draw import Drawing, Sketch, sketch
 from auditor.report.theme import Theme
 from auditor.report.view import PageView, view_page
 from auditor.report.view_finding import FindingView
@@ -25,15 +24,19 @@ class Medium:
     folds: bool
 
 
-def render_page(record: AuditRecord, medium: Medium) -> str:
-    """Return a whole page that needs nothing but itself."""
+Sketches = dict[str, Sketch]
+"""The plots of a record by the ids of their figures, as far as a page has drawn them."""
+
+
+def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
+    """Return a whole page that needs nothing but itself; plots not in `sketches` go in there."""
     view = view_page(record)
     values: dict[str, Any] = {
         "page": view,
         "ink": medium.theme,
         "folds": medium.folds,
         "style": Markup("\n".join(map(_template_text, medium.styles))),
-        "drawings": _drawings(view, medium.theme),
+        "drawings": _drawings(view, medium.theme, sketches),
     }
     return _environment().get_template("report.html.j2").render(values)
 
@@ -61,14 +64,16 @@ def _template_text(name: str) -> str:
     return (resources.files("auditor.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _drawings(view: PageView, theme: Theme) -> dict[str, Drawing]:
-    with drawing_style():
-        return {
-            figure.id: draw(figure.plot, figure.id, theme)
-            for finding in _findings(view)
-            for figure in finding.figures
-            if figure.plot is not None
-        }
+def _drawings(view: PageView, theme: Theme, sketches: Sketches) -> dict[str, Drawing]:
+    drawings = {}
+    for finding in _findings(view):
+        for figure in finding.figures:
+            if figure.plot is not None:
+                if figure.id not in sketches:
+                    sketches[figure.id] = sketch(figure.plot)
+                made = sketches[figure.id].finished(figure.plot, figure.id, theme)
+                drawings[figure.id] = made
+    return drawings
 
 
 def _findings(view: PageView) -> tuple[FindingView, ...]:

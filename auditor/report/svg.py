@@ -59,13 +59,18 @@ def canvas(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
-def finished(figure: Figure, prefix: str, label: str, theme: Theme) -> str:
-    """Return the SVG of a figure: ids begin with `prefix`, colours are those of the theme."""
+def written(figure: Figure) -> str:
+    """Return matplotlib's SVG of a figure, in the colours that stand for roles."""
     with io.StringIO() as buffer:
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
         text = buffer.getvalue()
-    root = ET.fromstring(text[text.index("<svg") :])
+    return text[text.index("<svg") :]
+
+
+def finished(text: str, prefix: str, label: str, theme: Theme) -> str:
+    """Return a written SVG for a page: ids begin with `prefix`, colours are those of the theme."""
+    root = ET.fromstring(text)
     used = set(re.findall(r'(?:href="#|url\(#)([A-Za-z0-9_.-]+)', text))
     _clean(root, prefix, theme, used)
     box = root.get("viewBox", "")

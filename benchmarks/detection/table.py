@@ -38,7 +38,8 @@ def page(chosen: Sequence[Case], found: Mapping[str, Found]) -> str:
         for kind, name in {"healthy": "healthy models", "fixed": "fixed programs"}.items()
         for line in _alarms(alarms(found, [c for c in chosen if c.kind == kind]), name)
     ]
-    return "\n".join([*_head(found), *_rates(judged), *quiet, *_missed(judged), *_every(judged)])
+    parts = (_head(found), _rates(judged), quiet, _causes(judged), _missed(judged), _every(judged))
+    return "\n".join(line for part in parts for line in part)
 
 
 def _head(found: Mapping[str, Found]) -> list[str]:
@@ -84,6 +85,27 @@ def _alarms(silent: Alarms, name: str) -> list[str]:
     return [*lines, ""]
 
 
+def _causes(judged: Sequence[Outcome]) -> list[str]:
+    """Return the rates by the cause that names the fault itself, the worst first."""
+    named: dict[str, list[Outcome]] = {}
+    for one in judged:
+        if one.counts:
+            named.setdefault(one.case.causes[0], []).append(one)
+    sums = {cause: totals(some) for cause, some in named.items()}
+    lines = [
+        "| cause | cases | detected | right cause first | within three | place right |",
+        "|---|---|---|---|---|---|",
+    ]
+    for cause in sorted(sums, key=lambda c: (sums[c].third.hits / sums[c].third.of, c)):
+        rates = sums[cause]
+        placed = f"{rates.place.hits} of {rates.place.of}" if rates.place.of else ""
+        lines.append(
+            f"| `{cause}` | {rates.first.of} | {rates.detected.hits} | {rates.first.hits} "
+            f"| {rates.third.hits} | {placed} |"
+        )
+    return [*lines, ""] if named else []
+
+
 def _missed(judged: Sequence[Outcome]) -> list[str]:
     lines = ["| missed | metric, twin's | said | causes named |", "|---|---|---|---|"]
     for one in judged:
@@ -99,6 +121,8 @@ def _missed(judged: Sequence[Outcome]) -> list[str]:
 
 def _every(judged: Sequence[Outcome]) -> list[str]:
     lines = [
+        "<details><summary>Every case</summary>",
+        "",
         "| case | metric, twin's | counts | detected | rank | place | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -114,4 +138,4 @@ def _every(judged: Sequence[Outcome]) -> list[str]:
             f"{metric} | {why} | {words[one.detected]} "
             f"| {one.rank or '-'} | {words[one.place]} | {one.seconds:.0f} |"
         )
-    return [*lines, ""]
+    return [*lines, "", "</details>", ""]

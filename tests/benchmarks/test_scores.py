@@ -144,6 +144,7 @@ def test_the_table_shows_what_was_missed_and_what_healthy_models_were_told() -> 
     assert "In 1 audits of healthy models, 0 findings failed and 1 warned." in text
     assert f"| {CASE.id} (wrong place) | 0.5, 1 | regularisation-overwhelms | underfitted |" in text
     assert "| planted in training | 1 of 1: 100% (21% to 100%) | 0 of 1" in text
+    assert "| `regularisation-overwhelms` | 1 | 1 | 0 | 0 | 0 of 1 |" in text
     hit = page([twin, CASE], {TWIN.case: TWIN, CASE.id: SEEN})
     assert "| missed |" not in hit
     assert f"| {CASE.id} | 0.5, 1 | killed | yes | 2 | yes | 5 |" in hit

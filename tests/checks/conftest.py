@@ -42,6 +42,8 @@ def well_formed(judgement: Judgement) -> None:
     assert "nan" not in judgement.summary.lower().replace("nan or", "").replace(" nan ", " ")
     if judgement.verdict in (Verdict.WARN, Verdict.FAIL):
         assert judgement.advice
+    for step in judgement.advice:
+        assert not step[:1].isdigit(), "the report numbers the steps"
     for metric in judgement.metrics:
         if metric.low is not None and metric.value is not None and metric.value == metric.value:
             assert metric.high is not None

@@ -72,6 +72,24 @@ def test_paired_bootstrap_covers_the_true_difference(count: int) -> None:
     assert 0.91 <= hits / 300 <= 0.985
 
 
+def test_paired_ratio_covers_the_true_ratio() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        b = rng.gamma(2.0, 1.0, 60)
+        a = 0.4 * b + rng.gamma(2.0, 0.1, 60)
+        low, high = s.paired_ratio(a, b)
+        assert low < a.mean() / b.mean() < high
+        held += low < (0.8 + 0.2) / 2.0 < high
+    assert held / 400 == pytest.approx(0.95, abs=0.03)
+
+
+def test_paired_ratio_to_nothing_is_not_bounded() -> None:
+    assert s.paired_ratio([1.0, 2.0], [0.0, 0.0]) == s.UNKNOWN
+    assert s.paired_ratio([1.0, 2.0], [math.inf, 1.0]) == s.UNKNOWN
+    assert s.paired_ratio([1.0], [2.0]) == (-math.inf, math.inf)
+
+
 def test_paired_bootstrap_of_shares_covers_too() -> None:
     rng = np.random.default_rng(3)
     hits = 0

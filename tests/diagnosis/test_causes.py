@@ -106,6 +106,28 @@ def test_gradients_never_zeroed_come_before_all_that_comes_of_them() -> None:
     assert [cause.id for cause in causes] == ["gradients-not-zeroed"]
 
 
+def test_too_many_layers_come_before_what_comes_of_them_and_behind_how_they_start() -> None:
+    deep = finding(
+        "vanishing-gradients", Verdict.FAIL,
+        Place("layer", "a", "3e+08 times below the last, over 24 layers"),
+    )  # fmt: skip
+    scale, start = finding("activation-scale-off"), finding("initialisation-off")
+    causes = diagnosed((scale, deep, UNLEARNT), {}, 0)
+    assert [cause.id for cause in causes] == ["too-deep"]
+    assert causes[0].title.endswith(
+        "at `a` the gradient is 3e+08 times below the last, over 24 layers"
+    )
+    assert diagnosed((scale, deep, start, UNLEARNT), {}, 0)[0].id == "initialisation-off"
+    assert "too-deep" not in [c.id for c in diagnosed((scale, FADING, UNLEARNT), {}, 0)]
+    assert TreatmentOver(shortcuts=True) in trials((deep, UNLEARNT), {}, 0)
+
+
+def test_wrong_gradients_come_before_the_values_that_they_left() -> None:
+    lost, wrong = finding("non-finite-values"), finding("wrong-gradients")
+    assert [c.id for c in diagnosed((lost, wrong, UNLEARNT), {}, 0)] == ["wrong-gradients"]
+    assert [c.id for c in diagnosed((lost, UNLEARNT), {}, 0)] == ["non-finite-values"]
+
+
 def test_what_is_waived_is_no_cause() -> None:
     assert diagnosed((replace(DEAD, waived="pruned"),), {}, 0) == ()
 
@@ -177,6 +199,44 @@ def test_a_fact_whose_remedy_is_in_vain_stays_a_fact_and_no_remedy_is_called_pro
     (cause,) = diagnosed((DEAD, FADING), effect(REVIVED, 0.5, 0.4), 0)
     assert cause.confidence == "seen directly"
     assert not any(remedy.helped for remedy in cause.remedies)
+
+
+def test_a_rate_that_held_back_is_tried_from_the_checkpoint_at_the_one_that_gained() -> None:
+    note = "learning rate 0.001, held back: 0.03 gains"
+    slow = finding("underfitted", Verdict.WARN, Place("setting", "training.optimizer.lr", note))
+    higher = TreatmentOver(start="checkpoint", rate=0.03)
+    assert higher in trials((slow, UNLEARNT), {}, 0)
+    (cause,) = diagnosed((slow, UNLEARNT), effect(higher, 0.5, 0.9), 0)
+    assert (cause.id, cause.confidence) == ("learning-rate-too-low", "confirmed by a trial")
+    short = replace(slow, where=(Place("setting", "training.epochs", "10 epochs"),))
+    assert diagnosed((short, UNLEARNT), {}, 0)[0].id == "stopped-too-early"
+
+
+def test_dropout_that_a_trial_confirms_comes_before_the_units_that_it_killed() -> None:
+    off = finding("dropout-off", Verdict.WARN, Place("layer", "drop", "Dropout of rate 0.9"))
+    without = TreatmentOver(no_dropout=True)
+    confirmed, *others = diagnosed((DEAD, off, UNLEARNT), effect(without, 0.2, 0.9), 0)
+    assert (confirmed.id, confirmed.confidence) == ("dropout-off", "confirmed by a trial")
+    assert "dead-units" in confirmed.findings
+    assert others == []
+    vain = diagnosed((DEAD, off, UNLEARNT), effect(without, 0.5, 0.5), 0)
+    assert vain[0].id == "dead-units"
+
+
+def test_dead_units_that_biases_at_zero_wake_come_before_what_training_on_mends() -> None:
+    held = Place("parameter", "a.bias", "holds 3 units at zero")
+    dead = finding("dead-units", Verdict.WARN, DEAD.where[0], held)
+    short = finding("underfitted", Verdict.WARN, Place("setting", "training.epochs", "10 epochs"))
+    answers = effect(TreatmentOver(start="checkpoint"), 0.6, 0.9) | effect(REVIVED, 0.9, 0.9)
+    assert diagnosed((dead, short), answers, 0)[0].id == "stopped-too-early"
+    lifted = replace(REVIVED, steps=0, seeds=1)
+    assert lifted in trials((dead, short), answers, 0)
+    helped = {lifted.controls[0]: tried(0.6, 1), lifted: tried(0.9, 1)}
+    first, *_ = diagnosed((dead, short), answers | helped, 0)
+    assert (first.id, first.confidence) == ("dead-units", "confirmed by a trial")
+    assert first.remedies[0].text == "Set `a.bias` to zero in the trained model."
+    vain = {lifted.controls[0]: tried(0.6, 1), lifted: tried(0.5, 1)}
+    assert diagnosed((dead, short), answers | vain, 0)[0].id == "stopped-too-early"
 
 
 @pytest.mark.parametrize("why", [Failed("it took longer than 5 s"), Unavailable("no factory")])
@@ -297,6 +357,24 @@ def test_a_batch_too_small_from_the_start_does_not_come_of_dead_units() -> None:
     assert [one.id for one in diagnosed((DEAD, late), {}, 0)] == ["dead-units"]
 
 
+@pytest.mark.parametrize(("noise", "merged"), [("59 examples", 16), ("above 24 examples", 12)])
+def test_a_batch_too_small_comes_first_where_larger_ones_do_better_on_the_same_examples(
+    noise: str, merged: int
+) -> None:
+    early = Place(
+        "setting", "training.batch_size", f"2; the noise scale of fresh weights is {noise}"
+    )
+    small = finding("batch-size-off", Verdict.WARN, early)
+    cure = TreatmentOver(merged=merged, steps=40 * merged)
+    assert cure in trials((DEAD, small, UNLEARNT), {}, 0)
+    assert cure.controls == (TreatmentOver(steps=40 * merged),)
+    helped, in_vain = effect(cure, 0.1, 0.9), effect(cure, 0.9, 0.1)
+    first, *_ = diagnosed((DEAD, small, UNLEARNT), helped, 0)
+    assert (first.id, first.confidence) == ("batch-size-off", "confirmed by a trial")
+    assert diagnosed((DEAD, small, UNLEARNT), in_vain, 0)[0].id == "dead-units"
+    assert not any(one.merged > 1 and one != cure for one in trials((DEAD, small), helped, 0))
+
+
 @pytest.mark.parametrize(("rate", "low"), [("2e-05", True), ("0.0004", True), ("0.05", False)])
 def test_a_model_that_only_a_faster_copy_mends_may_have_too_low_a_rate(
     rate: str, low: bool
@@ -347,3 +425,16 @@ def test_a_sum_comes_before_a_logarithm_that_may_yet_fail() -> None:
     places = (Place("setting", "loss", note) for note in notes)
     (cause,) = diagnosed((finding("loss-unfit-for-task", Verdict.WARN, *places), UNLEARNT), {}, 0)
     assert cause.id == "loss-summed"
+
+
+def test_a_flipped_bit_comes_before_what_it_brings_about_and_what_a_lower_rate_hides() -> None:
+    note = "[0, 3] is 9.1e+37, 2.8e+38 times the largest of the rest"
+    flipped = finding("weights-degenerate", Verdict.FAIL, Place("parameter", "head.weight", note))
+    broken = [finding(c) for c in ("exploding-gradients", "non-finite-values", "trained-loss-off")]
+    clip = TreatmentOver(clip_norm=1.0)
+    anew = TreatmentOver(start="checkpoint", anew="head.weight")
+    helped = {**effect(clip, 0.1, 0.9), **effect(anew, 0.1, 0.9)}
+    for answers in ({}, helped):
+        (cause, *_) = diagnosed((*broken, flipped), answers, 0)
+        assert cause.id == "weights-degenerate"
+        assert set(cause.findings) >= {finding.check for finding in broken}

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.request import Unavailable
+from auditor.core.statistics import geometric_interval
 from auditor.experiments.capacity import capacity
 from auditor.experiments.fresh_copies import unregularised
 from auditor.experiments.lab import BUDGET
@@ -127,11 +128,30 @@ def test_it_is_the_same_each_time_and_leaves_the_model_alone() -> None:
 def test_fewer_seeds_where_there_are_few_parameters() -> None:
     request = CapacityOver(examples=64, steps=20, seeds=5)
     assert answered(subject(6, 16, 6), request).true.shape == (3, 20)
-    assert len(answered(subject(6, 128, 6), request).true) == 5
+    assert len(answered(subject(6, 128, 6, noise=1.0), request).true) == 5
+
+
+def test_no_more_seeds_where_random_targets_are_surely_learnt_more_slowly() -> None:
+    request = CapacityOver(examples=64, steps=60, seeds=5)
+    found = answered(subject(6, 128, 6), request)
+    assert found.true.shape == found.random.shape == (3, 60)
+    assert geometric_interval(found.slowness())[1] >= 2
+
+
+@pytest.mark.parametrize(("places", "examples"), [(1, 96), (45, 91), (200, 64)])
+def test_fewer_examples_where_each_has_many_targets(places: int, examples: int) -> None:
+    def build() -> nn.Module:
+        return nn.Linear(places, places)
+
+    x = torch.randn(96, places, generator=torch.Generator().manual_seed(0))
+    batches = [(x[i : i + 16], x[i : i + 16]) for i in range(0, 96, 16)]
+    on = subject_of(build(), batches, "mse_loss", factory=build)
+    request = CapacityOver(examples=256, steps=2, seeds=3)
+    assert answered(on, request).subset == examples
 
 
 def test_steps_are_saved_before_seeds_are() -> None:
-    on = subject(6, 128, 6)
+    on = subject(6, 128, 6, noise=1.0)
     request = CapacityOver(examples=64, steps=100, seeds=5)
     step = 3 * 16 * (2 * request.seeds + 3)
     for steps, shape in ((80.1, (5, 80)), (50.1, (3, 72))):

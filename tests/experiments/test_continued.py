@@ -19,7 +19,15 @@ from auditor.experiments.continued import continued
 from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.optimizer import LiveOptimizer
 from auditor.intake.subject import Subject
-from auditor.observations.continued import SCORED, Continued, ContinuedFrom
+from auditor.observations.continued import (
+    FASTER,
+    MUCH,
+    NOTABLE,
+    SCORED,
+    Continued,
+    ContinuedFrom,
+    gains,
+)
 from tests.awkward import TABLE, Awkward, subject_of
 
 REQUEST = ContinuedFrom(steps=4)
@@ -110,6 +118,48 @@ def test_nothing_else_is_tried_where_going_on_gains() -> None:
     assert seen.freed_losses.size == 0
     assert seen.val.gain("declared")[1] > 0.02
     assert seen.val.gain("freed") is None
+
+
+def test_a_higher_rate_is_tried_where_much_is_left_and_nothing_helps() -> None:
+    """Two layers of sigmoids lie on a plateau at first, on which small steps lead nowhere."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(12, 3), nn.Sigmoid(), nn.Linear(3, 4))
+    centred = [(x / 10, y) for x, y in clouds(120)]
+    slow = OptimizerSpec(name="Adam", lr=1e-3)
+    seen = answer(subject(model, centred, factory=None, optimizer=slow), ContinuedFrom())
+    assert seen.left is not None
+    assert seen.left > MUCH
+    assert not gains(seen, "declared", NOTABLE)
+    assert not gains(seen, "freed", NOTABLE)
+    assert gains(seen, "faster", NOTABLE)
+    assert seen.faster_rate in [pytest.approx(times * slow.lr) for times in FASTER]
+    assert seen.faster_losses.shape == (1, seen.steps)
+    undeclared = answer(subject(model, centred, factory=None, optimizer=None), ContinuedFrom())
+    assert np.isnan(undeclared.faster_rate)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_rate_helps_a_model_of_a_noisy_task(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.randn(640, 8, generator=generator)
+    noise = torch.randn(640, 1, generator=generator)
+    targets = 0.5 * points.mean(dim=1, keepdim=True) + noise
+    rows = list(zip(points.split(32), targets.split(32), strict=True))
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+    spec = OptimizerSpec(name="Adam", lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(20):
+        for x, y in rows[:10]:
+            optimizer.zero_grad()
+            functional.mse_loss(model(x), y).backward()
+            optimizer.step()
+    given = subject_of(model, rows[10:], "mse_loss", train=rows[:10], optimizer=spec)
+    seen = answer(given, ContinuedFrom())
+    assert seen.left is not None
+    assert seen.left > MUCH
+    assert seen.faster_rate == pytest.approx(0.03)
+    assert not any(gains(seen, way, NOTABLE) for way in ("declared", "freed", "faster"))
 
 
 def test_the_same_twice_and_the_subject_as_it_was() -> None:

@@ -13,7 +13,7 @@ from auditor.core.spec import OptimizerSpec
 from auditor.experiments.dropout import dropout
 from auditor.experiments.dropout_sites import undropped
 from auditor.intake.subject import Subject
-from auditor.observations.dropout import PASSES, SEEDS, Dropout, DropoutOver
+from auditor.observations.dropout import LONGER, PASSES, SEEDS, Dropout, DropoutOver
 from tests.awkward import TABLE, Awkward, subject_of
 
 REQUEST = DropoutOver(split="train", steps=2)
@@ -211,6 +211,16 @@ def test_light_dropout_is_not_raced_and_heavy_is() -> None:
     assert race.optimizer == "SGD at 0.1"
 
 
+def test_extreme_dropout_is_raced_for_longer() -> None:
+    torch.manual_seed(0)
+    usual, extreme = seen(stack(rate=0.89)).raced, seen(stack(rate=0.9)).raced
+    assert usual is not None
+    assert extreme is not None
+    assert (usual.steps, extreme.steps) == (REQUEST.steps, LONGER * REQUEST.steps)
+    assert usual.train_with.shape == (SEEDS, 32)
+    assert extreme.train_with.shape == extreme.val_without.shape == (SEEDS, 64)
+
+
 def test_the_answer_is_the_same_twice() -> None:
     torch.manual_seed(0)
     model = stack(rate=0.6)
@@ -254,14 +264,15 @@ def test_nothing_drops_inside_undropped() -> None:
         assert not torch.equal(model(x), model(x))
 
 
-def test_every_pass_is_in_the_plan() -> None:
+@pytest.mark.parametrize("rate", [0.6, 0.95])
+def test_every_pass_is_in_the_plan(rate: float) -> None:
     torch.manual_seed(0)
     counts = {"forward": 0}
 
     def count(module: nn.Module, args: Any) -> None:
         counts["forward"] += isinstance(module, nn.Sequential)
 
-    given = subject(stack(rate=0.6))
+    given = subject(stack(rate=rate))
     handle = nn.modules.module.register_module_forward_pre_hook(count)
     try:
         dropout(REQUEST, given)

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,6 +132,39 @@ def test_a_kink_nearby_is_stepped_around() -> None:
     assert probe.error == pytest.approx(0.5, rel=1e-3)
 
 
+class Steep(torch.autograd.Function):
+    """A doubling whose backward forgets it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+@pytest.mark.parametrize(
+    ("weigh", "error"), [(lambda x: 2 * x, 0.0), (Steep.apply, 0.5)], ids=["right", "wrong"]
+)
+def test_a_place_between_kinks_that_cancel_is_left_a_little(weigh: Callable, error: float) -> None:
+    """Autograd has relu'(0) = 0 on both sides, where the sum is smooth; a fault stays one."""
+    x = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    many = torch.linspace(1, 2, 5000, dtype=torch.float64)
+
+    def value() -> torch.Tensor:
+        y = weigh(x)
+        return (torch.relu(y) - torch.relu(-y)).sum() + torch.relu(many).sum() * 1e-3
+
+    scalar = Scalar(value, {"x": x}, [], 0, noise=1e-15)
+    direction = Direction({"x": torch.ones(1, dtype=torch.float64)})
+    probe = probed(scalar, direction, direction.slope(scalar.gradients()))
+    assert probe.state == "decided"
+    assert probe.numeric == pytest.approx(2.0, rel=1e-6)
+    assert probe.error == pytest.approx(error, abs=1e-6)
+    assert x.item() == 0
+
+
 def test_a_constant_factor() -> None:
     def ratio(analytic: float, numeric: float) -> object:
         return Probe(analytic, numeric, 1.0, "decided")
@@ -219,6 +253,41 @@ def test_reasons_not_to_judge() -> None:
     answer = gradient_check(ASKED, subject_of(frozen, data, "cross_entropy"))
     assert isinstance(answer, Unavailable)
     assert "nothing is trainable" in answer.reason
+
+
+class TimesInput(torch.autograd.Function):
+    """A rectifier whose gradient is multiplied by its input."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0]
+
+
+@pytest.mark.parametrize(("function", "wrong"), [(TimesInput.apply, True), (torch.relu, False)])
+def test_weights_that_are_not_finite_give_way_to_fresh_ones(function, wrong) -> None:
+    lost = with_layer(function)
+    with torch.no_grad():
+        for parameter in lost.parameters():
+            parameter.fill_(math.nan)
+    answer = checked(lost, factory=lambda: with_layer(function))
+    assert answer.fresh
+    assert lost[0].weight.isnan().all()
+    assert any(t.decided and t.error > 1e-2 for t in answer.tensors) is wrong
+    assert bool(answer.culprits) is wrong
+    assert not checked(with_layer(function), factory=lambda: with_layer(function)).fresh
+
+
+def test_a_loss_that_is_not_finite_on_sound_weights_is_not_judged_by_fresh_ones() -> None:
+    def build() -> nn.Module:
+        return with_layer(lambda x: x / 0)
+
+    answer = gradient_check(ASKED, subject_of(build(), vectors(), "cross_entropy", factory=build))
+    assert isinstance(answer, Unavailable)
 
 
 def test_float32_written_into_a_model_or_loss_is_read_as_float64() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from auditor.experiments.last_activation import Bare
+from auditor.experiments.last_activation import Bare, last_module
 
 
 class Ending(nn.Module):
@@ -65,3 +65,19 @@ def test_where_no_activation_ends_the_model_nothing_is_left_out(
     bare = Bare(Ending(end))
     bare(torch.randn(5, 8))
     assert bare.logits is None
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (nn.Sequential(nn.Linear(8, 3), nn.Sigmoid()), "1"),
+        (nn.Sequential(nn.Linear(8, 3), nn.Sequential(nn.Linear(3, 3), nn.ReLU(True))), "1.1"),
+        (nn.Sequential(nn.Linear(8, 3), nn.ReLU(inplace=True), nn.Identity()), "2"),
+        (Ending(nn.Softmax(dim=1)), "end"),
+        (Ending(torch.sigmoid), ""),
+        (Ending(lambda x: {"logits": x.sigmoid()}), ""),
+    ],
+)
+def test_the_module_that_makes_the_outputs_is_named(model: nn.Module, name: str) -> None:
+    assert last_module(model, torch.randn(5, 8)) == name
+    assert not any(module._forward_hooks for module in model.modules())

@@ -43,7 +43,7 @@ def test_images_are_mirrored_turned_and_exchanged() -> None:
     torch.testing.assert_close(made["with rows and columns exchanged"], rows.mT)
     torch.testing.assert_close(made["turned by half"], rows.flip(2, 3))
     torch.testing.assert_close(made["with the channels in reverse order"], rows.flip(1))
-    dark = made["turned light for dark (largest + smallest - x)"]
+    dark = made["turned light for dark"]
     torch.testing.assert_close(dark + rows, torch.full_like(rows, rows.min() + rows.max()))
 
 
@@ -63,7 +63,7 @@ def test_columns_are_matched_to_those_of_training() -> None:
     assert (matching(there.numpy(), rows.numpy()) == np.arange(6)).all()
     order = torch.tensor([3, 0, 5, 1, 2, 4])
     made = changes(rows[:, order], there)
-    torch.testing.assert_close(made["with the columns matched to those of training"], rows)
+    torch.testing.assert_close(made["with the columns in training's order"], rows)
 
 
 def test_tokens_are_renumbered_within_the_vocabulary() -> None:

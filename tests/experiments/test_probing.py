@@ -86,6 +86,22 @@ def test_a_mean_over_the_batch_moves_all_by_as_much_as_computed_by_hand() -> Non
     assert found.culprit.layer == "(model)"
 
 
+def test_what_is_mixed_on_the_way_into_a_layer_is_told_with_the_layer() -> None:
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.rnn, self.head = nn.Linear(2, 4), nn.GRU(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            steps = self.stem(x.reshape(len(x), -1, 2))
+            return self.head(self.rnn(steps.view(steps.shape[1], len(x), -1))[0][-1])
+
+    found = batch_leak(BatchLeakOver(), subject_of(Viewed(), vectors(), "cross_entropy"))
+    assert isinstance(found, BatchLeak)
+    assert found.culprit is not None
+    assert (found.culprit.layer, found.culprit.into) == ("(model)", "rnn")
+
+
 def test_a_model_that_wants_single_precision_is_run_in_it() -> None:
     class Single(nn.Module):
         def __init__(self) -> None:

@@ -96,6 +96,14 @@ def test_calling_many_narrow_layers_costs_as_well() -> None:
     assert affordable(subject, 10**12, 6) == int(5e11 / (3 * 1001 * CALL))
 
 
+def test_so_do_the_steps_of_a_recurrent_layer() -> None:
+    model = nn.Sequential(nn.GRU(2, 4, batch_first=True), Last(), nn.Linear(4, 3))
+    batches = [(torch.randn(2, 2000, 2), torch.tensor([0, 1]))]
+    subject = subject_of(model, batches, "cross_entropy")
+    assert subject.facts.recurrent_steps == 2000
+    assert affordable(subject, 10**12, 2) == int(5e11 / (3 * 2003 * CALL))
+
+
 def test_scores_are_those_of_evaluation_mode() -> None:
     data = vectors()
     subject = subject_of(mlp(), data, "cross_entropy")

@@ -84,6 +84,24 @@ def test_sound_parameters_revive_dead_units() -> None:
     assert all(torch.equal(before[name], now) for name, now in given.model.state_dict().items())
 
 
+def test_biases_at_zero_mend_a_trained_model_whose_units_were_pushed_down_untrained() -> None:
+    given = subject()
+    assert given.model is not None
+    trained = torch.optim.Adam(given.model.parameters(), lr=0.01)
+    for points, labels in 5 * clouds():
+        trained.zero_grad()
+        functional.cross_entropy(given.model(points), labels).backward()
+        trained.step()
+    request = TreatmentOver(start="checkpoint", anew="0.bias", steps=0, seeds=1)
+    assert not better(tried(request, given))
+    with torch.no_grad():
+        given.model[0].bias[2:] = -1e3
+    answer = tried(request, given)
+    assert better(answer)
+    assert [one.what for one in answer] == ["of the checkpoint", "of a copy, not trained on"]
+    assert given.model[0].bias[2] == -1e3
+
+
 def test_the_loss_of_the_logits_helps_where_softmax_is_applied_twice() -> None:
     def twice() -> nn.Module:
         return net(nn.Softmax(dim=1))
@@ -104,6 +122,47 @@ def test_clipping_helps_where_one_batch_throws_the_weights_away() -> None:
         optimizer=SGD,
     )
     assert better(tried(TreatmentOver(clip_norm=1.0), spiked))
+
+
+def deep(layers: int = 24) -> nn.Module:
+    inner = (part for _ in range(layers) for part in (nn.Linear(24, 24), nn.ReLU()))
+    return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), *inner, nn.Linear(24, 4))
+
+
+def test_shortcuts_help_a_stack_that_is_too_deep_and_no_shallow_one() -> None:
+    adam = OptimizerSpec(name="Adam", lr=0.003)
+    assert better(tried(TreatmentOver(shortcuts=True), subject(deep, optimizer=adam)))
+    shallow = subject(lambda: deep(1), optimizer=adam)
+    assert not better(tried(TreatmentOver(shortcuts=True), shallow))
+    answer = treated(TreatmentOver(shortcuts=True), subject())
+    assert isinstance(answer, Unavailable)
+    assert "shape" in answer.reason
+
+
+def pairs() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    points, labels = (torch.cat(part) for part in zip(*clouds(), strict=True))
+    return list(zip(points.split(2), labels.split(2), strict=True))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.1, True), (0.003, False)])
+def test_larger_batches_help_where_the_rate_is_too_much_for_small_ones(rate, expected) -> None:
+    """As many examples in fewer steps: at a rate that small batches bear, these learn less."""
+    declared = OptimizerSpec(name="SGD", lr=rate, momentum=0.9)
+    request = TreatmentOver(merged=16, steps=320)
+    answers = tried(request, subject(batches=pairs(), optimizer=declared))
+    assert better(answers) is expected
+    assert [one.what for one in answers] == [
+        "of fresh models after 320 steps", "of fresh models after 20 steps of 16 batches"
+    ]  # fmt: skip
+
+
+def test_batches_of_several_shapes_are_not_merged() -> None:
+    words = [(torch.randint(9, (4, 5 + n % 2)), torch.randint(2, (4,))) for n in range(32)]
+    model = nn.Sequential(nn.EmbeddingBag(9, 4), nn.Linear(4, 2))
+    request = TreatmentOver(start="checkpoint", merged=4, steps=32)
+    answer = treated(request, subject_of(model, words, "cross_entropy"))
+    assert isinstance(answer, Unavailable)
+    assert "joined" in answer.reason
 
 
 def test_together_mends_what_no_part_mends() -> None:

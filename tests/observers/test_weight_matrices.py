@@ -172,6 +172,29 @@ def test_an_outlier_is_named_and_left_out_of_the_spectrum() -> None:
     assert matrix.duplicates == 0
 
 
+@pytest.mark.parametrize(("units", "fan_in", "flipped"), [(1, 16, 4), (4, 8, 3), (32, 64, 12)])
+def test_flipped_bits_show_in_small_weights_and_where_they_are_many(
+    units: int, fan_in: int, flipped: int
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(fan_in, units)
+    with torch.no_grad():
+        bits = layer.weight.view(torch.int32).view(-1)
+        chosen = torch.arange(flipped) * (len(bits) // flipped)
+        bits[chosen] ^= 1 << 30
+    (matrix,) = seen(layer).matrices
+    places = [[place // fan_in, place % fan_in] for place in chosen.tolist()]
+    assert sorted(o.index for o in matrix.outliers) == sorted(str(place) for place in places)
+
+
+@pytest.mark.parametrize("where", [(slice(None), 3), (4, slice(None)), (slice(2, 4), slice(5))])
+def test_a_unit_or_an_input_that_ran_away_is_no_flipped_bit(where: tuple[Any, Any]) -> None:
+    layer = nn.Linear(8, 6)
+    with torch.no_grad():
+        layer.weight[where] *= 1e25
+    assert seen(layer).matrices[0].outliers == ()
+
+
 def test_values_that_a_scale_of_inputs_explains_are_no_outliers() -> None:
     layer = nn.Linear(64, 32)
     with torch.no_grad():

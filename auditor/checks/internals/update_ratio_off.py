@@ -32,6 +32,12 @@ from the median of the others, step by step. Intervals are Student's, of the log
 wants the whole of one at 99 %, shared out among the tensors, to lie beyond a limit. Tables of
 embeddings, of which a batch uses few rows, are not judged to be too slow.
 
+Two things are told, not judged. A tensor that moves too far from fresh weights alone, while the
+model does not, stands near the others and moves within the limits at the checkpoint: it began
+small, beside what it came to, as behind thousands of inputs. And steps of the whole model from
+fresh weights that are long enough to warn, not to fail, where range tests (see `learning-rate-off`)
+recommend rates up to the declared one and beyond: the loss falls best with such steps.
+
 The learning rate that would bring a tensor to 1e-3 is the declared one times 1e-3 over its ratio.
 The step, weight decay included, is proportional to the rate in SGD, Adam and their kin; the other
 weights then move at another pace too, so that it is a first guess.
@@ -54,20 +60,33 @@ Karpathy, CS231n notes, "Neural Networks Part 3", ratio of weights to updates: "
 1e-3"; You, Gitman, Ginsburg 2017 (LARS), section 4, ratios over layers.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import SEVERITY, Verdict, worst
-from auditor.observations.pace import Pace, pace_of
+from auditor.observations.pace import Pace, WeightPace, pace_of
 from auditor.observations.pace_advice import advice_on_pace
 from auditor.observations.pace_figures import figures_of_pace
-from auditor.observations.pace_verdicts import STARTS, TARGET, Judged, verdicts_on
+from auditor.observations.pace_verdicts import (
+    STARTS,
+    TARGET,
+    Judged,
+    long_steps,
+    settled,
+    verdicts_on,
+    without,
+)
+from auditor.observations.rate_trials import RateTrials, RateTrialsOver
+from auditor.observations.rate_verdicts import rates_of
 from auditor.observations.updates import UpdateRatios, UpdateRatiosFrom
 
 CHECKPOINT = UpdateRatiosFrom(start="checkpoint")
 FRESH = UpdateRatiosFrom(start="fresh")
+TRIALS = RateTrialsOver(start="fresh")
 
 HIGH = (
     "two decades above the 1e-3 of the CS231n notes: at 1e-3 Adam opens with up to 0.04 on layers "
@@ -95,7 +114,7 @@ GREW = 10.0
     title="Updates have a healthy size",
     failure_title="Updates are far too large or too small",
     needs=(CHECKPOINT,),
-    wants=(FRESH,),
+    wants=(FRESH, TRIALS),
     limits={
         "ratio_high": Limit(warn=0.1, fail=0.3, source=HIGH),
         "trained_ratio_high": Limit(warn=0.032, fail=0.3, source=TRAINED),
@@ -115,10 +134,21 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             Verdict.NOT_APPLICABLE, "No step was measured of a weight matrix that starts off zero."
         )
     both = [verdicts_on(pace, limits) for pace in paces]
+    summary = [_moved(one) for one in both]
+    excused: list[str] = []
+    if len(both) > 1:
+        begun = settled(both[0], both[1], limits["decades_apart"])
+        both[0] = without(both[0], begun)
+        excused += _begun(begun)
+    if both[0].too_long and (suits := _suits(both[0], seen.get(TRIALS))):
+        long = long_steps(both[0], limits["decades_apart"])
+        both[0] = replace(without(both[0], long), whole=Verdict.PASS)
+        excused.append(suits)
     top = max(both, key=lambda one: SEVERITY[one.verdict])
     still = _still(paces)
     verdict = worst((*(one.verdict for one in both), Verdict.WARN if still else Verdict.PASS))
-    summary = [_moved(one) for one in both]
+    if excused and verdict is Verdict.PASS:
+        verdict = Verdict.INFO
     if seen.get(FRESH) is None:
         why = f"which takes fresh weights: {seen.missing(FRESH) or 'not asked for'}"
         summary.append(f"Whether steps are too short was not judged, {why}.")
@@ -128,6 +158,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         first = f"Its first steps moved it by {pace.opening:.2g} each"
         summary.append(f"{first}, which made the weights larger and the later ratios smaller.")
     summary += [_off(one) for one in both if one.off and one.whole is Verdict.PASS]
+    summary += excused
     if still:
         summary.append(f"{counted(len(still), 'weight')} did not move at all: {listed(still, 3)}.")
     return Judgement(
@@ -138,8 +169,35 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             *(metric for one in both for metric in _counts(one)),
         ),
         where=_where(both, still),
-        advice=() if verdict is Verdict.PASS else advice_on_pace(top, both, still),
+        advice=() if verdict in (Verdict.PASS, Verdict.INFO) else advice_on_pace(top, both, still),
         figures=figures_of_pace(both),
+    )
+
+
+def _begun(weights: tuple[WeightPace, ...]) -> list[str]:
+    """Return a sentence on tensors that only begin fast, where there are any."""
+    if not weights:
+        return []
+    first = max(weights, key=lambda weight: weight.ratio.value)
+    others = [weight.name for weight in weights if weight is not first]
+    more = f"; so do {listed(others, 3)}" if others else ""
+    return [
+        f"`{first.name}` moves by {first.ratio.value:.2g} a step from fresh weights, which are "
+        f"small, and within the limits once trained{more}."
+    ]
+
+
+def _suits(one: Judged, trials: RateTrials | None) -> str:
+    """Return a sentence where range tests recommend the declared rate all the same, or ""."""
+    if one.pace.seen.start != "fresh" or trials is None or trials.instead:
+        return ""
+    rates = rates_of(trials, None)
+    if not (rates.known and trials.declared <= rates.high):
+        return ""
+    longest = max(one.pace.opening, one.pace.ratio.value)
+    return (
+        f"Steps of {longest:.2g} from fresh weights are long, but range tests recommend rates up "
+        f"to {rates.high:.2g} there, and the declared one is {trials.declared:g}."
     )
 
 

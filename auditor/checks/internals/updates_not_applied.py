@@ -33,7 +33,9 @@ lower quartile of what is known of them, each times the length of a step of this
 of one of its own: behind sigmoids steps are short). Parameters drawn from a normal distribution
 prove nothing alone. All bounds share out 1 % of error among the parameters.
 
-Where nothing has left its start, the checkpoint was never trained: that fails. Single parameters at
+Where nothing has left its start, the checkpoint was never trained: that fails. Where no parameter
+is large enough to prove it, 64 values or more, and half of all, that lie as fresh ones do warn, if
+the model answers validation data no better than the best constant does. Single parameters at
 their start warn, and fail where they are weights that a step would move.
 
 When it misleads
@@ -66,6 +68,7 @@ from auditor.observations.frozen_trial import FrozenTrialOver, said_of_frozen
 from auditor.observations.initial_weights import InitialWeightsOf
 from auditor.observations.lost_steps import said_of_steps, why_unchanged
 from auditor.observations.optimizer_state import OptimizersHeldIn
+from auditor.observations.performance import PerformanceOver
 from auditor.observations.reach import SilenceCausesOver
 from auditor.observations.saved_steps import said_of_optimizer
 from auditor.observations.step_changes import StepChanges, StepChangesOver
@@ -76,13 +79,14 @@ FRESH = InitialWeightsOf()
 HELD = OptimizersHeldIn()
 CAUSES = SilenceCausesOver()
 FROZEN = FrozenTrialOver()
+PERFORMANCE = PerformanceOver(split="val")
 
 
 @check(
     title="Updates arrive in the weights",
     failure_title="Updates do not arrive in the weights",
     needs=(HELD,),
-    wants=(STEP, FRESH, CAUSES, FROZEN),
+    wants=(STEP, FRESH, CAUSES, FROZEN, PERFORMANCE),
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge a step on a copy, what training left in the checkpoint, and the weights themselves."""
@@ -99,9 +103,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             "Nothing was there to judge by. A step needs training data, a loss and an optimizer: "
             f"{seen.missing(STEP)}. Fresh weights: {seen.missing(FRESH)}.",
         )
+    scores = seen.get(PERFORMANCE)
     said = [
-        *(said_of_weights(start, fresh, step) if start is not None and fresh is not None else []),
-        *(said_of_frozen(fresh, seen.get(FROZEN), seen.rng) if fresh is not None else []),
+        *(said_of_weights(start, fresh, step, scores) if start and fresh else []),
+        *(said_of_frozen(fresh, seen.get(FROZEN)) if fresh is not None else []),
         *(said for optimizer in kept for said in said_of_optimizer(optimizer, held)),
         *(said_of_steps(step, seen.get(CAUSES)) if step is not None else []),
     ]

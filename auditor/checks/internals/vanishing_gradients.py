@@ -43,15 +43,17 @@ step has a loss of its own, as in a language model, a fade through time does not
 What to do
 ----------
 Replace saturating activations (sigmoid, tanh) in deep stacks by ReLU or GELU, add residual
-connections or normalisation, and initialise for the activation used (He, Glorot). Where the
-gradient stops dead, look for `detach()`, `.data`, `argmax`, rounding, or a dead layer. Through
-time, use gates with a forget bias of 1, shorter sequences, or attention.
+connections or normalisation, and initialise for the activation used (He, Glorot). A plain stack of
+more than ten layers wants shortcuts, or fewer layers. Where the gradient stops dead, look for
+`detach()`, `.data`, `argmax`, rounding, or a dead layer. Through time, use gates with a forget bias
+of 1, shorter sequences, or attention.
 
 Source
 ------
 Bengio, Simard, Frasconi 1994, "Learning long-term dependencies with gradient descent is difficult";
 Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks";
-Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks".
+Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks";
+Srivastava, Greff, Schmidhuber 2015, "Training Very Deep Networks" (depth without shortcuts).
 """
 
 from dataclasses import dataclass
@@ -66,6 +68,7 @@ from auditor.core.statistics import column_quantiles, geometric_interval, recipr
 from auditor.core.text import clean_text, counted, interval
 from auditor.core.verdict import SEVERITY, Verdict, worst
 from auditor.observations.gradient_flow import (
+    Rate,
     Step,
     change,
     flow_of,
@@ -87,6 +90,10 @@ TIME, FRESH_TIME = ThroughTimeOver(), ThroughTimeOver("fresh")
 
 GROWS = 10.0
 """Growth of a gradient through time from which on a layer's is no measure of the others'."""
+
+MOST_PLAIN = 10
+"""Layers in a row that train well without shortcuts or normalisation (Srivastava, Greff &
+Schmidhuber 2015, "Training Very Deep Networks": plain ones get worse from there on)."""
 
 SMALLEST = "smallest relative gradient, below the median"
 
@@ -216,6 +223,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
     troubled = fade is not Verdict.PASS or bool(below) or bool(drops)
     first = flow.names[0] if fade is not Verdict.PASS and not sharp else ""
+    deep = rate if rate is not None and rate.layers > MOST_PLAIN else None
     metrics = (
         Metric("fade from last to first layers", factor, "times", low, high, limits["fade"]),
         *(
@@ -239,7 +247,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             *([_drop(sharp)] if sharp and troubled else []),
             *(_drop(step) for _, step in drops if sharp is None or step.layer != sharp.layer),
             *(
-                [Place("layer", clean_text(first), f"{factor:.2g} times below the last")]
+                [
+                    Place(
+                        "layer",
+                        clean_text(first),
+                        f"{factor:.2g} times below the last"
+                        + (f", over {deep.layers:,} layers" if deep else ""),
+                    )
+                ]
                 if first
                 else []
             ),
@@ -252,6 +267,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         ),
         advice=(
             *gaps.first_advice(),
+            *([_too_deep(deep)] if first and deep else []),
             *_against(norms, sharp, top if troubled and (gaps.faded or not gaps.dead) else None),
             *gaps.last_advice(),
             *time.advice,
@@ -328,6 +344,14 @@ def _of_step(step: Step, limit: Limit) -> Verdict:
     if step.all_of_it:
         return found
     return Verdict.WARN if found is Verdict.FAIL else Verdict.PASS
+
+
+def _too_deep(rate: Rate) -> str:
+    return (
+        f"Put a shortcut around every layer or two (`x + block(x)`), or take layers out: of "
+        f"{rate.layers:,} in a row each keeps {rate.factor:.2g} of the gradient, and what a plain "
+        f"stack learns gets worse from about {MOST_PLAIN} on."
+    )
 
 
 def _against(norms: GradientNorms, sharp: Step | None, top: Tensor | None) -> list[str]:

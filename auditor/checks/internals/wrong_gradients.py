@@ -26,7 +26,8 @@ than a thousand times is undecided, not passed. Where the two disagree, steps do
 and what every rectifier, maximum and comparison decides is compared: a step that crosses no kink
 counts alone, and what no step keeps clear of kinks is not blamed. The derivative along one
 direction is compared with forward-mode differentiation as well, and taken once more in training
-mode, dropout held by its seed.
+mode, dropout held by its seed. Where weights of the checkpoint are not finite and leave no loss, a
+fresh model is taken instead.
 
 A module is found by itself: each is run alone on the inputs it was given, innermost first, and its
 derivative taken both ways. What detaches, writes or hooks in its code is seen as it runs.
@@ -220,6 +221,8 @@ def _summary(
     grouped = max((t.group for t in answer.tensors), default=1)
     if grouped > 1:
         lines.append(f"So costly a model was tried with up to {grouped} tensors moved together.")
+    if answer.fresh:
+        lines.append("The checkpoint's weights are not finite: a fresh model was looked at.")
     return " ".join(lines)
 
 

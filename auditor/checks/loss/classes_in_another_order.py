@@ -154,7 +154,7 @@ def _advice(found: ClassOrder, there: ClassOrder | str, limit: Limit) -> tuple[s
     order = ", ".join(str(int(c)) for c in found.order[:64])
     more = ", ..." if len(found.order) > 64 else ""
     both = isinstance(there, str) or _verdict(there, limit) is not Verdict.PASS
-    steps = [
+    return (
         "Print the list of classes that numbers the data (`dataset.classes`, `class_to_idx`, the "
         "label encoder's `classes_`) beside the one of the training run, and use the latter.",
         f"Until then, read the outputs in the order found: `order = [{order}{more}]`, output `i` "
@@ -163,5 +163,4 @@ def _advice(found: ClassOrder, there: ClassOrder | str, limit: Limit) -> tuple[s
         else "Number the validation targets as the training targets are: one list of classes, "
         "made once, for both splits.",
         "Keep the list of classes in the checkpoint, and compare it when loading.",
-    ]
-    return tuple(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    )

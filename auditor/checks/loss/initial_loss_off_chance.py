@@ -23,7 +23,9 @@ mean over seeds, with Student's interval of the logarithms (over the batches whe
 seed). Below chance only a bias can be, so a shortfall is measured from the best constant on the
 same batches, and wants 99 %. Logits of variance s² cost about s²/2 nats over chance, so twice the
 chance of ten classes means logits of deviation 2.1. Regression is given more room, since outputs of
-unit variance for standardised targets alone double the loss. Where the loss is off, the same models
+unit variance for standardised targets alone double the loss; and it is told, not judged, where the
+trained model leaves surely (99 %) less than a tenth of a constant's error on validation data: the
+scale of numbers is soon learnt, and was. Where the loss is off, the same models
 are measured again with each remedy: inputs or targets standardised, the last bias at zero,
 PyTorch's own initialisation, a smaller last layer; where none mends it alone, with two at once. A
 loss that doubles with the batch is a sum over it.
@@ -55,7 +57,7 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import examples_to_settle, geometric_interval, mean_interval
-from auditor.core.text import counted, listed
+from auditor.core.text import counted, listed, percent
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.initial_causes import causes_of, together, typical
@@ -66,11 +68,19 @@ from auditor.observations.initial_loss import (
     best_constant,
     chance_of,
 )
+from auditor.observations.performance import Performance, PerformanceOver
+from auditor.observations.targets import best_constant_score
 
 FRESH = FreshLossesOver()
+VAL = PerformanceOver(split="val")
 
 SUMMED = 0.9
 """Power of the batch's size from which the loss is a sum over it."""
+
+OVERCOME = 0.1
+"""Share of a constant's error left on validation data below which an odd start did no harm."""
+FEWEST = 10
+"""Validation examples below which that is not told."""
 
 MOST_SEEDS = 1000
 """Seeds beyond which it is idle to say how many would settle a question."""
@@ -80,6 +90,7 @@ MOST_SEEDS = 1000
     title="A fresh model starts at chance",
     failure_title="A fresh model does not start at chance",
     needs=(FRESH,),
+    wants=(VAL,),
     limits={
         "excess": Limit(
             warn=1.0,
@@ -142,6 +153,13 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         causes, said = causes_of(fresh, excess, limit, chance)
         summary += f" {said}"
         advice, where = tuple(c.cure for c in causes), tuple(c.place for c in causes)
+        left = _left(seen.get(VAL)) if fresh.numeric else math.nan
+        if left < OVERCOME:
+            verdict = Verdict.INFO
+            summary += (
+                f" It did no lasting harm: on validation data the checkpoint leaves at most "
+                f"{percent(left)} % of a constant's error (99 % confidence)."
+            )
     elif short is not Verdict.PASS and _handed_on(fresh, losses, limits["shortfall"]):
         summary += (
             f" The inputs themselves cost {fresh.handed_on_loss:.4g} in the place of the output, "
@@ -196,6 +214,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 
 _SEVERITY = (Verdict.INFO, Verdict.PASS, Verdict.WARN, Verdict.FAIL)
+
+
+def _left(val: Performance | None) -> float:
+    """Return what is left of the best constant's error at most, NaN where that is not known."""
+    if val is None or val.metric == "accuracy" or val.examples < FEWEST:
+        return math.nan
+    constant = best_constant_score(val)
+    return mean_interval(val.scores, 0.99)[1] / constant if constant > 0 else math.nan
 
 
 def _models(count: int) -> str:

@@ -2,9 +2,10 @@
 
 What it does
 ------------
-Gives the checkpoint its validation inputs arranged otherwise: mirrored, turned, light for dark,
-dimensions or columns exchanged, tokens numbered one higher or lower. Tells where it is right far
-more often, and whether training data can be told from validation data at all.
+Gives the checkpoint its validation inputs arranged otherwise: mirrored, turned, light for dark
+(largest + smallest - x), dimensions or columns exchanged, tokens numbered one higher or lower.
+Tells where it is right far more often, and whether training data can be told from validation data
+at all.
 
 Why it matters
 --------------
@@ -18,8 +19,10 @@ How it is measured
 Some validation examples choose the way with the lowest loss; the others, which did not choose,
 measure it in pairs. The check fails where the loss is lower by the limit below and than that of the
 best constant answer, and either the accuracy rises by 5 points or the loss falls by half, beyond
-doubt at 99 %: inputs in another order are not smaller ones. Columns of a table
-are also matched to those of training, one to one, by their distributions. The check warns where no
+doubt at 99 %: inputs in another order are not smaller ones. Where the loss comes to less than half
+of the constant's, so that the model knows such inputs, a few surprises may blur it: then it is
+enough that surely more answers are put right than wrong (a sign test). Columns of a table are also
+matched to those of training, one to one, by their distributions. The check warns where no
 way does it, but validation does far worse than training and a linear model that learnt from half of
 the examples tells those splits apart in the other half, both at 99 %: then they differ in some
 other way. Scales are the matter of `inputs-not-normalised`.
@@ -46,7 +49,7 @@ import numpy as np
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.statistics import mean_interval, paired_bootstrap, welch_interval
+from auditor.core.statistics import clopper_pearson, mean_interval, paired_bootstrap, welch_interval
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
 from auditor.observations.preparation import Prepared, PreparedOver, score
@@ -109,11 +112,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             metrics=metrics,
             where=(Place("setting", "data.val", "unlike data.train"),),
             advice=(
-                "1. Draw an input of `data.train` and one of `data.val` side by side, as the model "
+                "Draw an input of `data.train` and one of `data.val` side by side, as the model "
                 "gets them: `next(iter(loader))`.",
-                "2. Prepare both by one function: the same reader, the same order of columns, axes "
+                "Prepare both by one function: the same reader, the same order of columns, axes "
                 "and channels, the same scale, the same tokenizer.",
-                "3. If they are meant to differ (another source, another time), the gap is real: "
+                "If they are meant to differ (another source, another time), the gap is real: "
                 "train on data of that kind too.",
             ),
             figures=figures,
@@ -137,13 +140,24 @@ def _better(tried: Prepared, fall: float, rng: np.random.Generator) -> bool:
     before, after = np.asarray(tried.before, float), np.asarray(tried.after, float)
     if not np.isfinite(after).all() or not after.mean() < 0.95 * tried.constant:
         return False
-    if not paired_bootstrap((1 - fall) * before, after, rng, confidence=SURE)[0] > 0:
+    if not after.mean() < (1 - fall) * before.mean():
         return False
+    falls = paired_bootstrap((1 - fall) * before, after, rng, confidence=SURE)[0] > 0
     if not tried.higher:
+        return falls
+    gain = score(tried.right_after) - score(tried.right_before)
+    if after.mean() < HALF * tried.constant and gain > BETTER and _more_often_right(tried):
         return True
     low, _ = paired_bootstrap(tried.right_after, tried.right_before, rng, confidence=SURE)
     halved = paired_bootstrap(HALF * before, after, rng, confidence=SURE)[0] > 0
-    return low > BETTER or (halved and score(tried.right_after) > score(tried.right_before))
+    return falls and (low > BETTER or (halved and gain > 0))
+
+
+def _more_often_right(tried: Prepared) -> bool:
+    """Tell whether more examples are surely put right than wrong (a sign test)."""
+    before, after = np.asarray(tried.right_before), np.asarray(tried.right_after)
+    mended, spoilt = int((after > before).sum()), int((after < before).sum())
+    return clopper_pearson(mended, mended + spoilt, SURE)[0] > HALF
 
 
 def _wanted(
@@ -175,10 +189,10 @@ def _wanted(
         metrics=metrics,
         where=(Place("setting", side, f"wanted {tried.best}"),),
         advice=(
-            f"1. Compare, step by step, how the training run read and prepared its inputs with how "
+            f"Compare, step by step, how the training run read and prepared its inputs with how "
             f"`{side}` does: it has to be undone here that inputs come {tried.best}.",
-            "2. Make it one function that both splits, and the model in use, go through.",
-            "3. Keep that function, or its version, with the checkpoint.",
+            "Make it one function that both splits, and the model in use, go through.",
+            "Keep that function, or its version, with the checkpoint.",
         ),
         figures=figures,
     )
@@ -196,7 +210,7 @@ def _surely_told(tried: Prepared) -> float:
     """Return the share of examples whose split is told at least."""
     if len(tried.told) < FEWEST:
         return 0.5
-    return mean_interval(tried.told, SURE)[0]
+    return clopper_pearson(int(np.sum(tried.told)), len(tried.told), SURE)[0]
 
 
 def _score(tried: Prepared, scores: object) -> str:
@@ -223,7 +237,7 @@ def _metrics(tried: Prepared, limits: Limits) -> tuple[Metric, ...]:
                 "examples whose split a linear model tells",
                 score(tried.told),
                 "share",
-                *mean_interval(tried.told),
+                *clopper_pearson(int(np.sum(tried.told)), len(tried.told)),
                 limits["told_apart"],
             )
         )
@@ -241,7 +255,7 @@ def _figures(tried: Prepared) -> tuple[Figure, ...]:
             "Validation loss of the checkpoint on the examples that chose, best first; the line is "
             "the loss with the inputs as they are, on the others.",
             "loss",
-            tuple(tried.tried[int(i)] for i in order),
+            tuple(tried.tried[int(i)].removeprefix("with ").removeprefix("the ") for i in order),
             tuple(float(tried.losses[int(i)]) for i in order),
             guides=(Guide(score(tried.before), "as they are"),),
         ),

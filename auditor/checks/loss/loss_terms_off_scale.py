@@ -22,9 +22,9 @@ their gradients are opposite there; only what holds in both places, or at the ch
 lack of a factory, is called off scale, and only a conflict that is there from the start is called
 one. Where a term does not look at the targets (a penalty on outputs or codes), fresh models are
 trained for 80 steps with it and without it: it drowns the others where they gain with it, on the
-same batches, less than a fifth of what they gain without it, with 99 % confidence. A term that is
-the same on every batch penalises the weights and not the answers; that one may
-be as small as it likes.
+same batches, less than a fifth of what they gain without it, with 99 % confidence; the check fails
+where that is less than a tenth. A term that is the same on every batch penalises the weights and
+not the answers; that one may be as small as it likes.
 
 When it misleads
 ----------------
@@ -83,9 +83,10 @@ FEWEST = 3
     limits={
         "kept": Limit(
             warn=0.2,
+            fail=0.1,
             bad="below",
             source="arithmetic: beside a squared error (y - t)² a penalty w y² leaves the share "
-            "1 - (w / (1 + w))² of what there is to gain, a fifth at w = 8.5",
+            "1 - (w / (1 + w))² of what there is to gain, a fifth at w = 8.5, a tenth at 18.5",
         ),
         "ratio": Limit(
             warn=100.0,
@@ -141,6 +142,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             found.append(_off_scale(names, pair, start))
         if start is not None and _against(pair, start, limits["cosine"].warn):
             found.append(_conflict(names, pair, start))
+    verdict = Verdict.WARN
     tried, kept = seen.get(TRIALS), limits["kept"]
     if tried is not None and tried.trials:
         sure = 1 - (1 - CONFIDENCE) / len(tried.trials)
@@ -149,6 +151,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             for trial in tried.trials
             if kept.warn is not None and trial.drowns(kept.warn, sure)
         ] + found
+        if kept.fail is not None and any(one.drowns(kept.fail, sure) for one in tried.trials):
+            verdict = Verdict.FAIL
         metrics += tuple(
             Metric(f"learnt with {one.term}, of what is without", one.kept(), "share", limit=kept)
             for one in tried.trials
@@ -166,7 +170,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             Verdict.PASS, _balanced(terms, widest, limits["ratio"].warn), metrics, figures=figures
         )
     return Judgement(
-        Verdict.WARN,
+        verdict,
         " ".join(said for said, _, _ in found),
         metrics,
         tuple(place for _, _, place in found),

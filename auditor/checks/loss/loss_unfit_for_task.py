@@ -77,7 +77,7 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Histogram, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import clopper_pearson, examples_to_settle, paired_bootstrap
-from auditor.core.text import counted
+from auditor.core.text import clean_text, counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.loss_batch import growth
@@ -143,7 +143,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         Verdict.FAIL if found[0].severe else Verdict.WARN,
         " ".join((*said, *_of_whom(probe))),
         metrics=tuple(metrics),
-        where=tuple(Place("setting", one.place, one.note) for one in found),
+        where=tuple(_place(one, probe.end) for one in found),
         advice=tuple(dict.fromkeys(one.advice for one in found)),
         figures=figures,
     )
@@ -235,6 +235,13 @@ def _ignored(
             )
         )
     return found, metric
+
+
+def _place(one: Misfit, end: str) -> Place:
+    """Return where a misfit is; what the model ends in, by the module that it is."""
+    if one.place == "model.factory" and end:
+        return Place("layer", clean_text(end), one.note)
+    return Place("setting", one.place, one.note)
 
 
 def _fits(probe: LossProbe, rows: Rows, read: bool) -> str:

@@ -27,10 +27,12 @@ test at 5 %), only the surest sixteenth counts, and only of models that have lea
 learnt: which no longer get better, and contradict less than twice as many validation labels as the
 checkpoint. Nor do predictions accuse that may be no better than always the same answer: they have
 to contradict fewer of the surest examples than that would, beyond doubt; nor those of models that
-give most answers a chance of more than 0.999999, right or wrong. Where fresh models can't
-judge validation data, the checkpoint does. The check warns where the estimate is at least twice
-what test sets in wide use have, 3.3 %, and at 99 % confidence (Bonferroni over the splits) above
-that itself; it passes only where every split could be judged.
+have learnt from fewer than 10 examples a class, or that give most answers a chance of more than
+0.999999, right or wrong; nor those of which half of the surest are contradicted, unless that is in
+training and they surely do better on validation. Where fresh models can't judge validation data,
+the checkpoint does. The check warns where the estimate is at least twice what test sets in wide use
+have, 3.3 %, and at 99 % confidence (Bonferroni over the splits) above that itself; it passes only
+where every split could be judged.
 
 Inputs count as the same where they agree to six digits, padding at their end (zeros, or the
 padding token of an embedding) left aside. Both splits are read whole for this, up to some
@@ -49,9 +51,9 @@ When it misleads
 ----------------
 Where the inputs do not settle the answer (a survival, a click), contradictions are not errors of
 labelling; nor can predictions judge that are wrong more often than right where they are
-surest. Errors that follow a rule can be learnt, and are then not contradicted; nor does a
-checkpoint contradict what it was trained on, which tells nothing where it alone can judge. Random
-crops and flips hide repetitions.
+surest, on validation too. Errors that follow a rule can be learnt, and are then not contradicted;
+nor does a checkpoint contradict what it was trained on, which tells nothing where it alone can
+judge. Random crops and flips hide repetitions.
 
 What to do
 ----------
@@ -78,7 +80,7 @@ from auditor.core.statistics import clopper_pearson, examples_to_settle
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict, worst
 from auditor.observations.copies import Copies, Kind
-from auditor.observations.label_noise import FEWEST, USUAL, Estimate, estimates
+from auditor.observations.label_noise import FEWEST, TAUGHT, USUAL, Estimate, estimates
 from auditor.observations.label_repeats import Repeats, repeats
 from auditor.observations.labels import (
     PICTURES,
@@ -192,6 +194,11 @@ def _of_estimate(one: Estimate, limit: Limit) -> str:
     )
     if limit.warn is None or one.decided(limit):
         return text
+    if one.beyond(limit) and one.taught:
+        return (
+            f"{text} But each of these models has learnt from {counted(one.taught, 'example')} "
+            f"only, fewer than {TAUGHT} a class, so these may be errors of their own."
+        )
     if one.beyond(limit) and not one.ripe:
         return (
             f"{text} But the models have not learnt what can be learnt in {one.split.steps:,} "

@@ -20,16 +20,17 @@ everything else in evaluation mode and batch norm on its running statistics: the
 predictions is that of Monte Carlo dropout, and the rise of the loss is set against the loss's
 advantage over one answer to all examples, the best constant one. Where a rate is 0.5 or more, or
 dropout takes a fifth of that advantage away, two pairs of copies make some steps of the declared
-optimizer from the checkpoint with dropout and without, and are scored with it off.
+optimizer from the checkpoint with dropout and without (six times as many where a rate is 0.9 or
+more), and are scored with it off.
 
 It fails where something drops in evaluation mode and where a rate is 1. It warns where dropout
-holds back a network that underfits, its loss being a quarter of the constant answer's or more: in
-both pairs the loss on training data is lower without dropout, by 10 % or more at 99 % (paired by
-example, shared among the pairs and splits), and that on validation data too, by 5 %. So it does of
-rates of 0.9 and above that take a quarter of the advantage away, or where the loss is half or more
-of the constant answer's (it fails where nothing was learnt and copies begin to learn without
-dropout), and of dropout on the outputs, where it zeroes answers. Other dropout that takes a quarter
-away is told without a verdict.
+holds back a network that underfits, its loss being a quarter of the constant answer's or more, a
+tenth at rates of 0.9 and above: in both pairs the loss on training data is lower without dropout,
+by 10 % or more at 99 % (paired by example, shared among the pairs and splits), and that on
+validation data too, by 5 %. So it does of rates of 0.9 and above that take a quarter of the
+advantage away, or where the loss is half or more of the constant answer's (it fails where nothing
+was learnt and copies begin to learn without dropout), and of dropout on the outputs, where it
+zeroes answers. Other dropout that takes a quarter away is told without a verdict.
 
 When it misleads
 ----------------
@@ -63,7 +64,7 @@ from auditor.core.values import Array
 from auditor.core.verdict import Verdict, worst
 from auditor.observations.constant_loss import constant_loss
 from auditor.observations.culprit import MODEL
-from auditor.observations.dropout import HIGH, Dropout, DropoutOver, DropoutSite
+from auditor.observations.dropout import EXTREME, HIGH, Dropout, DropoutOver, DropoutSite
 from auditor.observations.dropout_figures import figures_of
 from auditor.observations.performance import PerformanceOver
 
@@ -88,6 +89,10 @@ NOTHING = 0.9
 
 UNFIT = 0.25
 """Share of a constant answer's loss from which a network underfits its training data."""
+
+TUNED = 0.1
+"""Share below which it is fitted whatever it drops: from here to `UNFIT` extreme rates are blamed
+alone."""
 
 Said = tuple[Verdict, str, tuple[Place, ...], tuple[str, ...]]
 
@@ -225,7 +230,7 @@ def _rates(
         share = float(np.mean(found.plain)) / constant
         said += f" And the network underfits: its loss is {share:.0%} of a constant answer's."
     elif not lost >= TAKEN:
-        return Verdict.INFO, said + " What that takes away is little or not known.", (), ()
+        return Verdict.INFO, said + " What a pass loses by that is little or not known.", (), ()
     return (
         verdict,
         said,
@@ -283,7 +288,9 @@ def _underfits(found: Dropout, constant: float, rng: np.random.Generator, limit:
         f"{made}, and {raced.measure} is lower than that of copies with it by {shown[0]} on "
         f"training and {shown[1]} on validation data at least (99 %, in each pair)"
     )
-    if not float(np.mean(found.plain)) >= UNFIT * constant:
+    first = max(found.active, key=lambda site: site.rate)
+    unfit = TUNED if first.rate >= EXTREME else UNFIT
+    if not float(np.mean(found.plain)) >= unfit * constant:
         return (
             Verdict.INFO,
             f"{gained}: with less dropout the network would learn faster from here; it fits its "
@@ -291,7 +298,6 @@ def _underfits(found: Dropout, constant: float, rng: np.random.Generator, limit:
             (),
             (),
         )
-    first = max(found.active, key=lambda site: site.rate)
     return (
         Verdict.WARN,
         f"Dropout holds back a network that underfits. {gained}.",

@@ -16,7 +16,9 @@ How it is measured
 Two copies go on as declared: same optimizer, its moments where the checkpoint holds them, the last
 learning rate where there was a schedule (a tenth of the first where that had come down to less),
 19 steps each, on different batches. Where they gain nothing of note, one more is trained by Adam at
-0.001 without weight decay and dropout. Losses are compared in evaluation mode, example by example
+0.001 without weight decay and dropout; and where that gains nothing either though half of a
+constant's loss is left on training data, one at ten times the declared rate, or at thirty times it
+where ten do not help. Losses are compared in evaluation mode, example by example
 (cross-entropy; squared or absolute error; of a loss of your own, whole batches), on the first seven
 batches of each split. A gain is counted in losses of the best constant answer on the same examples,
 or where none is known, in what a fresh model loses more than the checkpoint. It counts where its
@@ -37,7 +39,7 @@ small for its data gains nothing by training: see `capacity-off`.
 What to do
 ----------
 Train on where copies gain as declared. Where only the freed copy gains, find out which of rate,
-weight decay and dropout it was: one at a time.
+weight decay and dropout it was: one at a time. Raise the rate where a higher one gains.
 
 Source
 ------
@@ -104,14 +106,15 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge whether further training certainly helps, and whether anything was learnt."""
     found, limit, settings = seen[CONTINUED], limits["gain"], seen.get(SETTINGS) or Settings()
     least = limit.warn if limit.warn is not None else NOTABLE
-    ways: list[Way] = [way for way in ("declared", "freed") if found.val.gain(way) is not None]
+    tried: tuple[Way, ...] = ("declared", "freed", "faster")
+    ways = [way for way in tried if found.val.gain(way) is not None]
     contests = _contests(seen, found)
     unlearnt = bool(contests) and all(contest.gain <= contest.least for contest in contests)
     scored = min(len(found.train.before), len(found.val.before))
     enough = scored >= FEWEST_SCORED.get(found.unit, FEWEST)
     shown = [way for way in ways if enough and gains(found, way, least)]
     way: Way | None = shown[0] if shown else None
-    left = _left(found)
+    left = found.left
     figures = figures_of(found, ways, _how(found, "declared"))
     metrics = _metrics(found, ways, contests, limit)
     if unlearnt:
@@ -122,7 +125,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             f"On {len(contests[0].model):,} training examples the model is no better than a "
             f"constant answer: {scores}. {told}",
             metrics,
-            (Place("setting", "training", "no better than a constant on its own training data"),),
+            (
+                Place("setting", "training", "no better than a constant on its own training data"),
+                *((_place(found, way, settings),) if way == "faster" else ()),
+            ),
             _advice_unlearnt(found, way, settings),
             figures,
         )
@@ -142,13 +148,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             )
         return Judgement(
             verdict,
-            f"{told}{_reason(way)}",
+            f"{told}{_reason(found, way)}",
             metrics,
             (_place(found, way, settings),),
             _advice(found, way, settings),
             figures,
         )
-    verdict, doubt = _doubt(found, ways, least)
+    # Large steps are uncertain ones: what they may gain raises no doubt.
+    verdict, doubt = _doubt(found, [way for way in ways if way != "faster"], least)
     if not enough:
         verdict = Verdict.INFO
         what = "batches" if found.unit == "loss" else "examples"
@@ -187,16 +194,11 @@ def _gain(progress: Progress, way: Way) -> tuple[float, float, float]:
     return gain if gain is not None else (float("nan"),) * 3
 
 
-def _left(found: Continued) -> float | None:
-    """Return what is left of a constant's loss on training data, None where that is not known."""
-    if found.unit == "loss" or not found.train.scale > 0:
-        return None
-    return float(np.mean(found.train.before)) / float(found.train.scale)
-
-
 def _how(found: Continued, way: Way) -> str:
     if way == "freed":
         return FREED
+    if way == "faster":
+        return f"the same at a learning rate of {found.faster_rate:g}"
     moments = ", its moments going on" if found.restored else ""
     return f"{found.optimizer}{moments}" + (f" ({found.note})" if found.note else "")
 
@@ -213,7 +215,7 @@ def _sentence(found: Continued, way: Way) -> str:
     copies = counted(len(found.val.after(way)), "copy", "copies")
     right = ""
     if found.val.right_before.size:
-        then = found.val.right_declared if way == "declared" else found.val.right_freed
+        then = found.val.right_after(way)
         right = f", accuracy from {np.mean(found.val.right_before):.3g} to {np.mean(then):.3g}"
     return (
         f"{found.steps} more steps of {_how(found, way)} bring the validation {found.unit} of "
@@ -223,7 +225,12 @@ def _sentence(found: Continued, way: Way) -> str:
     )
 
 
-def _reason(way: Way) -> str:
+def _reason(found: Continued, way: Way) -> str:
+    if way == "faster":
+        return (
+            f" At {found.rate:g} it gains nothing of the kind, nor does {FREED}: the learning rate "
+            "is too low to get anywhere in so few updates."
+        )
     if way == "declared":
         return " The loss was still falling when training stopped."
     return (
@@ -238,6 +245,7 @@ def _nothing(found: Continued, ways: list[Way], least: float) -> str:
     open_ = any(
         min(_gain(progress, way)[0] for progress in (found.train, found.val)) > least
         for way in ways
+        if way != "faster"
     )
     parts = []
     for way in ways:
@@ -331,6 +339,12 @@ def _place(found: Continued, way: Way, settings: Settings) -> Place:
         return Place(
             "setting", "training.optimizer", f"learning rate {found.rate:g}, weight decay {decay:g}"
         )
+    if way == "faster":
+        return Place(
+            "setting",
+            "training.optimizer.lr",
+            f"learning rate {found.rate:g}, held back: {found.faster_rate:g} gains",
+        )
     known = [
         _epochs(settings.epochs) if settings.epochs is not None else "",
         f"{settings.updates:,.0f} updates" if settings.updates is not None else "",
@@ -352,6 +366,13 @@ def _advice(found: Continued, way: Way, settings: Settings) -> tuple[str, ...]:
             "validation gains by it.",
             f"Train on from the checkpoint: `optimizer = torch.optim.Adam(model.parameters(), "
             f"lr={1e-3:g})` brought the gain above in {found.steps} steps.",
+        )
+    if way == "faster":
+        return (
+            f"Raise the learning rate to {found.faster_rate:g}: it brought the gain above in "
+            f"{found.steps} steps; or train for many times as many updates.",
+            "Look at the loss curve: one that lies flat for long and then falls (a plateau, as "
+            "small networks of sigmoids have at the start) needs patience or larger steps.",
         )
     epochs = settings.epochs
     more = (

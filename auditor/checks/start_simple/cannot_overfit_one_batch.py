@@ -356,11 +356,15 @@ def _some(trials: OverfitTrials, learnt: list[bool], learnt_few: list[bool]) -> 
     """Judge trials of which some fresh models came to know a set and others did not."""
     most = sum(learnt) * 2 > len(learnt) or trials.parameters < AMPLE * trials.values
     most = most and sum(learnt_few) * 2 > len(learnt_few)
+    came = (
+        f"{sum(learnt)} of {counted(len(learnt), 'fresh model')} came to know {trials.many} "
+        f"examples, {sum(learnt_few)} of {len(learnt_few)} two"
+    )
+    if not most and trials.rest_falling:
+        return Verdict.INFO, f"{came}; the loss of the others was still falling.", (), ()
     return (
         Verdict.INFO if most else Verdict.WARN,
-        f"{sum(learnt)} of {counted(len(learnt), 'fresh model')} came to know {trials.many} "
-        f"examples, {sum(learnt_few)} of {len(learnt_few)} two; whether a model can learn hangs on "
-        "its first weights.",
+        f"{came}; whether a model can learn hangs on its first weights.",
         () if most else (Place("setting", "model.factory", "not every initialisation can learn"),),
         ()
         if most

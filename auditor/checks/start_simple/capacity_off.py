@@ -14,16 +14,17 @@ what it gets right in training it has learnt by heart.
 
 How it is measured
 ------------------
-Up to 256 training examples. Fresh copies, without dropout, are trained on them by Adam for 150
-steps, at the best of 1e-3, 3e-3 and 1e-2. Too small: a linear model fits the same examples better
-than each copy. Copies are then trained for up to 600 steps at each rate. It counts where the linear
-model is still ahead by 10 % of a constant's error with 99 % confidence (paired over the examples)
-and the pace of the loss would not close the gap in as many steps again. The check then looks for
-the cause in what layers take in and pass on, in the order in which they run: fewer numbers for each
-example than the outputs need (C - 1 for C classes) and than the inputs hold, at a place that
-everything passes (given the mean of all examples there, the copy answers alike to all). It warns
-where there is one, or where the checkpoint itself, too, is that far behind a linear model on the
-training data; it fails where both are so.
+Up to 256 training examples, fewer where they hold more than 4,096 targets together (tokens,
+pixels), but 64. Fresh copies, without dropout, are trained on them by Adam for 150 steps, at the
+best of 1e-3, 3e-3 and 1e-2. Too small: a linear model fits the same examples better than each copy.
+Copies are then trained for up to 600 steps at each rate. It counts where the linear model is still
+ahead by 10 % of a constant's error with 99 % confidence (paired over the examples) and the pace of
+the loss would not close the gap in as many steps again. The check then looks for the cause in what
+layers take in and pass on, in the order in which they run: fewer numbers for each example than the
+outputs need (C - 1 for C classes) and than the inputs hold, at a place that everything passes
+(given the mean of all examples there, the copy answers alike to all). It warns where there is one,
+or where the checkpoint itself, too, is that far behind a linear model on the training data; it
+fails where both are so.
 
 Too large: for each seed two copies start from the same weights and see the same batches, one with
 the targets dealt to other examples; where these are not learnt, for up to 600 steps. The area under
@@ -31,9 +32,10 @@ its loss curve over that of the other, both cut off at the loss that they start 
 slower it learns. Networks of many parameters that generalise can learn random targets, too (Zhang
 et al. 2017), but they learn true ones faster (Arpit et al. 2017). So the check warns only where all
 of this is shown: ten parameters or more for each training target, random targets learnt, less than
-half as long again for them as for true ones (99 %, over eight seeds, three where a step is costly),
-and a gap between training and validation beyond 5 % of a constant's error (99 %). Where none of
-this is refuted but some is open, it says so and what would settle it.
+half as long again for them as for true ones (99 %, over eight seeds; three where a step is costly,
+or where these already take twice as long with 95 % confidence), and a gap between training and
+validation beyond 5 % of a constant's error (99 %). Where none of this is refuted but some is open,
+it says so and what would settle it.
 
 When it misleads
 ----------------

@@ -111,6 +111,15 @@ DATA = (
                   "loss-unfit-for-task", "inputs-not-normalised", "stale-batch-norm"),
     ),
     Rule(
+        id="targets-unrelated",
+        title="Inputs and targets of `{place}` do not belong together",
+        plain="Inputs and targets do not belong together",
+        sights=(Sight("targets-unrelated", fact=True),),
+        explains=(*UNLEARNT, *SETTINGS, "overfitted", "suspicious-labels", "features-collapsed",
+                  "update-ratio-off", "regularisation-overwhelms", "dropout-off",
+                  "saliency-insensitive", "loss-terms-off-scale", "classes-in-another-order"),
+    ),
+    Rule(
         id="suspicious-labels",
         title="Labels are wrong ({place} is {note})",
         plain="Labels are wrong",
@@ -173,9 +182,9 @@ DATA = (
         id="loss-terms-off-scale",
         title="One term of the loss drowns another ({place})",
         plain="One term of the loss drowns another",
-        sights=(Sight("loss-terms-off-scale"),),
-        explains=(*UNLEARNT, "update-ratio-off", "regularisation-overwhelms",
-                  "suspicious-labels"),
+        sights=(Sight("loss-terms-off-scale", fact=True),),
+        explains=(*UNLEARNT, *FLOW, "update-ratio-off", "regularisation-overwhelms",
+                  "suspicious-labels", "features-collapsed"),
     ),
     Rule(
         id="loss-summed",

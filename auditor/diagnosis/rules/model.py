@@ -6,6 +6,7 @@ from auditor.diagnosis.rules.effects import FLOW, SETTINGS, UNLEARNT, UNMOVED
 from auditor.diagnosis.treatments import (
     always,
     anew,
+    lifted,
 )
 from auditor.observations.mended_copies import MEASURED
 from auditor.observations.treatment import TreatmentOver
@@ -19,7 +20,9 @@ MODEL = (
         id="wrong-gradients",
         title="The backward pass of `{place}` is wrong",
         plain="The backward pass is wrong",
-        sights=(Sight("wrong-gradients", least=FAIL, fact=True),),
+        # Weights may have ended as NaN through it, and it is seen on fresh ones then.
+        sights=(Sight("wrong-gradients", least=FAIL, fact=True, exact=True,
+                      explains=("non-finite-values",)),),
         explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS),
     ),
     Rule(
@@ -86,7 +89,11 @@ MODEL = (
                 Sight("dead-units", ("units at zero",))),
         explains=(*UNLEARNT, *UNMOVED, *SETTINGS, "vanishing-gradients", "activation-scale-off",
                   "disconnected-parameters", "saliency-insensitive", "initial-loss-off-chance"),
-        cures=(Cure(ANEW, anew),),
+        cures=(
+            Cure(ANEW, anew),
+            # Training on may mend the layers around dead units as well as the units themselves.
+            Cure("Set {names} to zero in the trained model.", lifted, ("Start ",), fallback=True),
+        ),
     ),
     Rule(
         id="saturated-units",
@@ -104,7 +111,7 @@ MODEL = (
         id="damaged-layer",
         title="`{place}` does not fit the other layers: damaged, or loaded wrongly",
         plain="A layer does not fit the others",
-        sights=(Sight("damaged-layer", ("trained anew",), least=FAIL, fact=True),
+        sights=(Sight("damaged-layer", ("trained anew", "another order"), least=FAIL, fact=True),
                 Sight("damaged-layer", ("trained anew",))),
         explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "stale-batch-norm", "sharp-minimum",
                   "saliency-insensitive", "suspicious-labels", "batch-norm-misused",
@@ -124,6 +131,24 @@ MODEL = (
         measured=(" as it is", " of a new model", "gain by a new model"),
     ),
     Rule(
+        id="too-deep",
+        title="Too many layers in a row, without shortcuts: at `{place}` the gradient is {note}",
+        plain="Too many layers in a row, without shortcuts",
+        sights=(Sight("vanishing-gradients", ("times below the last, over",), exact=True),),
+        explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS, "saliency-insensitive"),
+        cures=(
+            Cure(
+                "Put a shortcut around every layer or two (`x + block(x)`), or take layers out.",
+                always(TreatmentOver(shortcuts=True)),
+                ("Put a shortcut",),
+            ),
+        ),
+        equally=(
+            "Normalisation between the layers, or weights that keep the size of what goes through "
+            "(`nn.init.kaiming_normal_` before ReLU), lets gradients through too.",
+        ),
+    ),
+    Rule(
         id="disconnected-parameters",
         title="No gradient reaches `{place}`",
         plain="No gradient reaches some parameters",
@@ -134,7 +159,12 @@ MODEL = (
         id="weights-degenerate",
         title="Weights of `{place}` are degenerate",
         plain="Weights are degenerate",
-        sights=(Sight("weights-degenerate", least=FAIL),),
+        sights=(
+            # Single values beyond all others are damage: no rate takes one weight there alone.
+            Sight("weights-degenerate", ("times the largest of the rest",), least=FAIL,
+                  fact=True, exact=True, explains=("non-finite-values", "stale-batch-norm")),
+            Sight("weights-degenerate", least=FAIL),
+        ),
         explains=(*UNLEARNT, *UNMOVED, *FLOW, *SETTINGS),
         cures=(Cure(ANEW, anew),),
     ),
@@ -143,7 +173,8 @@ MODEL = (
         title="Training never moved `{place}`",
         plain="Training never moved some parameters",
         sights=(
-            Sight("updates-not-applied", ("bit for bit", "not in the optimizer"), fact=True),
+            Sight("updates-not-applied", ("bit for bit", "as built", "not in the optimizer"),
+                  fact=True),
             Sight("updates-not-applied"),
         ),
         explains=(*UNLEARNT, *UNMOVED, "stale-batch-norm", "optimizer-off"),

@@ -6,6 +6,7 @@ from auditor.diagnosis.treatments import (
     always,
     clipped,
     held_back,
+    larger_batches,
     not_narrow,
     optimizer_off,
     put_right,
@@ -196,9 +197,11 @@ TRAINING = (
         title="Dropout hurts more than it helps ({place})",
         plain="Dropout hurts more than it helps",
         sights=(Sight("dropout-off"),),
+        # What the few units pass on is scaled up, and gradients with it: such noise kills units.
         explains=("underfitted", "does-not-learn-in-short-run", "cannot-overfit-one-batch",
                   "not-reproducible", "trained-loss-off", "no-better-than-baseline",
-                  "learning-rate-off", "miscalibrated"),
+                  "learning-rate-off", "miscalibrated", "ignores-its-input", "dead-units",
+                  "activation-scale-off", "features-collapsed"),
         cures=(
             Cure(
                 "Take dropout out (`p=0`), then bring it back in small steps while validation "
@@ -229,11 +232,18 @@ TRAINING = (
         sights=(
             # What is measured on fresh weights comes of nothing that training did to them.
             Sight("batch-size-off", ("noise scale of fresh weights",), exact=True,
-                  explains=(*UNLEARNT, *FLOW)),
+                  explains=(*UNLEARNT, *FLOW, *UNMOVED)),
             Sight("batch-size-off"),
         ),
         explains=("does-not-learn-in-short-run", "underfitted", "learning-rate-off",
                   "sharp-minimum", "batch-norm-misused"),
+        cures=(
+            Cure(
+                "Take larger batches, or put the gradients of several together before a step.",
+                larger_batches,
+                ("Batches of",),
+            ),
+        ),
     ),
     Rule(
         id="schedule-missing-or-off",

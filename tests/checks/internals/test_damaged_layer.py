@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.checks.internals.damaged_layer import REPAIRS, judge
+from auditor.checks.internals.damaged_layer import ORDERS, REPAIRS, judge
 from auditor.core.verdict import Verdict
+from auditor.observations.gate_orders import GateOrders
 from auditor.observations.layer_repair import LayerRepairs
 
 RNG = np.random.default_rng(0)
@@ -40,6 +41,17 @@ def test_the_one_layer_that_brings_the_model_back_fails_and_is_named(judged):
     assert found.verdict is Verdict.FAIL, found.summary
     assert [(p.name, p.note) for p in found.where] == [("body", "loss 0.1 when trained anew")]
     assert "`body`" in found.advice[0]
+    left = next(m for m in found.metrics if m.name.startswith("loss left"))
+    assert left.limit is not None
+    assert left.limit.warn == 0.5
+    assert left.high is not None
+    assert left.high < left.limit.warn
+
+
+def test_of_a_loss_that_is_not_finite_no_share_is_left(judged):
+    found = judged(judge, told(np.inf))
+    assert [place.name for place in found.where] == ["body"]
+    assert not [m for m in found.metrics if m.name.startswith("loss left")]
 
 
 def test_layers_that_do_as_well_are_named_too(judged):
@@ -101,3 +113,43 @@ def test_few_examples_are_not_judged(judged, examples):
         told() | {REPAIRS: replace(told()[REPAIRS], before=NOISE[0][:examples])},
     )
     assert found.verdict is Verdict.NOT_APPLICABLE, found.summary
+
+
+def in_order(after, before=3.0, order=(2, 0, 1), **changes):
+    """The losses that another order of a layer's gates leaves."""
+    base = GateOrders(("gru",), order, before * NOISE[3], after * NOISE[4], 2.3, "train", 5)
+    return {**told(), ORDERS: replace(base, **changes)}
+
+
+def test_gates_whose_order_mends_the_model_are_told_before_anything_is_trained(judged):
+    found = judged(judge, in_order(0.2))
+    assert found.verdict is Verdict.FAIL
+    assert [place.name for place in found.where] == ["gru"]
+    assert "the gates as update, new, reset, where" in found.summary
+    assert "for i in (2, 0, 1)" in found.advice[0]
+    found = judged(judge, in_order(0.2, layers=("up", "down")))
+    assert "`up`" in found.advice[0]
+    assert "`down`" in found.advice[0]
+
+
+def test_gates_are_told_where_the_model_does_half_its_work(judged):
+    none = np.zeros(0)
+    idle = replace(told(1.0)[REPAIRS], layers=(), after=np.zeros((0, 200)), fresh=none)
+    found = judged(judge, {**in_order(0.2, before=1.0), REPAIRS: idle})
+    assert [place.name for place in found.where] == ["gru"]
+    found = judged(judge, {**in_order(0.8, before=1.0), REPAIRS: idle})
+    assert found.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("after", "changes"),
+    [
+        (1.55, {}),  # not surely below 0.7 of a constant answer
+        (0.2, {"before": 0.25 * NOISE[3]}),  # hardly below what it is
+        (0.2, {"tried": 0}),
+        (np.inf, {}),
+    ],
+)
+def test_an_order_that_does_not_make_it_good_is_no_fault(judged, after, changes):
+    found = judged(judge, in_order(after, **changes))
+    assert [place.name for place in found.where] == ["body"]

@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.checks.internals.dead_units import ACTIVITY, TRAINING, judge
+from auditor.checks.internals.dead_units import ACTIVITY, FRESH, TRAINING, judge
 from auditor.core.finding import Limit
 from auditor.core.verdict import Verdict
 from auditor.observations.activity import LayerActivity, UnitActivity
+from auditor.observations.fresh_activity import FreshActivity
 
 
 def layer(name: str, dead: int, units: int) -> LayerActivity:
@@ -199,3 +200,39 @@ def test_of_very_many_layers_the_worst_are_told(judged) -> None:
     assert found.verdict is Verdict.FAIL
     assert len(found.where) == 40
     assert len(found.figures[0].labels) == 40
+
+
+def beside_fresh(dead: int, units: int, *fresh: int) -> dict:
+    """Return a layer among nine sound ones, and fresh models with so many dead units in it."""
+    sound = [layer(f"sound {i}", 0, 200) for i in range(9)]
+    models = (UnitActivity((layer("a", n, units), *sound), 500, "val") for n in fresh)
+    return seen(layer("a", dead, units), *sound) | {FRESH: FreshActivity(tuple(models))}
+
+
+@pytest.mark.parametrize(
+    ("dead", "units", "fresh", "verdict", "said"),
+    [
+        (32, 100, (30, 25, 35), Verdict.INFO, "25 to 35 of 100 such units in `a`: it is built so"),
+        (15, 40, (9, 7, 8), Verdict.INFO, "whether training killed any is not certain"),
+        (32, 100, (2, 0, 5), Verdict.WARN, ""),
+        (32, 100, (12, 12, 12), Verdict.WARN, ""),
+        (32, 100, (), Verdict.WARN, ""),
+        (60, 100, (55, 50, 60), Verdict.WARN, "training did not kill them"),
+        (60, 100, (30, 30, 30), Verdict.FAIL, ""),
+        (100, 100, (100, 100, 100), Verdict.FAIL, "100 of 100 such units in `a`: it is built so"),
+        (20, 100, (0, 0, 0), Verdict.PASS, ""),
+    ],
+)
+def test_units_that_are_dead_from_the_start(judged, dead, units, fresh, verdict, said) -> None:
+    found = judged(judge, beside_fresh(dead, units, *fresh))
+    assert found.verdict is verdict, found.summary
+    assert said in found.summary if said else "Fresh models" not in found.summary
+    assert bool(found.where) is (verdict in (Verdict.WARN, Verdict.FAIL))
+
+
+def test_dead_units_of_all_layers_beside_those_of_fresh_models(judged) -> None:
+    own = (layer("a", 22, 100), layer("b", 22, 100))
+    alike = FreshActivity((UnitActivity((layer("a", 24, 100), layer("b", 21, 100)), 500, "val"),))
+    fewer = FreshActivity((UnitActivity((layer("a", 4, 100), layer("b", 1, 100)), 500, "val"),))
+    assert judged(judge, seen(*own) | {FRESH: alike}).verdict is Verdict.INFO
+    assert judged(judge, seen(*own) | {FRESH: fewer}).verdict is Verdict.WARN

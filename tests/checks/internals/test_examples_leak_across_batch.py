@@ -65,6 +65,12 @@ def test_advice_suits_the_place(judged, culprit: Culprit | None, word: str) -> N
     assert word in judged(judge, {LEAK: replace(MIXED, culprit=culprit)}).advice[0]
 
 
+def test_the_way_into_a_layer_is_told_in_the_sentence_and_at_the_place(judged) -> None:
+    found = judged(judge, {LEAK: replace(MIXED, culprit=Culprit(MODEL, "Net", True, into="rnn"))})
+    assert "in the model's own `forward` (Net), on the way into `rnn`." in found.summary
+    assert found.where[0].note.endswith("on the way into `rnn`")
+
+
 def test_what_may_be_time_is_warned_of(judged) -> None:
     unsure = replace(MIXED, culprit=Culprit("rnn", "LSTM", batch_first=False), unsettled=True)
     found = judged(judge, {LEAK: unsure})

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,18 @@ def test_what_a_usual_start_gains_decides(judged, odd, gain: float, verdict: Ver
     assert found.verdict is verdict
     assert [place.name for place in found.where] == [odd.name]
     assert bool(found.advice) is (verdict is not Verdict.INFO)
+
+
+def test_a_share_of_next_to_nothing_is_no_harm(judged) -> None:
+    large = copies(0.8)
+    small = replace(large, as_it_is=large.as_it_is / 20, mended=large.mended / 20)
+    found = said(judged, LARGE, found=small)
+    assert found.verdict is Verdict.INFO
+    assert "Less than 0.05 nats are no harm." in found.summary
+    rare = replace(small, constant=0.056)  # one example in a hundred
+    assert said(judged, LARGE, found=rare).verdict is Verdict.FAIL
+    even = replace(small, constant=2.3)
+    assert said(judged, LARGE, found=even).verdict is Verdict.INFO
 
 
 def test_places_say_how_weights_start_the_farthest_first(judged) -> None:

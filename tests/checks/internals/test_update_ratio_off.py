@@ -4,9 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.checks.internals.update_ratio_off import CHECKPOINT, FRESH, judge
+from auditor.checks.internals.update_ratio_off import CHECKPOINT, FRESH, TRIALS, judge
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
+from auditor.observations.rate_trials import RateRange, RateTrials
 from auditor.observations.updates import UpdateRatios
 
 NAMES = ("a.weight", "a.bias", "b.weight", "c.weight")
@@ -303,3 +304,70 @@ def test_the_table_holds_every_weight_with_its_rate(judged) -> None:
     assert len(bars.labels) == 40
     assert "40 worst of 50 weights" in bars.caption
     assert table.rows[0][-1] == pytest.approx(0.1 * 1e-3 / table.rows[0][1])
+
+
+def fast(ratio: float, then: float = 1e-3, others: float = 0.03, rest: float = 1e-3) -> dict:
+    """Return a first tensor that moves otherwise than the others, from both starts."""
+    answers = both(others, rest)
+    for answer, own in zip(answers.values(), (ratio, then), strict=True):
+        answer.ratios[:, 0] *= own / answer.ratios[:, 2].mean()
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        (fast(0.15), Verdict.INFO),
+        (fast(0.05), Verdict.PASS),
+        (fast(0.15, then=0.05), Verdict.WARN),  # still fast once trained
+        (fast(0.5), Verdict.FAIL),
+        (fast(0.15, others=1e-3), Verdict.WARN),  # far from the others
+        (fast(0.15, rest=0.05), Verdict.WARN),  # the others are fast once trained
+        ({**fast(0.15), CHECKPOINT: updates(0.0)}, Verdict.WARN),
+    ],
+)
+def test_a_tensor_that_only_begins_fast(judged, answers, verdict) -> None:
+    found = judged(judge, answers)
+    assert found.verdict is verdict, found.summary
+    told = "`a.weight` moves by 0.1" in found.summary and "once trained" in found.summary
+    assert told is (verdict is Verdict.INFO)
+    assert bool(found.where) is (verdict in (Verdict.WARN, Verdict.FAIL))
+
+
+def trials(declared: float, edge: float, **changes) -> RateTrials:
+    """Return range tests whose loss is least at `edge`."""
+    rates = edge * 10.0 ** np.linspace(-3, 1, 13)
+    losses = np.tile(np.abs(np.log10(rates / edge)), (3, 1))
+    found = RateRange(rates, losses, np.full(3, 3.0), ("end",) * 3)
+    made = RateTrials(
+        "fresh",
+        "SGD(lr=0.1)",
+        declared,
+        "",
+        1,
+        False,
+        0.0,
+        False,
+        found,
+        np.ones((3, 3)),
+        (),
+        7,
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rates", "verdict"),
+    [
+        (0.15, trials(0.1, edge=1.0), Verdict.INFO),
+        (0.15, trials(0.1, edge=0.1), Verdict.WARN),
+        (0.15, trials(np.nan, edge=1.0, instead="none is declared"), Verdict.WARN),
+        (0.5, trials(0.1, edge=1.0), Verdict.FAIL),
+        (0.01, trials(0.1, edge=1.0), Verdict.PASS),
+        (1e-5, trials(0.1, edge=1.0), Verdict.WARN),
+    ],
+)
+def test_long_steps_at_a_rate_that_range_tests_recommend(judged, ratio, rates, verdict) -> None:
+    found = judged(judge, both(ratio, 1e-3) | {TRIALS: rates})
+    assert found.verdict is verdict, found.summary
+    assert ("range tests recommend rates up to 0.33" in found.summary) is (verdict is Verdict.INFO)

@@ -5,12 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.checks.internals.updates_not_applied import CAUSES, FRESH, FROZEN, HELD, STEP, judge
+from auditor.checks.internals.updates_not_applied import (
+    CAUSES,
+    FRESH,
+    FROZEN,
+    HELD,
+    PERFORMANCE,
+    STEP,
+    judge,
+)
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
 from auditor.observations.initial_weights import InitialTensor, InitialWeights
 from auditor.observations.mended_copies import MendedCopies
 from auditor.observations.optimizer_state import HeldParameter, OptimizerHeld, OptimizersHeld
+from auditor.observations.performance import Performance
 from auditor.observations.reach import SilenceCauses
 from auditor.observations.step_changes import StepChange, StepChanges
 
@@ -243,6 +252,34 @@ def test_nothing_to_judge(judged) -> None:
     assert "it is not there" in found.summary
     none = said(judged, held=replace(HOLDS, trainable=()))
     assert none.verdict is Verdict.NOT_APPLICABLE
+
+
+SMALL = replace(DRAWN, size=160, gaps=(0.003, 0.003))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error", "verdict"),
+    [
+        ((SMALL,), 1.1, Verdict.WARN),
+        ((SMALL,), 0.9, Verdict.PASS),  # answers that beat a constant were learnt
+        ((SMALL,), math.nan, Verdict.PASS),
+        ((replace(SMALL, gaps=(-0.1, 0.003)),), 1.1, Verdict.PASS),
+        ((SMALL, replace(MOVED, size=20)), 1.1, Verdict.PASS),
+        ((replace(SMALL, size=60),), 1.1, Verdict.PASS),
+        ((SMALL, replace(DRAWN, size=400, uniform=False)), 1.1, Verdict.PASS),
+    ],
+)
+def test_small_weights_like_fresh_ones_warn_where_answers_are_like_theirs(
+    judged, tensors, error, verdict
+) -> None:
+    values = np.random.default_rng(0).standard_normal((200, 1))
+    none = np.zeros(0)
+    scores = error * np.square(values - values.mean())[:, 0]
+    seen = Performance("squared error", scores, none, none, none, none, none, none, values, "val")
+    answers = {HELD: HOLDS, STEP: steps(change()), FRESH: fresh(*tensors), PERFORMANCE: seen}
+    found = judged(judge, answers)
+    assert found.verdict is verdict, found.summary
+    assert [place.name for place in found.where] == ["a.weight"] * (verdict is Verdict.WARN)
 
 
 RANDOM = replace(DRAWN, name="base.weight", trainable=False, gaps=(0.0005, 0.0005))

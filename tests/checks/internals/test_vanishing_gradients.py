@@ -210,6 +210,16 @@ def test_a_steady_fade_is_told_by_its_rate_and_shown_with_it(judged) -> None:
     assert names[-1].startswith("fitted: times 0.2")
 
 
+@pytest.mark.parametrize(("layers", "deep"), [(11, False), (12, True), (30, True)])
+def test_a_steady_fade_over_many_layers_is_laid_to_their_number(judged, layers, deep) -> None:
+    found = judged(judge, {GRADIENTS: norms(0.1, layers)})
+    assert (f", over {layers - 1} layers" in found.where[0].note) is deep
+    assert found.advice[0].startswith("Put a shortcut") is deep
+    lost = edited(norms(layers=layers), "layer3.weight", 1e-7)
+    found = judged(judge, {GRADIENTS: lost})
+    assert not any("over" in place.note for place in found.where)
+
+
 @pytest.mark.parametrize("place", [1, 7])
 def test_a_single_layer_that_lets_little_through_is_named_wherever_it_is(judged, place) -> None:
     seen = norms()

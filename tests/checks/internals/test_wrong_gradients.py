@@ -199,3 +199,8 @@ def test_figures_show_the_worst_and_the_table_all(judged) -> None:
     assert bars.marked[0]
     assert all(1e-10 <= value <= 2 for value in bars.values)
     assert len(table.rows) == 60
+
+
+def test_says_that_fresh_weights_stood_in(judged) -> None:
+    assert "a fresh model was looked at" in judged(judge, {GRADIENTS: seen(fresh=True)}).summary
+    assert "fresh" not in judged(judge, {GRADIENTS: seen()}).summary

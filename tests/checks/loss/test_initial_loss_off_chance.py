@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.checks.loss.initial_loss_off_chance import FRESH, judge
+from auditor.checks.loss.initial_loss_off_chance import FRESH, VAL, judge
 from auditor.core.subject import TargetFacts
 from auditor.core.verdict import Verdict
 from auditor.observations.initial_loss import FreshLosses
+from auditor.observations.performance import Performance
 
 BALANCED = TargetFacts("classes", 100, tuple(range(10)), (10,) * 10)
 NUMBERS = TargetFacts(
@@ -282,3 +283,35 @@ def test_few_seeds(judged, shape: tuple[int, int]) -> None:
     assert found.verdict is Verdict.PASS
     far = judged(judge, fresh(2.3, losses=losses(20.0, 0.02, *shape)))
     assert far.verdict is (Verdict.WARN if shape == (1, 1) else Verdict.FAIL)
+
+
+def scored(error: float, examples: int = 40, metric: str = "squared error") -> dict:
+    """Return scores on validation targets of variance 4, for the most part `error`."""
+    values = np.where(np.arange(examples) % 2, 2.0, -2.0)[:, None]
+    scores = error * (1 + 0.1 * np.cos(np.arange(examples)))
+    nothing = np.zeros(0)
+    return {
+        VAL: Performance(metric, scores, nothing, nothing, nothing, *[nothing] * 3, values, "val")  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize(
+    ("val", "verdict"),
+    [
+        (scored(0.01), Verdict.INFO),
+        (scored(0.5), Verdict.FAIL),
+        (scored(math.nan), Verdict.FAIL),
+        (scored(0.01, examples=9), Verdict.FAIL),
+        (scored(0.01, metric="accuracy"), Verdict.FAIL),
+        ({}, Verdict.FAIL),
+    ],
+)
+def test_an_odd_start_that_a_good_model_of_numbers_left_behind(judged, val, verdict) -> None:
+    found = judged(judge, fresh(400.0, "mse_loss", 1) | val)
+    assert found.verdict is verdict, found.summary
+    assert ("no lasting harm" in found.summary) is (verdict is Verdict.INFO)
+    assert found.advice
+
+
+def test_a_good_classifier_is_judged_by_its_start_all_the_same(judged) -> None:
+    assert judged(judge, fresh(40.0) | scored(0.01)).verdict is Verdict.FAIL

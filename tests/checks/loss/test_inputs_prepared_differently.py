@@ -65,6 +65,18 @@ def test_a_lower_loss_with_hardly_another_answer_has_to_be_half(judged):
     assert found.verdict is Verdict.FAIL, found.summary
 
 
+def test_answers_that_are_put_right_count_where_a_few_surprises_blur_the_loss(judged):
+    rare = np.where(np.arange(200) % 40 == 0, 12.0, 0.05)
+    blurred = tried(before=1.0, after=0.2, right_before=0.88, right_after=0.97)[PREPARED]
+    loss = {"before": rare, "after": np.roll(rare, 1) / 4}
+    found = judged(judge, {PREPARED: replace(blurred, **loss)})
+    assert found.verdict is Verdict.FAIL, found.summary
+    guessed = replace(blurred, constant=0.15, **loss)
+    assert judged(judge, {PREPARED: guessed}).verdict is Verdict.PASS
+    few = replace(blurred, right_after=right(0.9), **loss)
+    assert judged(judge, {PREPARED: few}).verdict is Verdict.PASS
+
+
 def test_errors_of_numbers_are_judged_too(judged):
     numbers = {"metric": "squared error", "constant": 1.0, "right_before": 1.2 * NOISE}
     found = judged(judge, tried(1.2, 0.4, **numbers, right_after=0.4 * NOISE))

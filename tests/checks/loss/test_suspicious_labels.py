@@ -78,6 +78,37 @@ def test_wrong_labels_warn_from_the_limit_on(
         assert margins == sorted(margins)  # type: ignore[type-var]
 
 
+def test_mostly_wrong_labels_of_training_are_told_by_models_that_are_right_elsewhere(
+    judged: Judged,
+) -> None:
+    said = judgement(judged, evidence(split("train", wrong=0.6), split("val")))
+    assert said.verdict is Verdict.WARN, said.summary
+    assert said.where[0].name.startswith("train ")
+
+
+@pytest.mark.parametrize(
+    "val", [split("val", wrong=0.55), split("val", 60, 0.45), split("val", steps=0), None]
+)
+def test_models_that_prove_themselves_nowhere_do_not_accuse(judged: Judged, val: Any) -> None:
+    splits = [split("train", wrong=0.6), *([val] if val is not None else [])]
+    said = judgement(judged, evidence(*splits))
+    assert said.verdict is Verdict.INFO, said.summary
+    assert not any(place.name.startswith("train ") for place in said.where)
+
+
+def test_models_that_have_learnt_from_a_handful_do_not_accuse(judged: Judged) -> None:
+    few = judgement(judged, evidence(split("train", 58, 0.3), split("val", wrong=0.2)))
+    assert few.verdict is Verdict.INFO, few.summary
+    assert few.summary.count("has learnt from 29 examples only, fewer than 10 a class") == 2
+    enough = judgement(judged, evidence(split("train", 62, 0.3), split("val", wrong=0.2)))
+    assert enough.verdict is Verdict.WARN, enough.summary
+
+
+def test_validation_that_is_mostly_contradicted_may_be_prepared_otherwise(judged: Judged) -> None:
+    said = judgement(judged, evidence(split("train"), split("val", wrong=0.6)))
+    assert said.verdict is Verdict.INFO, said.summary
+
+
 def test_a_share_that_is_not_certain_says_what_would_settle_it(judged: Judged) -> None:
     beyond = judgement(judged, evidence(split("val", 60, 0.1)))
     assert beyond.verdict is Verdict.INFO

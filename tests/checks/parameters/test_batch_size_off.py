@@ -7,6 +7,7 @@ from auditor.checks.parameters.batch_size_off import CHECKPOINT, FRESH, SETTINGS
 from auditor.core.figure import Lines, Table
 from auditor.core.request import Unavailable
 from auditor.core.verdict import Verdict
+from auditor.diagnosis.treatments import larger_batches
 from auditor.observations.gradient_noise import GradientNoise
 from auditor.observations.settings import ParameterGroup, Settings
 
@@ -63,6 +64,9 @@ def test_a_batch_far_below_the_noise_of_fresh_weights_is_too_small(
         assert found.where[0].note.startswith(f"{batch};")
         assert "too small" in found.summary
         assert f"no more than {batch}, accumulate" in found.advice[2]
+        trial = larger_batches(found)  # It reads the note.
+        assert trial is not None
+        assert trial.merged == 32 // batch
 
 
 def test_a_wide_interval_is_not_settled(judged) -> None:
@@ -79,6 +83,7 @@ def test_gradients_without_anything_in_common(judged) -> None:
     assert found.verdict is Verdict.WARN, found.summary
     assert "at least" in found.summary
     assert "inf" not in found.summary
+    assert larger_batches(found) is not None
     assert judged(judge, answers(256, random, LATE)).verdict is Verdict.INFO
 
 

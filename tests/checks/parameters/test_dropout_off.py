@@ -169,6 +169,22 @@ def test_a_network_that_fits_is_told_and_not_warned() -> None:
     assert "learn faster" in said.summary
 
 
+@pytest.mark.parametrize(
+    ("rate", "off", "train", "verdict"),
+    [
+        (0.9, 0.11, 0.15, Verdict.WARN),
+        (0.9, 0.09, 0.15, Verdict.PASS),
+        (0.9, 0.11, 0.08, Verdict.PASS),
+        (0.89, 0.11, 0.15, Verdict.PASS),
+    ],
+)
+def test_an_extreme_rate_is_blamed_before_a_usual_one(rate, off, train, verdict) -> None:
+    """Shortcuts and width let a network learn that gains by what it drops all the same."""
+    said = judged(dropout(site(rate), on=off + 0.01, off=off, raced=race(train, 0.08)))
+    assert said.verdict is verdict
+    assert ("holds back" in said.summary) is (verdict is Verdict.WARN)
+
+
 def test_both_pairs_have_to_gain_and_beyond_doubt() -> None:
     unfit = dropout(site(), on=0.5, off=0.4)
     assert judged(replace(unfit, raced=race(0.2, 0.1))).verdict is Verdict.WARN

@@ -269,6 +269,18 @@ def test_what_may_still_come_is_not_judged(judged) -> None:
     assert judged(judge, trials(2.3, 2.3, parameters=10)).verdict is Verdict.INFO
 
 
+def test_where_one_model_learns_and_the_others_are_on_their_way_nothing_is_judged(judged) -> None:
+    few = tuple(fit(seed=n, examples=2) for n in range(3))
+    slow = [fit(seed=n, losses=SLOW, reached=False) for n in (1, 2)]
+    found = judged(judge, trials(fits=(fit(), *slow, *few)))
+    assert found.verdict is Verdict.INFO
+    assert "1 of 3 fresh models came to know 16 examples, 3 of 3 two; the loss" in found.summary
+    stuck = fit(1.0, seed=2)
+    found = judged(judge, trials(fits=(fit(), slow[0], stuck, *few)))
+    assert found.verdict is Verdict.WARN
+    assert "hangs on its first weights" in found.summary
+
+
 def test_a_softmax_applied_twice_is_named(judged) -> None:
     stuck = tuple(replace(f, accuracy=1.0) for f in trials(1.4612, 1.4612)[TRIALS].fits)
     found = judged(judge, trials(fits=stuck))

@@ -48,6 +48,18 @@ def test_noise_in_a_recurrent_layer_of_a_reader(names: Live) -> None:
     assert found.where[0].name not in ("embedding", "head")
 
 
+def test_gates_in_the_order_of_another_framework(names: Live) -> None:
+    def convert(model: nn.Module) -> None:
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in ("_ih", "_hh")):
+                reset, update, new = parameter.data.clone().chunk(3)
+                parameter.data = torch.cat([update, reset, new])
+
+    found = broken(names, convert).finding(CHECK)
+    assert found.verdict is Verdict.FAIL, found.summary
+    assert "gates stand in another order" in found.where[0].note
+
+
 def test_a_healthy_regression_and_language_model_pass(diabetes: Live, language: Live) -> None:
     for live in (diabetes, language):
         found = live.finding(CHECK)
