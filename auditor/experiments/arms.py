@@ -8,12 +8,12 @@ from torch import nn
 
 from auditor.core.request import Split, Unavailable
 from auditor.core.values import Array
-from auditor.experiments.lab import cycled, dropout_off
+from auditor.experiments.lab import cycled
 from auditor.experiments.updates import go_on
 from auditor.intake import optimizer as optimizers
 from auditor.intake.batches import Batch
 from auditor.intake.losses import Loss
-from auditor.intake.modes import keep_statistics
+from auditor.intake.modes import dropout_off, keep_statistics
 from auditor.intake.scoring import Scorer
 from auditor.intake.subject import ABSENT, Subject
 

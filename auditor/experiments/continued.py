@@ -11,19 +11,12 @@ from torch import nn
 
 from auditor.core.request import Split, Unavailable
 from auditor.core.values import Array
-from auditor.experiments.lab import (
-    affordable,
-    cycled,
-    dropout_off,
-    halving,
-    in_parts,
-    private_copy,
-)
+from auditor.experiments.lab import affordable, cycled, halving, in_parts, private_copy
 from auditor.experiments.training import USUAL, at_rate, settled
 from auditor.experiments.updates import go_on
 from auditor.experiments.yardstick import Held, Scores, Yardstick, yardstick_of
 from auditor.intake import optimizer as optimizers
-from auditor.intake.modes import keep_statistics
+from auditor.intake.modes import dropout_off, keep_statistics
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.continued import (

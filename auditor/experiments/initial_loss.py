@@ -13,11 +13,11 @@ from torch import nn
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import clean_text
-from auditor.experiments.lab import dropout_off
 from auditor.experiments.neutral import constant_cost, growth, knows_nothing, stand_in
 from auditor.experiments.rescaling_ways import layouts_of, standardised
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.losses import Loss, main_output
+from auditor.intake.modes import dropout_off
 from auditor.intake.preserve import preserved
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject

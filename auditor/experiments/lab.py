@@ -106,15 +106,6 @@ def private_copy(subject: Subject) -> nn.Module:
     return built
 
 
-def dropout_off(model: nn.Module, batch_size: int) -> None:
-    """Put a model in evaluation mode, but batch norm on the statistics of its batch."""
-    model.eval()
-    if batch_size > 1:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._NormBase):
-                module.train()
-
-
 def cycled(subject: Subject, split: Split, steps: int, fraction: float = 1.0) -> Iterator[Batch]:
     """Yield `steps` batches of a split, from its start again after its end.
 

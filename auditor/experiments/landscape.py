@@ -13,8 +13,9 @@ from auditor.core.errors import InputError
 from auditor.core.request import Split, Unavailable
 from auditor.core.text import counted
 from auditor.experiments.in_float64 import wide
-from auditor.experiments.lab import CUDA_TIMES, dropout_off, every_module_called, forward_cost
+from auditor.experiments.lab import CUDA_TIMES, every_module_called, forward_cost
 from auditor.intake.batches import Batch, changed, tensors_in
+from auditor.intake.modes import dropout_off
 from auditor.intake.preserve import preserved
 from auditor.intake.seeding import reseed
 from auditor.intake.subject import Subject

@@ -9,9 +9,10 @@ from torch import nn
 from auditor.core.request import Split, Unavailable
 from auditor.core.text import clean_text
 from auditor.core.values import Array
-from auditor.experiments.lab import affordable, dropout_off, halving, private_copy
+from auditor.experiments.lab import affordable, halving, private_copy
 from auditor.intake.batches import Batch
 from auditor.intake.losses import Loss
+from auditor.intake.modes import dropout_off
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.loss_terms import MOST_TERMS, LossTerms, LossTermsOver, TermsAt

@@ -17,14 +17,13 @@ from auditor.experiments.lab import (
     CUDA_TIMES,
     TRAINING_PASSES,
     cycled,
-    dropout_off,
     forward_cost,
     halving,
     in_parts,
 )
 from auditor.experiments.optimizer_entries import Entry, entries_of, finalists
 from auditor.intake.batches import Batch
-from auditor.intake.modes import keep_statistics
+from auditor.intake.modes import dropout_off, keep_statistics
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.optimizer_race import (

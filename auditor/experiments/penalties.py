@@ -11,9 +11,9 @@ from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.experiments.lab import dropout_off
 from auditor.intake.batches import Batch, changed, tensors_in
 from auditor.intake.losses import Loss, main_output
+from auditor.intake.modes import dropout_off
 from auditor.intake.norms import norms
 from auditor.observations.regularisation import Form
 

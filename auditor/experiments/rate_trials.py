@@ -12,10 +12,10 @@ from torch import nn
 
 from auditor.core.request import Unavailable
 from auditor.core.values import Array
-from auditor.experiments.lab import affordable, cycled, dropout_off, halving, private_copy
+from auditor.experiments.lab import affordable, cycled, halving, private_copy
 from auditor.experiments.steppers import NoStepperError, Stepper, stepper_for
 from auditor.intake.batches import Batch
-from auditor.intake.modes import keep_statistics
+from auditor.intake.modes import dropout_off, keep_statistics
 from auditor.intake.norms import norms
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject

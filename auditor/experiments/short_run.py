@@ -13,9 +13,10 @@ from auditor.core.request import Split, Unavailable
 from auditor.core.spec import OptimizerSpec
 from auditor.core.subject import TargetFacts
 from auditor.experiments.examples import distinct, gathered, mixed
-from auditor.experiments.lab import affordable, cycled, dropout_off, halving
+from auditor.experiments.lab import affordable, cycled, halving
 from auditor.experiments.training import at_rate, settled, train
 from auditor.intake.batches import Batch
+from auditor.intake.modes import dropout_off
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.intake.targets import TargetSurvey

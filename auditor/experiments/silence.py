@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from auditor.experiments.lab import dropout_off
 from auditor.intake.batches import Batch
+from auditor.intake.modes import dropout_off
 from auditor.intake.seeding import seeded
 from auditor.intake.subject import Subject
 

@@ -15,14 +15,7 @@ from auditor.core.spec import OptimizerSpec
 from auditor.core.text import counted
 from auditor.core.values import Array
 from auditor.experiments.examples import joined
-from auditor.experiments.lab import (
-    affordable,
-    cycled,
-    dropout_off,
-    halving,
-    private_copy,
-    scored,
-)
+from auditor.experiments.lab import affordable, cycled, halving, private_copy, scored
 from auditor.experiments.last_activation import Bare
 from auditor.experiments.renewal import renew
 from auditor.experiments.rescaling_ways import Way, layouts_of
@@ -31,6 +24,7 @@ from auditor.experiments.standardised import Restored, Standard, standard_of
 from auditor.experiments.training import settled, train
 from auditor.intake.batches import Batch
 from auditor.intake.losses import Loss
+from auditor.intake.modes import dropout_off
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.treatment import KEPT, SCORED, TreatmentOver, Tried

@@ -17,7 +17,7 @@ from auditor.intake.subject import Subject
 from auditor.observations.contest import has_entropies
 from auditor.observations.performance import Performance
 from auditor.observations.probabilities import LIKELIHOODS
-from auditor.observations.targets import best_constant_score, constant_entropies
+from auditor.observations.targets import best_constant_loss
 
 Held = dict[Split, list[Batch]]
 """The batches of each split that copies are scored on."""
@@ -88,9 +88,7 @@ def _constant_loss(seen: Performance | None) -> float:
     """Return the mean loss of the best constant answer, NaN where it is not known."""
     if seen is None or not seen.examples:
         return math.nan
-    if seen.metric == "accuracy":
-        return float(constant_entropies(seen).mean())
-    return float(best_constant_score(seen))
+    return best_constant_loss(seen)
 
 
 def _standard(subject: Subject, seen: Performance | None) -> str:

@@ -18,3 +18,12 @@ def keep_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.eval()
+
+
+def dropout_off(model: nn.Module, batch_size: int) -> None:
+    """Put a model in evaluation mode, but batch norm on the statistics of its batch."""
+    model.eval()
+    if batch_size > 1:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.train()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from auditor.intake.modes import dropout_off
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
 from auditor.observations.activity import UnitActivity, UnitActivityOver
@@ -31,11 +32,7 @@ def _fire(seen: UnitActivity) -> bool:
 
 def _of_fresh(request: FreshActivityOver, subject: Subject, seed: int) -> UnitActivity:
     model = subject.fresh(seed)
-    model.eval()
-    if subject.facts.data[request.split].batch_size > 1:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._NormBase):
-                module.train()
+    dropout_off(model, subject.facts.data[request.split].batch_size)
     return _activity(request, subject, model)
 
 
