@@ -17,8 +17,8 @@ class Sight:
     It is one of `check`, of the verdict `least` or worse, of which `when` is true, and, where
     `words` are given, with one of them in the name or note of a place. Where it fails a `fact` is
     no guess, however little it explains. An `exact` one names the very setting: of two causes that
-    may each have brought about the other it comes first. Seen here, the cause also `explains` more
-    than its rule says.
+    may each have brought about the other it comes first, and where it is a fact as well, it has
+    come of no other. Seen here, the cause also `explains` more than its rule says.
     """
 
     check: str

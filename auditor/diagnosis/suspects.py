@@ -116,8 +116,11 @@ class Suspect:
         return frozenset(self.rule.explains) | frozenset(self.sight.explains if self.sight else ())
 
     def comes_of(self, other: "Suspect") -> bool:
-        """Tell whether another cause may bring about all that this one is seen in."""
-        return {*self.roots} <= other.explains
+        """Tell whether another cause may bring about all that this one is seen in.
+
+        A fact in which the very setting is seen comes of nothing else.
+        """
+        return not (self.fact and self.exact) and {*self.roots} <= other.explains
 
 
 def _surely_better(change: Metric, measure: str) -> bool:

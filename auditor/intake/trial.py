@@ -20,7 +20,6 @@ from auditor.intake.losses import (
     CLASS_LOSSES,
     CLASS_TASKS,
     IGNORED,
-    LABEL_LOSSES,
     Loss,
     main_output,
     output_width,
@@ -203,7 +202,8 @@ def layer_of(model: nn.Module, error: BaseException) -> str:
 def _targets_in_range(
     split: Split, survey: Survey, loss: Loss, task: Task, width: int | None
 ) -> None:
-    if loss.known in LABEL_LOSSES:
+    # With logits torch takes any target, and so an audit does: `loss-unfit-for-task` tells.
+    if loss.known == "binary_cross_entropy":
         wrong = survey.targets.beyond(0.0, 1.0)
         if wrong is not None:
             value, batch = wrong

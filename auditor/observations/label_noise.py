@@ -36,15 +36,20 @@ class Estimate:
 
     They are the surest half, or, where contradictions gather at its less sure end, the surest
     sixteenth of all. [low, high] is the share's 95 % interval, [sure_low, sure_high] the one that
-    decides. It is not `ripe` where models which have not learnt enough may be what is wrong.
-    `constant` is the share of the same examples whose label is not the commonest one. The models
-    are `deaf` where they are certain of most answers, and `proven` where they surely do better on
-    another split. They were `taught` too little where so many examples are too few for the classes.
+    decides. It is not `ripe` where models which have not learnt enough may be what is wrong. Of the
+    `sure` the models themselves expect a share of `expected` to be contradicted, and `top` lie in
+    the surest eighth of all, of which `top_wrong` are. `constant` is the share of the `sure` whose
+    label is not the commonest one. The models are `deaf` where they are certain of most answers,
+    and `proven` where they surely do better on another split. They were `taught` too little where
+    so many examples are too few for the classes.
     """
 
     split: LabelledSplit
     wrong: int
     sure: int
+    expected: float
+    top_wrong: int
+    top: int
     constant: float
     deaf: bool
     gathered: bool
@@ -71,13 +76,25 @@ class Estimate:
         """Return whether the predictions may be no better than always the same answer."""
         return self.high >= self.constant and not self.proven
 
+    @property
+    def graded(self) -> bool:
+        """Return whether those that are surely too many are expected by the models, by degrees.
+
+        Where the inputs do not settle the answer, models that know it are wrong as often as their
+        probabilities say. So they are where labels are wrong at random, but then as often among the
+        surest eighth as elsewhere; where those may hold no more than usual, the doubt is graded.
+        """
+        expected = self.sure_low > USUAL and self.low <= self.expected
+        return expected and clopper_pearson(self.top_wrong, self.top)[0] <= USUAL
+
     def beyond(self, limit: Limit) -> bool:
         """Return whether more labels are contradicted than the limit allows."""
         return limit.verdict(self.share) is not Verdict.PASS
 
     def too_many(self, limit: Limit) -> bool:
         """Return whether that is certain, and not the fault of the models."""
-        fit = self.ripe and not (self.blind or self.guessed or self.deaf or self.taught)
+        doubts = (self.blind, self.guessed, self.deaf, self.taught, self.graded)
+        fit = self.ripe and not any(doubts)
         return self.beyond(limit) and self.sure_low > USUAL and fit
 
     def decided(self, limit: Limit) -> bool:
@@ -98,12 +115,15 @@ def estimated(split: LabelledSplit, *, splits: int = 1, outdone: bool = False) -
     half = len(order) // 2
     gathered = _gather(np.flatnonzero(against[:half]), half)
     sure = max(FEWEST // 2, len(order) // 16) if gathered else half
-    wrong = int(against[:sure].sum())
+    wrong, top = int(against[:sure].sum()), min(sure, half // 4)
     surest = np.asarray(split.labels)[order][:sure]
     return Estimate(
         split,
         wrong,
         sure,
+        float(1 - most[order][:sure].mean()),
+        int(against[:top].sum()),
+        top,
         1 - float(np.bincount(surest).max()) / sure,
         bool(np.median(most) > 1 - CERTAIN),
         gathered,
@@ -158,7 +178,7 @@ def _better(fresh: Estimate | None, own: Estimate | None, limit: Limit) -> Estim
     """
     if fresh is None or own is None or fresh.decided(limit):
         return fresh or own
-    doubted = fresh.guessed or fresh.deaf or fresh.taught or not fresh.ripe
+    doubted = fresh.guessed or fresh.deaf or fresh.taught or fresh.graded or not fresh.ripe
     unfit = fresh.blind or (fresh.beyond(limit) and doubted)
     return own if own.too_many(limit) or (unfit and not own.blind) else fresh
 

@@ -180,6 +180,9 @@ def _label_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
     with_logits = name != "binary_cross_entropy"
     truth, count = rows.task.truth, f"{len(rows.outputs):,}"
     labels = truth == "labels" and rows.task.sure == "certain"
+    if (beyond := _beyond_labels(called, rows)) is not None:
+        yield beyond
+        return
     if rows.form in ("one", "nought"):
         yield one_unit(called, rows, end)
         return
@@ -241,6 +244,27 @@ def _label_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
                 "cross_entropy",
             ),
         )
+
+
+def _beyond_labels(called: str, rows: Rows) -> Misfit | None:
+    """Return what is wrong with targets that are no probabilities, None where all are."""
+    targets = np.asarray(rows.targets, float)
+    targets = targets[np.isfinite(targets)]
+    if not targets.size or (targets.min() >= 0 and targets.max() <= 1):
+        return None
+    reach = f"{targets.min():.3g} to {targets.max():.3g}"
+    two = np.unique(targets)
+    made = f"(target > {two[0]:g}).float()" if len(two) == 2 else "(target > 0).float()"
+    return Misfit(
+        "targets beyond labels",
+        True,
+        f"The targets reach from {reach}, where {called} wants 0 and 1 or what lies between: "
+        "beyond, it has no least value, and falls without end as the logits grow.",
+        f"Bring the targets to 0 and 1, for instance `{made}`; of numbers without bounds take "
+        "`mse_loss`.",
+        "loss",
+        f"wants 0 to 1, is given {reach}",
+    )
 
 
 def _squeezed(name: str, probe: LossProbe, rows: Rows, end: str, classes: int) -> Iterator[Misfit]:

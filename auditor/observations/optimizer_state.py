@@ -1,5 +1,6 @@
 """What an optimizer, saved in the checkpoint or handed in, holds of the model's parameters."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -56,6 +57,12 @@ class OptimizersHeld:
     frozen: tuple[str, ...]
     epochs: Number | None = None
     batches: int = 0
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Return how many steps were made of each parameter of which a count is kept."""
+        held = (one for optimizer in self.optimizers for one in optimizer.held)
+        return {one.name: int(one.step) for one in held if math.isfinite(one.step) and one.step > 0}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What weights at their start tell: that all of a model, or a part of it, was never trained."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
@@ -18,16 +19,24 @@ SAVE = (
     "and print a weight before and after `optimizer.step()`."
 )
 
+FARTHER = "; the optimizer goes farther"
+"""What tells that the steps of the optimizer went elsewhere: there and back like a random walk, n
+of them of length s still come to about s √n."""
+
 
 def said_of_weights(
     start: Start,
     fresh: InitialWeights,
     step: StepChanges | None,
     seen: Performance | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> list[Said]:
-    """Return what the weights tell: never trained, partly never trained, batch norm untouched."""
+    """Return what the weights tell: never trained, partly never trained, batch norm untouched.
+
+    `counts` are the steps that optimizers have counted, by parameter.
+    """
     if start.untrained:
-        return [_never(start, fresh, step)]
+        return [_never(start, fresh, step, counts or {})]
     if start.looks_untrained and seen is not None and no_better_than_constant(seen):
         return [_as_if_never(start)]
     if not start.moved and start.given:
@@ -101,10 +110,16 @@ def proof_of_start(tensor: InitialTensor) -> str:
     return "spread over the interval of fresh ones to its very ends"
 
 
+def _shows(tensor: InitialTensor, start: Start) -> float:
+    """Return how far the values of a parameter at its start must have moved for that to show."""
+    exact = tensor.same or tensor.constant
+    return 0.0 if exact else least_move(tensor, ERROR / max(1, start.total))
+
+
 def _as_if_never(start: Start) -> Said:
     """Say that all weights look like fresh ones, too few to prove it, and so does what they do."""
     first = max(start.alike, key=lambda tensor: tensor.size)
-    least = least_move(first, ERROR / max(1, start.total))
+    least = _shows(first, start)
     return Said(
         Verdict.WARN,
         f"No trainable parameter can be told from a fresh one: `{clean_text(first.name)}`, for "
@@ -116,7 +131,9 @@ def _as_if_never(start: Start) -> Said:
     )
 
 
-def _never(start: Start, fresh: InitialWeights, step: StepChanges | None) -> Said:
+def _never(
+    start: Start, fresh: InitialWeights, step: StepChanges | None, counts: Mapping[str, int]
+) -> Said:
     seeds = [t.seed for t in start.proven if t.seed is not None]
     how = ""
     if seeds:
@@ -125,10 +142,20 @@ def _never(start: Start, fresh: InitialWeights, step: StepChanges | None) -> Sai
         first = start.proven[0]
         how = f": `{clean_text(first.name)}`, for one, is {proof_of_start(first)}"
         if first.uniform and not first.constant:
-            least = least_move(first, ERROR / max(1, start.total))
-            how += f" (had its values moved by {least:.1g}, that would show)"
+            how += f" (had its values moved by {_shows(first, start):.1g}, that would show)"
     both = (*start.proven, *start.alike)
-    never = "never trained" if seeds or any(t.constant for t in both) else "never or hardly trained"
+    lengths = {c.name: c.length for c in step.parameters} if step is not None else {}
+    farther = [
+        t
+        for t in start.proven
+        if lengths.get(t.name, 0.0) * math.sqrt(counts.get(t.name, 1)) > _shows(t, start)
+    ]
+    if farther and farther[0] == start.proven[0]:
+        name = farther[0].name
+        made = f", and it counts {counts[name]:,}" if counts.get(name, 1) > 1 else ""
+        how += f"; a step of the optimizer moves its values by {lengths[name]:.2g}{made}"
+    sure = bool(seeds or farther) or any(t.constant for t in both)
+    never = "never trained" if sure else "never or hardly trained"
     reached = {c.name: c for c in step.parameters} if step is not None else {}
     stuck = not any(_would_move(reached.get(t.name)) for t in both)
     why = (
@@ -142,7 +169,10 @@ def _never(start: Start, fresh: InitialWeights, step: StepChanges | None) -> Sai
     return Said(
         Verdict.FAIL,
         text,
-        tuple(Place("parameter", clean_text(t.name), proof_of_start(t)) for t in both),
+        tuple(
+            Place("parameter", clean_text(t.name), proof_of_start(t) + FARTHER * (t in farther))
+            for t in both
+        ),
         "Find what keeps the gradient away: `disconnected-parameters` and `dead-units` tell. "
         "Then train anew."
         if stuck

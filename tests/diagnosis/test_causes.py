@@ -140,6 +140,19 @@ def test_a_class_neglected_though_it_is_common_is_no_imbalance() -> None:
     assert cause.id == "class-imbalance"
 
 
+@pytest.mark.parametrize(
+    ("check", "note", "cause"),
+    [
+        ("updates-not-applied", "as built; the optimizer goes farther", "updates-not-applied"),
+        ("class-imbalance", "recall 0.0%; 3 in training, too few to learn", "class-imbalance"),
+    ],
+)
+def test_what_training_never_had_comes_of_no_setting(check: str, note: str, cause: str) -> None:
+    seen = finding(check, Verdict.FAIL, Place("setting", "here", note))
+    slow = finding("learning-rate-off", Verdict.FAIL, Place("setting", "lr", "1 is too low"))
+    assert diagnosed((slow, seen, UNLEARNT), {}, 0)[0].id == cause
+
+
 def test_a_wrong_checkpoint_comes_behind_a_setting_that_the_optimizer_shows() -> None:
     wrong = Place("file", "model.checkpoint", "worse than a constant answer")
     summed = Place("setting", "training.zero_grad", "gradients never zeroed")

@@ -807,7 +807,7 @@ DATA_ROWS = (
         "    return [(x, (y % 2 * 2. - 1)[:, None].expand(-1, 3)) for x, y in batches()]\n",
         "-1",
         "from 0 to 1",
-        spec={"loss": "binary_cross_entropy_with_logits"},
+        spec={"loss": "binary_cross_entropy"},
     ),
 )
 

@@ -103,6 +103,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     orders = seen.get(ORDERS)
     if orders is not None and mends(orders, seen.rng):
         return _gates(orders, metrics[0], seen.rng)
+    if not told.layers and not told.constant > 0:
+        return Judgement(
+            Verdict.NOT_APPLICABLE,
+            f"The best constant answer has a loss of {told.constant:.4g}, of which a model's can't "
+            "be a share.",
+        )
     if not told.layers:
         return Judgement(
             Verdict.PASS,

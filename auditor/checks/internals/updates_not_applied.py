@@ -33,7 +33,9 @@ lower quartile of what is known of them, each times the length of a step of this
 of one of its own: behind sigmoids steps are short). Parameters drawn from a normal distribution
 prove nothing alone. All bounds share out 1 % of error among the parameters.
 
-Where nothing has left its start, the checkpoint was never trained: that fails. Where no parameter
+Where nothing has left its start, the checkpoint was never trained: that fails. If a step of the
+optimizer, times the square root of those that it has counted, goes farther than would show, no
+learning rate explains it. Where no parameter
 is large enough to prove it, 64 values or more, and half of all, that lie as fresh ones do warn, if
 the model answers validation data no better than the best constant does. Single parameters at
 their start warn, and fail where they are weights that a step would move.
@@ -105,7 +107,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
     scores = seen.get(PERFORMANCE)
     said = [
-        *(said_of_weights(start, fresh, step, scores) if start and fresh else []),
+        *(said_of_weights(start, fresh, step, scores, held.counted) if start and fresh else []),
         *(said_of_frozen(fresh, seen.get(FROZEN)) if fresh is not None else []),
         *(said for optimizer in kept for said in said_of_optimizer(optimizer, held)),
         *(said_of_steps(step, seen.get(CAUSES)) if step is not None else []),

@@ -17,12 +17,14 @@ Recall is the share of a class's validation targets that the model finds, with e
 (Clopper-Pearson) intervals; of pixels or positions, which are not independent within an example, as
 many trials are counted as examples hold the class. Imbalance alone is no fault. A class suffers
 where its recall is less than half of that of all others together, beyond doubt: the upper bound
-against half of the others' lower bound, at 99 % shared out over the classes. The check warns where
-a class suffers and is rare (less than half of an even share of the training targets), and fails
-where a class suffers that is never found at all, unless the loss weights it up. It fails too where
-validation data holds a class that training data lacks. Of several labels, 0 and 1 of each are two
-classes. How the loss weights classes is read off a module of torch, or measured, for any other: by
-the gradient that a target of each class gives to an output that knows nothing.
+against half of the others' lower bound, at 99 % shared out over the classes. Of a rare class that
+training data holds fewer than ten targets of, four fifths of the others' recall are asked for: so
+few explain what it lacks. The check warns where a class suffers and is rare (less than half of an
+even share of the training targets), and fails where a class suffers that is never found at all,
+unless the loss weights it up. It fails too where validation data holds a class that training data
+lacks. Of several labels, 0 and 1 of each are two classes. How the loss weights classes is read off
+a module of torch, or measured, for any other: by the gradient that a target of each class gives to
+an output that knows nothing.
 
 When it misleads
 ----------------
@@ -66,6 +68,9 @@ SURE = 0.99
 RARE = 0.5
 """Share of an even share, 1/C, of the training targets below which a class is rare."""
 
+FEW = 10
+"""Training targets of a class below which they are too few to learn it from, as a rule."""
+
 SHOWN = 20
 """Classes drawn and named."""
 
@@ -80,7 +85,13 @@ SHOWN = 20
             bad="below",
             source="half as likely to be found as the rest; the four-fifths rule of fair selection "
             "(EEOC 1978) is stricter, but unequal difficulty alone often breaks it",
-        )
+        ),
+        "recall_of_few": Limit(
+            warn=0.8,
+            bad="below",
+            source="the four-fifths rule, for a rare class of fewer than ten training targets: of "
+            "digits with 2 to 5 of 90 left, a tenth to a half as many are found",
+        ),
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
@@ -110,9 +121,13 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             f"Validation data holds {listed([found.names[i] for i in found.present])} alone, so "
             "recall can't be compared between classes.",
         )
-    bound = limits["recall_of_others"].warn or 0.0
+    few = _few(found, training)
     sure = 1 - (1 - SURE) / len(found.present)
-    suffering = [place for place in found.present if _suffers(found, place, bound, sure)]
+    suffering = [
+        place
+        for place in found.present
+        if _suffers(found, place, _limit(limits, few[place]).warn or 0.0, sure)
+    ]
     never = [place for place in suffering if not found.recall[place]]
     weights = _weights(found, predictions)
     up = _weighted_up(found, weights)
@@ -132,11 +147,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     return Judgement(
         verdict,
         summary,
-        metrics=_metrics(found, order, limits["recall_of_others"]),
+        metrics=_metrics(found, order, _limit(limits, few[order[0]])),
         where=tuple(
-            Place("setting", found.names[place], _note(found, place)) for place in guilty[:SHOWN]
+            Place("setting", found.names[place], _note(found, place, few[place]))
+            for place in guilty[:SHOWN]
         ),
-        advice=_advice(found, predictions, guilty, weights) if guilty else (),
+        advice=_advice(found, predictions, guilty, weights, few) if guilty else (),
         figures=(
             _recall_bars(found, order, guilty),
             _count_bars(found, order, training),
@@ -178,6 +194,19 @@ def _untaught(found: Recalls, foreign: Array, training: TargetsSeen) -> Judgemen
         ),
         figures=(_count_bars(found, foreign, training),),
     )
+
+
+def _limit(limits: Limits, few: bool) -> Limit:
+    return limits["recall_of_few" if few else "recall_of_others"]
+
+
+def _few(found: Recalls, training: TargetsSeen) -> Array:
+    """Tell of each class whether it is rare and training holds too few targets of it to learn."""
+    few = np.zeros(len(found.classes), bool)
+    if training.split == "train" and training.complete:
+        for place in np.flatnonzero(found.trained < FEW):
+            few[place] = _rare(found, int(place))
+    return few
 
 
 def _suffers(found: Recalls, place: int, bound: float, sure: float) -> bool:
@@ -310,10 +339,11 @@ def _needed(found: Recalls, place: int) -> int:
     return int(np.ceil(np.log((1 - SURE) / len(found.present) / 2) / np.log1p(-half)))
 
 
-def _note(found: Recalls, place: int) -> str:
+def _note(found: Recalls, place: int, few: bool) -> str:
     taken = found.mistaken_name(place)
     as_what = f", mostly taken for {taken}" if taken else ""
-    rarity = ", a rare class" if _rare(found, place) else ""
+    rare = ", a rare class" if _rare(found, place) else ""
+    rarity = ", too few to learn" if few else rare
     return (
         f"recall {found.recall[place]:.1%} of {int(found.rows[place]):,}; "
         f"{int(found.trained[place]):,} in training{rarity}{as_what}"
@@ -321,7 +351,7 @@ def _note(found: Recalls, place: int) -> str:
 
 
 def _advice(
-    found: Recalls, seen: Predictions, guilty: list[int], weights: Array
+    found: Recalls, seen: Predictions, guilty: list[int], weights: Array, few: Array
 ) -> tuple[str, ...]:
     rare = [place for place in guilty if _rare(found, place)]
     if not rare:
@@ -333,7 +363,15 @@ def _advice(
             "Show ten of its training examples beside ten of the class it is taken for.",
         )
     worst = rare[0]
-    advice = [_weights_advice(found, seen, rare, weights)]
+    scarce = [place for place in rare if few[place]]
+    advice = []
+    if scarce:
+        names = listed([found.names[place] for place in scarce])
+        advice.append(
+            f"Gather more training examples of {names} before anything else: fewer than {FEW} show "
+            "little of what a class looks like, however much each of them counts."
+        )
+    advice.append(_weights_advice(found, seen, rare, weights))
     share = found.trained[worst] / found.trained[found.peers(worst)].sum()
     even = 1 / len(found.peers(worst))
     if not found.several and share > 0:

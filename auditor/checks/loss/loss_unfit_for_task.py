@@ -18,7 +18,8 @@ every row holds exactly one 1, several labels where some rows hold more; whole n
 indices of classes where none of them is rare. Fewer than 44 rows leave room for one in ten of
 another kind, at 99 %, and then they are not called exclusive, or two classes. Outputs are
 probabilities where all rows lie within 0 to 1 and sum to one, and log-probabilities where their
-exponentials do.
+exponentials do. A binary cross-entropy wants targets of 0 to 1: beyond, more is always to be had
+from larger logits.
 
 What bounds hold the outputs is tried on copies, of the checkpoint and of a fresh model, whose every
 weight tensor is multiplied by ±3, ±30 or ±300: an activation at the end piles their outputs up at

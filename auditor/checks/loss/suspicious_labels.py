@@ -25,14 +25,16 @@ estimated from the half of the examples that it is surest of: wrong labels are s
 while the model's own errors gather at the less sure end. Where the contradictions do gather (a rank
 test at 5 %), only the surest sixteenth counts, and only of models that have learnt what can be
 learnt: which no longer get better, and contradict less than twice as many validation labels as the
-checkpoint. Nor do predictions accuse that may be no better than always the same answer: they have
-to contradict fewer of the surest examples than that would, beyond doubt; nor those of models that
-have learnt from fewer than 10 examples a class, or that give most answers a chance of more than
-0.999999, right or wrong; nor those of which half of the surest are contradicted, unless that is in
-training and they surely do better on validation. Where fresh models can't judge validation data,
-the checkpoint does. The check warns where the estimate is at least twice what test sets in wide use
-have, 3.3 %, and at 99 % confidence (Bonferroni over the splits) above that itself; it passes only
-where every split could be judged.
+checkpoint. Where no more are contradicted than the models themselves expect (by the mean of 1 - p),
+the inputs may not settle the answer: then the surest eighth of all has to hold more wrong labels
+than usual too, at 95 %. Nor do predictions accuse that may be no better than always the same
+answer: they have to contradict fewer of the surest examples than that would, beyond doubt; nor
+those of models that have learnt from fewer than 10 examples a class, or that give most answers a
+chance of more than 0.999999, right or wrong; nor those of which half of the surest are
+contradicted, unless that is in training and they surely do better on validation. Where fresh models
+can't judge validation data, the checkpoint does. The check warns where the estimate is at least
+twice what test sets in wide use have, 3.3 %, and at 99 % confidence (Bonferroni over the splits)
+above that itself; it passes only where every split could be judged.
 
 Inputs count as the same where they agree to six digits, padding at their end (zeros, or the
 padding token of an embedding) left aside. Both splits are read whole for this, up to some
@@ -213,6 +215,12 @@ def _of_estimate(one: Estimate, limit: Limit) -> str:
         return (
             f"{text} But always the commonest label would contradict {one.constant:.1%}, and "
             "predictions that are no better than that can't tell wrong labels."
+        )
+    if one.beyond(limit) and one.graded:
+        return (
+            f"{text} But the models themselves expect {one.expected:.1%}, and of the surest "
+            f"{one.top:,} only {one.top_wrong:,} {'is' if one.top_wrong == 1 else 'are'} "
+            "contradicted: it may be that the inputs do not settle the answer."
         )
     bound = USUAL if one.beyond(limit) else limit.warn
     word = "more" if one.beyond(limit) else "less"

@@ -173,6 +173,7 @@ MODEL = (
         title="Training never moved `{place}`",
         plain="Training never moved some parameters",
         sights=(
+            Sight("updates-not-applied", ("the optimizer goes farther",), fact=True, exact=True),
             Sight("updates-not-applied", ("bit for bit", "as built", "not in the optimizer"),
                   fact=True),
             Sight("updates-not-applied"),

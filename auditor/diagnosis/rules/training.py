@@ -275,7 +275,10 @@ TRAINING = (
         title="Rare classes are given up (`{place}`)",
         plain="Rare classes are given up",
         # A class that is neglected though it is not rare shows what another cause has done.
-        sights=(Sight("class-imbalance", ("a rare class",)),),
+        sights=(
+            Sight("class-imbalance", ("too few to learn",), fact=True, exact=True),
+            Sight("class-imbalance", ("a rare class",)),
+        ),
         explains=("ignores-its-input", "no-better-than-baseline", "features-collapsed",
                   "miscalibrated", "trained-loss-off"),
     ),

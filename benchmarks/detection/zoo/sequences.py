@@ -191,7 +191,7 @@ RECIPES = (
         loss="cross_entropy",
         score=right_token,
         optimizer={"name": "AdamW", "lr": 3e-3, "weight_decay": 0.01},
-        epochs=20,
+        epochs=12,
         clip_norm=1.0,
         options={"task": "language_model"},
     ),

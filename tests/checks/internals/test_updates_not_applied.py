@@ -129,6 +129,30 @@ def test_never_trained(judged) -> None:
 
 
 @pytest.mark.parametrize(
+    ("proof", "length", "farther"),
+    [(DRAWN, 0.02, True), (DRAWN, 1e-4, False), (ZERO, 1e-9, True), (ZERO, 0.0, False)],
+)
+def test_a_step_that_goes_farther_proves_that_none_was_made(
+    judged, proof: InitialTensor, length: float, farther: bool
+) -> None:
+    found = said(judged, steps(change(proof.name, length=length)), fresh(proof))
+    assert found.verdict is Verdict.FAIL
+    assert ("the optimizer goes farther" in found.where[0].note) is farther
+    assert ("a step of the optimizer moves" in found.summary) is farther
+
+
+def test_many_short_steps_that_the_optimizer_counts_prove_it_too(judged) -> None:
+    """0.0004 √100 is more than the 0.003 that would show; 0.0004 alone is not."""
+    short = steps(change(DRAWN.name, length=4e-4))
+    one = HeldParameter(DRAWN.name, 0, 0.01, True, 100.0, ("exp_avg",), ())
+    holds = replace(HOLDS, optimizers=(OptimizerHeld("", "name", (one,), (), (), 0),))
+    found = said(judged, short, fresh(DRAWN), holds)
+    assert "and it counts 100" in found.summary
+    assert "the optimizer goes farther" in found.where[0].note
+    assert "goes farther" not in said(judged, short, fresh(DRAWN)).where[0].note
+
+
+@pytest.mark.parametrize(
     "tensor",
     [
         replace(DRAWN, gaps=(-0.01, 0.0005)),

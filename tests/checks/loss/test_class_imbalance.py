@@ -43,6 +43,25 @@ def test_a_rare_class_that_suffers_warns(judged):
     assert "FL(p_t)" in " ".join(found.advice)
 
 
+@pytest.mark.parametrize(("hits", "verdict"), [(20, Verdict.WARN), (38, Verdict.PASS)])
+def test_a_class_of_a_few_targets_has_to_keep_up(judged, hits, verdict):
+    found = judged(judge, answers((60, 60, 48), (58, 58, hits), (130, 130, 4)))
+    assert found.verdict is verdict, found.summary
+    assert [place.name for place in found.where] == ["class 2"] * (verdict is Verdict.WARN)
+    assert not found.advice or found.advice[0].startswith("Gather more training examples")
+
+
+def test_a_rare_class_of_more_targets_may_be_harder(judged):
+    found = judged(judge, answers((60, 60, 48), (58, 58, 30), (1300, 1300, 40)))
+    assert found.verdict is Verdict.PASS, found.summary
+
+
+def test_what_was_read_of_training_does_not_show_a_class_of_a_few(judged):
+    seen = answers((60, 60, 48), (58, 58, 30), (130, 130, 4))
+    seen[TARGETS] = replace(seen[TARGETS], complete=False)
+    assert judged(judge, seen).verdict is Verdict.PASS
+
+
 def test_a_common_class_that_suffers_is_hard_not_neglected(judged):
     found = judged(judge, answers((100, 100, 100), (98, 20, 98), (1000, 1000, 1000)))
     assert found.verdict is Verdict.PASS, found.summary

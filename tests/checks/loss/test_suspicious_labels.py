@@ -126,6 +126,29 @@ def test_errors_that_gather_where_the_model_is_less_sure_are_its_own(judged: Jud
     assert "Of the 62" in said.summary
 
 
+@pytest.mark.parametrize(
+    ("surest", "doubt", "verdict"),
+    [(5, 0.3, Verdict.INFO), (5, 0.01, Verdict.WARN), (10, 0.3, Verdict.WARN)],
+)
+def test_doubt_by_degrees_that_the_models_own_up_to_is_no_wrong_label(
+    judged: Judged, surest: int, doubt: float, verdict: Verdict
+) -> None:
+    """39 of the surest 500 are contradicted, of which some are among the surest 125."""
+    made, odds = split("val", 1000), np.linspace(0.0, doubt, 1000)
+    truth = np.array(made.labels)
+    probabilities = np.repeat((odds / 2)[:, None], 3, axis=1)
+    probabilities[np.arange(1000), truth] = 1 - odds
+    wrong = np.concatenate(
+        [np.linspace(0, 124, surest), np.linspace(125, 499, 39 - surest)]
+    ).astype(int)
+    labels = truth.copy()
+    labels[wrong] = (labels[wrong] + 1) % 3
+    told = replace(made, labels=labels, probabilities=probabilities)
+    found = judgement(judged, evidence(told))
+    assert found.verdict is verdict, found.summary
+    assert ("the models themselves expect" in found.summary) is (verdict is Verdict.INFO)
+
+
 def unsure(name: Any, wrong: float, **more: Any) -> LabelledSplit:
     """Return predictions that are more often wrong where less sure, and at their surest too."""
     made = split(name, 4800, 0.0, **more)

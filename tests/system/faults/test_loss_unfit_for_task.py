@@ -129,6 +129,16 @@ def test_a_sigmoid_before_cross_entropy_on_iris() -> None:
     found(fitted(build, train, val, "cross_entropy", 20), Verdict.FAIL, "sigmoid")
 
 
+def test_two_classes_that_count_from_one() -> None:
+    def from_one(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, (y % 2 + 1.0).unsqueeze(1)
+
+    build = ending(FAMILIES["mlp"], nn.Linear(10, 1))
+    live = fitted(build, *both(from_one), "binary_cross_entropy_with_logits")
+    finding = found(live, Verdict.FAIL, "reach from 1 to 2", "(target > 1).float()")
+    assert finding.where[0].name == "loss"
+
+
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
 @pytest.mark.parametrize("change", [even, several], ids=["binary", "labels"])
 def test_a_sigmoid_twice(family: str, change: Any) -> None:
