@@ -19,6 +19,7 @@ from auditor.observations.loss_fit import (
 )
 from auditor.observations.loss_numbers import model_name, number_loss, one_unit
 from auditor.observations.loss_probe import SIGMOID, SOFTMAX, LossProbe
+from auditor.observations.loss_task import beyond_labels
 
 SQUEEZED = 0.1
 """Least loss within the bounds, of chance, from which logits are called squeezed."""
@@ -248,13 +249,10 @@ def _label_loss(name: str, probe: LossProbe, rows: Rows) -> Iterator[Misfit]:
 
 def _beyond_labels(called: str, rows: Rows) -> Misfit | None:
     """Return what is wrong with targets that are no probabilities, None where all are."""
-    targets = np.asarray(rows.targets, float)
-    targets = targets[np.isfinite(targets)]
-    if not targets.size or (targets.min() >= 0 and targets.max() <= 1):
+    beyond = beyond_labels(rows.targets)
+    if beyond is None:
         return None
-    reach = f"{targets.min():.3g} to {targets.max():.3g}"
-    two = np.unique(targets)
-    made = f"(target > {two[0]:g}).float()" if len(two) == 2 else "(target > 0).float()"
+    reach, made = beyond
     return Misfit(
         "targets beyond labels",
         True,

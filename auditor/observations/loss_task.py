@@ -71,6 +71,20 @@ def task_of(targets: Array, classes: bool) -> Task:
     return Task("numbers", "certain", f"the targets take {len(distinct):,} values", width)
 
 
+def beyond_labels(targets: Array) -> tuple[str, str] | None:
+    """Return "-1 to 1" where targets leave 0 to 1, and the code that brings them there, else None.
+
+    Two values become 0 and 1; of others what is above 0 becomes 1.
+    """
+    known = np.asarray(targets, float)
+    known = known[np.isfinite(known)]
+    if not known.size or (known.min() >= 0 and known.max() <= 1):
+        return None
+    two = np.unique(known)
+    least = two[0] if len(two) == 2 else 0.0
+    return f"{known.min():.3g} to {known.max():.3g}", f"(target > {least:g}).float()"
+
+
 def _labels(table: Array) -> Task:
     """Return whether rows of 0s and 1s are exclusive classes or several labels."""
     ones, (rows, width) = table.sum(axis=1), table.shape

@@ -35,10 +35,10 @@ prove nothing alone. All bounds share out 1 % of error among the parameters.
 
 Where nothing has left its start, the checkpoint was never trained: that fails. If a step of the
 optimizer, times the square root of those that it has counted, goes farther than would show, no
-learning rate explains it. Where no parameter
-is large enough to prove it, 64 values or more, and half of all, that lie as fresh ones do warn, if
-the model answers validation data no better than the best constant does. Single parameters at
-their start warn, and fail where they are weights that a step would move.
+learning rate explains it. Where no parameter is large enough to prove it, 64 values or more, and
+half of all, that lie as fresh ones do warn, if the model answers validation data no better than the
+best constant does. Single parameters at their start warn, and fail where they are weights that a
+step would move.
 
 When it misleads
 ----------------

@@ -55,6 +55,7 @@ from auditor.core.text import counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.loss_level import Drawn, Level, drawn, level
+from auditor.observations.loss_task import beyond_labels
 from auditor.observations.predictions import Predictions, PredictionsOver
 from auditor.observations.probabilities import LIKELIHOODS
 
@@ -293,11 +294,12 @@ def _reported(seen: Predictions) -> float:
 
 
 def _why_negative(seen: Predictions) -> tuple[str, str]:
-    targets = np.asarray(seen.targets, float)
-    if seen.kind == "labels" and (targets.min() < 0 or targets.max() > 1):
+    beyond = beyond_labels(seen.targets) if seen.kind == "labels" else None
+    if beyond is not None:
+        reach, made = beyond
         return (
-            f"the targets reach from {targets.min():.3g} to {targets.max():.3g}, not from 0 to 1",
-            "Bring the targets to 0 and 1, for instance `(target > 0).float()`.",
+            f"the targets reach from {reach}, not from 0 to 1",
+            f"Bring the targets to 0 and 1, for instance `{made}`.",
         )
     if seen.loss == "nll_loss":
         return "its inputs are no log-probabilities", NORMALISE
