@@ -162,7 +162,7 @@ def held_back(finding: Finding) -> bool:
         return True
     notes = [p.note for p in finding.where if p.name == "training.optimizer"]
     rates = [float(found[1]) for note in notes if (found := _LEARNT_AT.match(note))]
-    return any(0 < rate <= FREED_AT / 2 for rate in rates)
+    return any(0 < rate < FREED_AT / 2 for rate in rates)
 
 
 def _freed_at(finding: Finding | None) -> float | None:
