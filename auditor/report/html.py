@@ -2,9 +2,9 @@
 
 from auditor.core.record import AuditRecord
 from auditor.report.page import Medium, Sketches, render_page
-from auditor.report.theme import SCREEN
+from auditor.report.theme import SCREEN, screen_colours
 
-_MEDIUM = Medium(SCREEN, ("tokens.css", "screen.css"), folds=True)
+_MEDIUM = Medium(SCREEN, screen_colours(), ("tokens.css", "screen.css"), folds=True)
 
 
 def render_html(record: AuditRecord, sketches: Sketches | None = None) -> str:

@@ -17,9 +17,10 @@ from auditor.report.view_finding import FindingView
 
 @dataclass(frozen=True)
 class Medium:
-    """What a page is made for: its colours, its style sheets, and whether it can fold."""
+    """What a page is made for: its colours (values, and a sheet), its styles, and its folds."""
 
     theme: Theme
+    colours: str
     styles: tuple[str, ...]
     folds: bool
 
@@ -35,7 +36,7 @@ def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
         "page": view,
         "ink": medium.theme,
         "folds": medium.folds,
-        "style": Markup("\n".join(map(_template_text, medium.styles))),
+        "style": Markup("\n".join((medium.colours, *map(_template_text, medium.styles)))),
         "drawings": _drawings(view, medium.theme, sketches),
     }
     return _environment().get_template("report.html.j2").render(values)

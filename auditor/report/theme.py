@@ -1,4 +1,4 @@
-"""The colours of figures, by role: as CSS variables on a screen, as plain colours on paper."""
+"""The colours of pages and figures, by role: as CSS variables on a screen, plain on paper."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from auditor.core.verdict import Verdict
 SERIES = 7
 """Lines that can be told apart by colour; further ones differ by their dashes."""
 
-_PAPER = {
+_LIGHT = {
     "ink": "#1c2430",
     "muted": "#566070",
     "rule": "#b9c0c9",
@@ -30,9 +30,37 @@ _PAPER = {
     "s4": "#b98a00",
     "s5": "#3f9ccc",
     "s6": "#5c6470",
+    "page": "#f6f7f8",
+    "wash": "#f1f3f5",
+    "link": "#22598f",
+}
+_DARK = {
+    "ink": "#e4e8ed",
+    "muted": "#a2acb9",
+    "rule": "#454e5a",
+    "grid": "#2a313a",
+    "paper": "#181c22",
+    "bar": "#6791c0",
+    "mark": "#ee8a4a",
+    "pass": "#52b78f",
+    "warn": "#dca545",
+    "fail": "#f27d75",
+    "info": "#78abe6",
+    "error": "#bb90e0",
+    "faint": "#8f99a6",
+    "s0": "#5aaee6",
+    "s1": "#f0894f",
+    "s2": "#3cc39a",
+    "s3": "#d884c4",
+    "s4": "#dcb83e",
+    "s5": "#93d3f3",
+    "s6": "#aeb7c3",
+    "page": "#101318",
+    "wash": "#20252d",
+    "link": "#8dbdf0",
 }
 
-ROLES = tuple(_PAPER)
+ROLES = tuple(_LIGHT)
 
 
 @dataclass(frozen=True)
@@ -64,4 +92,31 @@ VERDICT_ROLES: Mapping[Verdict, str] = MappingProxyType(
 )
 
 SCREEN = Theme(MappingProxyType({role: f"var(--{role})" for role in ROLES}))
-PRINT = Theme(MappingProxyType(_PAPER), font="Liberation Sans, Arial, DejaVu Sans, sans-serif")
+PRINT = Theme(MappingProxyType(_LIGHT), font="Liberation Sans, Arial, DejaVu Sans, sans-serif")
+DARK = Theme(MappingProxyType(_DARK))
+
+
+def declared(theme: Theme) -> str:
+    """Return the colours of a theme as declarations of CSS variables."""
+    return " ".join(f"--{role}: {colour};" for role, colour in theme.colours.items())
+
+
+def screen_colours() -> str:
+    """Return the style sheet that sets the colours: light or dark as the reader's system is.
+
+    `data-theme` on the root element, which the page's switch sets, comes before the system; what
+    a browser prints is light.
+    """
+    light, dark = declared(PRINT), declared(DARK)
+    return (
+        f":root {{ color-scheme: light; {light} }}\n"
+        "@media screen and (prefers-color-scheme: dark) {\n"
+        f'  :root:not([data-theme="light"]) {{ color-scheme: dark; {dark} }}\n'
+        "}\n"
+        f'@media screen {{ :root[data-theme="dark"] {{ color-scheme: dark; {dark} }} }}\n'
+    )
+
+
+def paper_colours() -> str:
+    """Return the style sheet that sets the colours on paper."""
+    return f":root {{ {declared(PRINT)} }}\n"

@@ -10,7 +10,7 @@ from report_records import HOSTILE, SCRIPT, rich_record
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
-from auditor.report.theme import PRINT, ROLES
+from auditor.report.theme import DARK, PRINT, ROLES
 from auditor.report.view import headline, view_page
 from auditor.report.view_audit import data_line, view_audit
 
@@ -182,9 +182,10 @@ def test_how_to_run_one_check_again(page):
     assert "audit run SPEC --only dead-units" in page
 
 
-def test_paper_and_screen_have_the_same_colours(page):
+def test_the_page_has_every_colour_in_light_and_dark(page):
     for role in ROLES:
-        assert f"--{role}: {PRINT[role]};" in page
+        assert page.count(f"--{role}: {PRINT[role]};") == 1
+        assert page.count(f"--{role}: {DARK[role]};") == 2
 
 
 def test_headlines(record):
