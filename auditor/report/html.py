@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of any server and runs no script."""
+"""The report as one HTML file that asks nothing of any server and runs its own script alone."""
 
 from auditor.core.record import AuditRecord
 from auditor.report.page import Medium, Sketches, render_page

@@ -1,6 +1,7 @@
 """The page as one HTML text, for a screen or for paper."""
 
 import base64
+import hashlib
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -32,14 +33,40 @@ Sketches = dict[str, Sketch]
 def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
     """Return a whole page that needs nothing but itself; plots not in `sketches` go in there."""
     view = view_page(record)
+    style = "\n".join((medium.colours, *map(_template_text, medium.styles)))
+    script = _template_text("page.js")
     values: dict[str, Any] = {
         "page": view,
         "ink": medium.theme,
         "folds": medium.folds,
-        "style": Markup("\n".join((medium.colours, *map(_template_text, medium.styles)))),
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": policy(style, script),
         "drawings": _drawings(view, medium.theme, sketches),
     }
     return _environment().get_template("report.html.j2").render(values)
+
+
+def policy(style: str, script: str) -> str:
+    """Return a content-security policy under which a page has this style sheet and this script.
+
+    Everything else is refused: requests, other scripts and styles (those in attributes too),
+    frames, forms. Pictures stand in the page itself.
+    """
+    sources = (
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        f"script-src '{_digest(script)}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+    return "; ".join(sources)
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
 def _environment() -> Environment:

@@ -5,8 +5,9 @@ from pathlib import PurePath
 
 from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Section
-from auditor.core.text import clean_text, counted
+from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
+from auditor.report.answer import answer, headline, sureness
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
@@ -61,7 +62,10 @@ class PageView:
     name: str
     verdict: Verdict
     word: str
+    answer: str
+    """May the model ship?"""
     headline: str
+    sureness: str
     error: str
     facts: tuple[Row, ...]
     running: str
@@ -70,6 +74,8 @@ class PageView:
     first: tuple[FindingView, ...]
     first_left: int
     sections: tuple[SectionView, ...]
+    verdicts: tuple[tuple[str, str, int], ...]
+    """What findings can be told apart by: its name, its word, and how many there are."""
     unjudged: tuple[FindingView, ...]
     audit: AuditView
 
@@ -99,7 +105,9 @@ def view_page(record: AuditRecord) -> PageView:
         name=clean_text(record.subject.name, 120) or "unnamed",
         verdict=record.verdict,
         word=WORDS[record.verdict],
+        answer=answer(record),
         headline=headline(record),
+        sureness=sureness(record),
         error=prose(record.error) if record.error is not None else "",
         facts=facts,
         running=_running(record),
@@ -108,38 +116,19 @@ def view_page(record: AuditRecord) -> PageView:
         first=tuple(first[:FIRST_FINDINGS]),
         first_left=max(len(first) - FIRST_FINDINGS, 0),
         sections=sections,
+        verdicts=_verdicts(record),
         unjudged=tuple(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
         audit=view_audit(record),
     )
 
 
-def headline(record: AuditRecord) -> str:
-    """Return in a sentence or two what came out."""
-    live = [f.verdict for f in record.findings if f.waived is None]
-    failed, warned = live.count(Verdict.FAIL), live.count(Verdict.WARN)
-    broken, passed = live.count(Verdict.ERROR), live.count(Verdict.PASS)
-    judged = failed + warned + passed
-    said = []
-    if failed:
-        said.append(f"{failed} of {counted(judged, 'check')} failed")
-    if warned:
-        one = "gives a warning" if warned == 1 else "give a warning"
-        said.append(f"{warned} {one}" if failed else f"{counted(warned, 'check')} {one}")
-    if broken:
-        said.append(f"{broken if said else counted(broken, 'check')} could not be judged")
-    if said and not failed and passed:
-        said.append(f"the other {passed} passed")
-    if not said:
-        said.append(
-            f"all {counted(passed, 'check')} that could be judged passed"
-            if passed
-            else "nothing could be judged"
-        )
-    waived = len(record.findings) - len(live)
-    if waived:
-        said.append(f"{counted(waived, 'finding')} {'is' if waived == 1 else 'are'} waived")
-    text = ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1] + "."
-    return text[0].upper() + text[1:]
+def _verdicts(record: AuditRecord) -> tuple[tuple[str, str, int], ...]:
+    names = ["waived" if f.waived is not None else f.verdict.value for f in record.findings]
+    words = {verdict.value: WORDS[verdict] for verdict in sorted(_ORDER, key=_ORDER.__getitem__)}
+    words["waived"] = "Waived"
+    return tuple(
+        (name, word, count) for name, word in words.items() if (count := names.count(name))
+    )
 
 
 def _section(section: Section, ids: Ids) -> SectionView:

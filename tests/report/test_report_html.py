@@ -1,7 +1,10 @@
 """The page: whole, safe, the same every time, and in the order promised."""
 
+import base64
+import hashlib
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from report_parsing import Page
@@ -9,10 +12,14 @@ from report_records import HOSTILE, SCRIPT, rich_record
 
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
+from auditor.report import html
+from auditor.report.answer import answer, headline, sureness
 from auditor.report.html import render_html
 from auditor.report.theme import DARK, PRINT, ROLES
-from auditor.report.view import headline, view_page
+from auditor.report.view import view_page
 from auditor.report.view_audit import data_line, view_audit
+
+TEMPLATES = Path(html.__file__).parent / "templates"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,6 @@ def test_tags_are_balanced(parsed):
 
 def test_nothing_is_asked_of_anyone(parsed, page):
     assert not parsed.tags.keys() & {
-        "script",
         "link",
         "iframe",
         "object",
@@ -48,7 +54,9 @@ def test_nothing_is_asked_of_anyone(parsed, page):
     assert not re.search(r"@import|url\((?!#)", page)
 
 
-def test_no_handlers_and_no_scripts(parsed):
+def test_no_handlers_and_no_script_but_its_own(parsed, page):
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script == (TEMPLATES / "page.js").read_text(encoding="utf-8")
     assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
     assert not [value for _, _, value in parsed.attributes if "javascript:" in value.lower()]
 
@@ -56,7 +64,9 @@ def test_no_handlers_and_no_scripts(parsed):
 def test_policy_forbids_everything_but_its_own(parsed):
     policy = next(v for v in parsed.values("content") if "default-src" in v)
     assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    script = (TEMPLATES / "page.js").read_bytes()
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
     assert "img-src data:" in policy
     assert "base-uri 'none'" in policy
 
@@ -92,8 +102,10 @@ def test_template_text_in_names_is_not_run(parsed):
 def test_order_of_the_page(page):
     parts = [
         'class="hero',
+        'class="answers"',
         'id="first"',
         'id="sections"',
+        'id="audited"',
         'id="unjudged"',
         'id="section-start-simple"',
         'id="section-loss"',
@@ -201,3 +213,33 @@ def test_headlines(record):
     )
     assert with_verdicts(broken, passed) == ("1 check could not be judged and the other 1 passed.")
     assert with_verdicts() == "Nothing could be judged."
+
+
+def test_the_answer_says_no_more_than_was_judged(record):
+    def answered(verdict, *verdicts):
+        findings = tuple(Finding(f"c{i}", v, "t", "s") for i, v in enumerate(verdicts))
+        sections = (replace(record.sections[0], findings=findings),)
+        return answer(replace(record, verdict=verdict, sections=sections))
+
+    assert answered(Verdict.FAIL, Verdict.FAIL, Verdict.PASS) == "Not as it is."
+    assert "warnings" in answered(Verdict.WARN, Verdict.WARN)
+    assert answered(Verdict.PASS, Verdict.PASS) == "Nothing that was checked speaks against it."
+    assert answered(Verdict.INCOMPLETE, Verdict.ERROR).startswith("Not known")
+    for left in ((), (Verdict.INFO,), (Verdict.NOT_APPLICABLE,)):
+        said = answered(Verdict.NOT_APPLICABLE, *left)
+        assert said == "Not known: nothing could be judged."
+
+
+def test_how_sure_counts_verdicts_examples_and_causes(record):
+    said = sureness(record)
+    judged = [f for f in record.findings if f.verdict in {"pass", "warn", "fail"}]
+    assert said.startswith(f"{len(judged)} of {len(record.findings)} checks gave a verdict")
+    assert f"helped against 1 of {len(record.causes)} likely cause" in said
+    split = record.subject.data["train"]
+    part = replace(split, complete=False, examples=1024)
+    subject = replace(record.subject, data={"train": part})
+    assert "looked at: the first 1,024 training examples." in sureness(
+        replace(record, subject=subject)
+    )
+    whole = replace(subject, data={"train": replace(part, complete=True)})
+    assert "looked at: all 1,024 training examples." in sureness(replace(record, subject=whole))

@@ -1,0 +1,183 @@
+"""The page in a real browser: it asks for nothing, runs its own script alone, and serves all."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import CHROMIUM, chromium
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def address(page, tmp_path_factory):
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    file.write_text(page, encoding="utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """Open the report as a reader does; every request and complaint of the browser is kept."""
+    contexts = []
+
+    def opened(**settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.requests, tab.complaints = [], []
+        tab.on("request", lambda request: tab.requests.append(request.url))
+        tab.on("console", lambda message: tab.complaints.append(message.text))
+        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
+        tab.goto(address)
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def pressed(tab, verdict):
+    tab.locator(f'[data-filter="{verdict}"]').click()
+
+
+def test_nothing_is_requested_and_nothing_is_refused(opened, address):
+    tab = opened()
+    tab.locator("#filter-unfold").click()
+    tab.wait_for_load_state("networkidle")
+    assert [url for url in tab.requests if not url.startswith("data:")] == [address]
+    assert tab.complaints == []
+
+
+def test_no_other_script_runs(browser, page, tmp_path):
+    planted = (
+        "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
+    )
+    file = tmp_path / "report.html"
+    file.write_text(page.replace("</main>", f"{planted}</main>"), encoding="utf-8")
+    tab = browser.new_page()
+    refused = []
+    tab.on("console", lambda message: refused.append(message.text))
+    tab.goto(file.as_uri())
+    assert tab.title().startswith("digits-cnn: failed")
+    assert "{{7*7}}" in tab.content()
+    assert any("Content Security Policy" in text for text in refused)
+    tab.close()
+
+
+def test_everything_can_be_read_without_scripts(opened):
+    tab = opened(java_script_enabled=False)
+    assert not tab.locator(".filter").is_visible()
+    assert not tab.locator(".theme").is_visible()
+    assert tab.get_by_role("heading", name="What to fix first").is_visible()
+    findings = tab.locator("#findings [data-verdict]")
+    assert findings.count() > 5
+    assert all(finding.is_visible() for finding in findings.all())
+    folded = tab.locator("#findings details.line").first
+    folded.locator("summary").first.click()
+    assert folded.locator(".inside").is_visible()
+
+
+def test_the_first_screen_has_the_answers(opened):
+    tab = opened(viewport={"width": 1440, "height": 900})
+    for part in (".verdict", ".headline", ".answers", "#sections", ".cause >> nth=0", ".facts dd"):
+        box = tab.locator(part).first.bounding_box()
+        assert box is not None
+        assert box["y"] < 900, part
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_no_page_is_wider_than_its_screen(opened, width):
+    tab = opened(viewport={"width": width, "height": 900})
+    tab.locator("#filter-unfold").click()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_no_violation(opened, scheme, width):
+    tab = opened(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    for unfolded in (False, True):
+        if unfolded:
+            tab.locator("#filter-unfold").click()
+            tab.evaluate(
+                "for (const fold of document.querySelectorAll('details')) fold.open = true"
+            )
+        found = Axe().run(tab)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_findings_are_filtered_by_verdict_and_section(opened):
+    tab = opened()
+    shown = tab.locator("#findings [data-verdict]:visible")
+    total = shown.count()
+    pressed(tab, "fail")
+    failed = shown.count()
+    assert 0 < failed < total
+    assert {f.get_attribute("data-verdict") for f in shown.all()} == {"fail"}
+    assert tab.locator("#filter-count").inner_text() == f"{failed} of {total} findings shown"
+    pressed(tab, "warn")
+    assert shown.count() > failed
+    tab.locator("#filter-section").select_option("section-internals")
+    assert tab.locator("#findings [data-section]:visible").count() == 1
+    assert 0 < shown.count() <= total
+    tab.locator("#filter-section").select_option("")
+    pressed(tab, "fail")
+    pressed(tab, "warn")
+    assert shown.count() == total
+    assert tab.locator("#filter-count").inner_text() == ""
+
+
+def test_a_link_opens_what_it_leads_to_though_filtered_and_folded(opened):
+    tab = opened()
+    folded = tab.locator("#findings details.line").first
+    id_ = folded.get_attribute("id")
+    pressed(tab, "fail")
+    assert not folded.is_visible()
+    tab.evaluate(f"location.hash = '#{id_}'")
+    tab.wait_for_function(f"document.getElementById('{id_}').open")
+    assert folded.is_visible()
+    assert tab.locator('[data-filter="fail"]').get_attribute("aria-pressed") == "false"
+
+
+def test_a_command_is_copied(opened, browser):
+    tab = opened(permissions=["clipboard-read", "clipboard-write"])
+    command = tab.locator("code.command:visible").first
+    command.locator("xpath=following-sibling::button[1]").click()
+    tab.get_by_text("Copied").wait_for()
+    assert tab.evaluate("navigator.clipboard.readText()") == command.inner_text()
+
+
+def test_the_theme_is_the_systems_until_it_is_chosen_and_stays_chosen(opened):
+    tab = opened(color_scheme="dark")
+
+    def ground():
+        return tab.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    dark = ground()
+    tab.locator("#theme").select_option("light")
+    light = ground()
+    assert light != dark
+    tab.reload()
+    assert ground() == light
+    tab.locator("#theme").select_option("")
+    assert ground() == dark
+
+
+def test_the_keyboard_reaches_folds_filters_and_links(opened):
+    tab = opened()
+    reached = set()
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        reached.add(tab.evaluate("document.activeElement.tagName"))
+    assert {"A", "BUTTON", "SELECT", "SUMMARY"} <= reached
+    tab.locator("#findings details.line > summary").first.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("#findings details.line").first.evaluate("fold => fold.open")
