@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from auditor.core.advice import one_line
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
@@ -90,7 +91,7 @@ def _finding(
         summary=judgement.summary,
         metrics=judgement.metrics,
         where=judgement.where,
-        advice=judgement.advice,
+        advice=tuple(map(one_line, judgement.advice)),
         figures=judgement.figures,
         why=check.heading("Why it matters"),
         source=check.heading("Source"),
