@@ -42,6 +42,7 @@ def judged(
     facts: SubjectFacts,
     environment: dict[str, str],
     volatile: Volatile,
+    command: str = "",
     error: str | None = None,
 ) -> AuditRecord:
     """Return the record of an audit from what its checks found."""
@@ -69,6 +70,7 @@ def judged(
         warnings=_unused_waivers(spec, by_section),
         error=error,
         volatile=volatile,
+        command=command,
     )
 
 

@@ -1,6 +1,7 @@
 """What a page shows of one finding."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from auditor.core.advice import LONGEST_LINE, MOST_LINES, parts
@@ -105,8 +106,8 @@ class Ids:
         return id_
 
 
-def view_finding(finding: Finding, ids: Ids) -> FindingView:
-    """Return what a page shows of a finding."""
+def view_finding(finding: Finding, ids: Ids, again: Callable[[str], str] = rerun) -> FindingView:
+    """Return what a page shows of a finding; `again` tells how to run its check alone."""
     places = tuple(map(_place, finding.where[:MOST_PLACES]))
     shown = SHOWN_PLACES if len(places) > SHOWN_PLACES + 2 else len(places)
     waived = None if finding.waived is None else spans(finding.waived)
@@ -127,7 +128,7 @@ def view_finding(finding: Finding, ids: Ids) -> FindingView:
         figures=tuple(_figure(figure, ids) for figure in finding.figures),
         source=spans(finding.source),
         waived=waived,
-        rerun=rerun(finding.check),
+        rerun=again(finding.check),
     )
 
 
