@@ -2,6 +2,7 @@
 
 import datetime
 import html
+import inspect
 import os
 import platform
 import time
@@ -114,6 +115,7 @@ def audit(
     from auditor.intake.subject import assemble
     from auditor.intake.wrapped import bare
 
+    command = _call(locals())
     model = bare(model)
     where = device or device_of(model)
     values = {
@@ -160,14 +162,30 @@ def audit(
         started=started.isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
         spent=spent,
+        command=command,
     )
     return recorded(spec, found, seen)
 
 
+def _call(given: Mapping[str, Any]) -> str:
+    """Return the call of `audit` with what it was given: plain values as they are, others by the
+    names of their arguments. Which checks ran is left out.
+    """
+    usual = inspect.signature(audit).parameters
+    words = [
+        f"{name}={value!r}" if isinstance(value, str | int | float) else f"{name}={name}"
+        for name, known in usual.items()
+        if name not in ("model", "only", "skip") and (value := given[name]) is not known.default
+    ]
+    return f"audit({', '.join(['model', *words])})"
+
+
 def audit_spec(
-    spec: AuditSpec, folder: Path, progress: Progress, *, resume: bool = False
+    spec: AuditSpec, folder: Path, progress: Progress, *, resume: bool = False, command: str = ""
 ) -> Record:
     """Audit what a spec names, by a worker process that journals into `folder`.
+
+    `command` is the line for the shell that does it, for the record.
 
     Raises:
         InputError: something that the spec names can't be used; nothing was written then.
@@ -184,7 +202,7 @@ def audit_spec(
         found = found or findings(spec, checks, facts, plan, answers)
         return remedies_for(spec, found, facts, plan, answers)
 
-    seen = observed(spec, folder, plan_for, more_for, progress, resume=resume)
+    seen = observed(spec, folder, plan_for, more_for, progress, resume=resume, command=command)
     return recorded(spec, found, seen)
 
 
@@ -232,6 +250,7 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
         started=head.started,
         seconds=sum(spent.values()),
         spent=spent,
+        command=head.command,
     )
     return recorded(spec, found, seen)
 
@@ -306,6 +325,7 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
             process=os.getpid(),
             spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
         ),
+        seen.command,
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})
 

@@ -84,15 +84,16 @@ def run(
     from auditor.api import audit_spec
     from auditor.core.errors import AuditBrokenError
     from auditor.engine.journal import FOLDER
-    from auditor.targets import flags_named, spec_of, writable
+    from auditor.targets import command_of, flags_named, spec_of, writable
 
     flags = _flags(locals())
-    spec = spec_of(target, flags)
+    spec, command = spec_of(target, flags), command_of(target, flags)
     folder = writable(Path(spec.output.dir))
     try:
         with flags_named(flags):
             record = _with_progress(
-                lambda progress: audit_spec(spec, folder, progress, resume=resume), quiet
+                lambda progress: audit_spec(spec, folder, progress, resume=resume, command=command),
+                quiet,
             )
     except KeyboardInterrupt:
         kept = (folder / FOLDER).is_dir()

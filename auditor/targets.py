@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,19 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     origin = clean_text(file) if file is not None else "command line"
     with flags_named(given, origin):
         return spec_from(json.loads(json.dumps(values)), origin, base)
+
+
+def command_of(target: str | None, flags: Flags) -> str:
+    """Return the line for the shell that starts an audit of a target, as it was typed.
+
+    What chooses checks, formats and the folder is left out: whoever repeats it chooses anew.
+    """
+    words = ["audit", "run", *([] if target is None else [target])]
+    for path, flag in FLAGS.items():
+        value = flags.get(path)
+        if value is not None and path[0] != "output" and "checks" not in path:
+            words += [flag, str(value)]
+    return shlex.join(words)
 
 
 @contextlib.contextmanager

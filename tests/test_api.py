@@ -48,6 +48,7 @@ def test_one_call_audits() -> None:
     assert record.subject.task == "multiclass"
     assert record.subject.outputs == 3
     assert auditor.audit is audit
+    assert record.command == "audit(model, val=val, train=train, loss=loss)"
 
 
 @pytest.mark.usefixtures("frugal")

@@ -71,7 +71,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a check's `judge` returns: the verdict and everything that supports it."""
+    """What a check's `judge` returns: the verdict and everything that supports it.
+
+    `where` has the worst place first; steps of `advice` with code are made by `advice.step`.
+    """
 
     verdict: Verdict
     summary: str
@@ -86,7 +89,8 @@ class Finding:
     """A judgement with the name of its check, as it stands in the record.
 
     `why` tells in a sentence or two why the matter is worth the reader's time; `source` names
-    the literature behind the method; `waived` holds the reason where the spec waives it.
+    the literature behind the method; `waived` holds the reason where the spec waives it. A step
+    of `advice` may end in fenced code (`auditor.core.advice`).
     """
 
     check: str

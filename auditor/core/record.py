@@ -83,7 +83,11 @@ class Volatile:
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """An audit, whole. Equal spec, seed and device give an equal record but for `volatile`."""
+    """An audit, whole. Equal spec, seed and device give an equal record but for `volatile`.
+
+    `command` is what started it, as it was typed: a line for the shell or, of a live model, of
+    Python, less the choice of checks, formats and folder; empty where it is not known.
+    """
 
     schema_version: int
     verdict: Verdict
@@ -96,6 +100,7 @@ class AuditRecord:
     warnings: tuple[str, ...]
     error: str | None
     volatile: Volatile
+    command: str = ""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

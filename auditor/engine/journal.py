@@ -33,6 +33,7 @@ class Head:
     facts: SubjectFacts
     environment: dict[str, str]
     started: str
+    command: str = ""
 
 
 @dataclass(frozen=True)

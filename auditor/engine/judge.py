@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from auditor.core.advice import one_line
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
@@ -41,6 +42,7 @@ def judged(
     facts: SubjectFacts,
     environment: dict[str, str],
     volatile: Volatile,
+    command: str = "",
     error: str | None = None,
 ) -> AuditRecord:
     """Return the record of an audit from what its checks found."""
@@ -68,6 +70,7 @@ def judged(
         warnings=_unused_waivers(spec, by_section),
         error=error,
         volatile=volatile,
+        command=command,
     )
 
 
@@ -90,7 +93,7 @@ def _finding(
         summary=judgement.summary,
         metrics=judgement.metrics,
         where=judgement.where,
-        advice=judgement.advice,
+        advice=tuple(map(one_line, judgement.advice)),
         figures=judgement.figures,
         why=check.heading("Why it matters"),
         source=check.heading("Source"),

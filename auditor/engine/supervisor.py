@@ -53,6 +53,7 @@ class Observed:
     started: str
     seconds: float
     spent: dict[str, float] = field(default_factory=dict)
+    command: str = ""
 
 
 class SubjectLostError(WorkerDiedError):
@@ -78,6 +79,7 @@ def observed(
     progress: Progress,
     *,
     resume: bool = False,
+    command: str = "",
 ) -> Observed:
     """Have everything planned for a subject done by a worker, and return the answers.
 
@@ -93,7 +95,7 @@ def observed(
     crew = _Crew(spec, folder)
     try:
         facts, environment = crew.bring_in()
-        head = Head(VERSION, spec.model_dump(mode="json"), facts, environment, _now())
+        head = Head(VERSION, spec.model_dump(mode="json"), facts, environment, _now(), command)
         if resume:
             head = _resumed(journal, head)
         with journal.held():
@@ -129,7 +131,7 @@ def observed(
     finally:
         crew.leave()
     seconds = time.monotonic() - began
-    return Observed(facts, environment, plan, answers, head.started, seconds, spent)
+    return Observed(facts, environment, plan, answers, head.started, seconds, spent, command)
 
 
 class _Crew:

@@ -7,6 +7,7 @@ from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Section
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
+from auditor.report.view_finding import view_step
 from auditor.report.wording import WORDS, number, prose
 
 _BROKEN = {Verdict.ERROR, Verdict.INCOMPLETE}
@@ -87,5 +88,8 @@ def _details(finding: Finding) -> str:
         f"{place.kind} {clean_text(place.name)} {prose(place.note, 200)}".rstrip()
         for place in finding.where[:20]
     ]
-    lines += [f"- {prose(step)}" for step in finding.advice[:10]]
+    for advice in finding.advice[:10]:
+        step = view_step(advice)
+        lines.append(f"- {''.join(span.text for span in step.text)}")
+        lines += [f"    {line}" for line in step.code.splitlines()]
     return "\n".join(lines)

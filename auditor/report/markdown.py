@@ -2,11 +2,12 @@
 
 import re
 
+from auditor.core.advice import fence
 from auditor.core.record import AuditRecord
 from auditor.core.verdict import Verdict
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
-from auditor.report.view_finding import FindingView
+from auditor.report.view_finding import FindingView, StepView
 from auditor.report.wording import Span
 
 MOST_BYTES = 60_000
@@ -138,8 +139,18 @@ def _finding(finding: FindingView, section: SectionView) -> str:
         ]
         more = f" and {left:,} more" if left > 0 else ""
         lines += ["", f"Where: {', '.join(names)}{more}."]
-    lines += ["", *(f"{n}. {_rich(step)}" for n, step in enumerate(finding.advice[:8], 1))]
+    lines += ["", *(_step(n, step) for n, step in enumerate(finding.advice[:8], 1))]
     return "\n".join(lines).rstrip()
+
+
+def _step(place: int, step: StepView) -> str:
+    """Return a numbered step; its code belongs to it, so it stands below the first word."""
+    mark = f"{place}. "
+    if not step.code:
+        return mark + _rich(step.text)
+    marks = fence(step.code)
+    code = (marks + step.language, *step.code.split("\n"), marks)
+    return "\n".join([mark + _rich(step.text), *(" " * len(mark) + line for line in code)])
 
 
 def _unjudged(page: PageView) -> str:

@@ -1,6 +1,8 @@
 """What the pages of a report show, in which order, from a record alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 
 from auditor.core.finding import Finding
@@ -11,7 +13,7 @@ from auditor.report.answer import answer, headline, sureness
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
-from auditor.report.wording import WORDS, date, prose
+from auditor.report.wording import WORDS, date, prose, rerun
 
 FIRST_CAUSES = 3
 """Causes that are shown at first sight; the others are folded."""
@@ -83,7 +85,9 @@ class PageView:
 def view_page(record: AuditRecord) -> PageView:
     """Return everything that a report of the record shows."""
     ids = Ids()
-    sections = tuple(_section(section, ids) for section in record.sections)
+    folder = str(record.spec.get("output", {}).get("dir", ""))
+    again = partial(rerun, command=record.command, folder=folder)
+    sections = tuple(_section(section, ids, again) for section in record.sections)
     explained = {clean_text(check, 80) for cause in record.causes for check in cause.findings}
     first = sorted(
         (
@@ -131,11 +135,11 @@ def _verdicts(record: AuditRecord) -> tuple[tuple[str, str, int], ...]:
     )
 
 
-def _section(section: Section, ids: Ids) -> SectionView:
+def _section(section: Section, ids: Ids, again: Callable[[str], str]) -> SectionView:
     ordered = sorted(section.findings, key=_place)
     groups: dict[int, list[FindingView]] = {place: [] for place in range(7)}
     for finding in ordered:
-        groups[_place(finding)].append(view_finding(finding, ids))
+        groups[_place(finding)].append(view_finding(finding, ids, again))
     return SectionView(
         id=ids.new("section", section.id),
         title=prose(section.title, 120),

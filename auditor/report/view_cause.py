@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from auditor.core.record import Cause, Remedy
 from auditor.core.text import clean_text
-from auditor.report.view_finding import FindingView
+from auditor.report.view_finding import FindingView, view_step
 from auditor.report.wording import Span, number, prose, spans
 
 SHOWN_REMEDIES = 2
@@ -34,6 +34,8 @@ class RemedyView:
     """Something to do about a cause; `note` says why it was not tried where that is known."""
 
     text: tuple[Span, ...]
+    code: str = ""
+    language: str = ""
     trial: TrialView | None = None
     note: str = ""
 
@@ -77,15 +79,17 @@ def view_cause(cause: Cause, known: Mapping[str, FindingView]) -> CauseView:
 
 
 def _remedy(remedy: Remedy) -> RemedyView:
-    text, measure = spans(remedy.text), prose(remedy.measure, 160)
+    step, measure = view_step(remedy.text), prose(remedy.measure, 160)
     if not remedy.tried:
-        return RemedyView(text, note=measure)
+        return RemedyView(step.text, step.code, step.language, note=measure)
     before, after = (_size(value) for value in (remedy.before, remedy.after))
     longest = max(before, after) or 1.0
     if measure.startswith("accuracy"):
         longest = max(longest, 1.0)
     return RemedyView(
-        text,
+        step.text,
+        step.code,
+        step.language,
         TrialView(
             measure or "measured",
             number(remedy.before),

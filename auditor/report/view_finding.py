@@ -1,8 +1,10 @@
 """What a page shows of one finding."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from auditor.core.advice import LONGEST_LINE, MOST_LINES, parts
 from auditor.core.figure import Figure, Images, Table
 from auditor.core.finding import Finding, Limit, Metric, Place
 from auditor.core.text import clean_text
@@ -39,6 +41,15 @@ class PlaceView:
 
 
 @dataclass(frozen=True)
+class StepView:
+    """A step of advice: its sentence and, where it has any, code to paste."""
+
+    text: tuple[Span, ...]
+    code: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True)
 class FigureView:
     """A figure: a plot still to be drawn with its numbers, a table, or pictures."""
 
@@ -69,7 +80,7 @@ class FindingView:
     more_places: tuple[PlaceView, ...]
     places_left: int
     why: tuple[Span, ...]
-    advice: tuple[tuple[Span, ...], ...]
+    advice: tuple[StepView, ...]
     figures: tuple[FigureView, ...]
     source: tuple[Span, ...]
     waived: tuple[Span, ...] | None
@@ -95,8 +106,8 @@ class Ids:
         return id_
 
 
-def view_finding(finding: Finding, ids: Ids) -> FindingView:
-    """Return what a page shows of a finding."""
+def view_finding(finding: Finding, ids: Ids, again: Callable[[str], str] = rerun) -> FindingView:
+    """Return what a page shows of a finding; `again` tells how to run its check alone."""
     places = tuple(map(_place, finding.where[:MOST_PLACES]))
     shown = SHOWN_PLACES if len(places) > SHOWN_PLACES + 2 else len(places)
     waived = None if finding.waived is None else spans(finding.waived)
@@ -113,12 +124,21 @@ def view_finding(finding: Finding, ids: Ids) -> FindingView:
         more_places=places[shown:],
         places_left=len(finding.where) - len(places),
         why=spans(finding.why),
-        advice=tuple(map(spans, finding.advice)),
+        advice=tuple(map(view_step, finding.advice)),
         figures=tuple(_figure(figure, ids) for figure in finding.figures),
         source=spans(finding.source),
         waived=waived,
-        rerun=rerun(finding.check),
+        rerun=again(finding.check),
     )
+
+
+def view_step(advice: str) -> StepView:
+    """Return what a page shows of a step of advice; its code is whole, or not there at all."""
+    step = parts(advice)
+    lines = step.code.split("\n")
+    if not step.code or len(lines) > MOST_LINES or max(map(len, lines)) > LONGEST_LINE:
+        return StepView(spans(step.text))
+    return StepView(spans(step.text), "\n".join(map(clean_text, lines)), step.language)
 
 
 def _metric(metric: Metric) -> MetricView:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from auditor.core.advice import quoted
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 
 LONGEST_PROSE = 1500
 """Characters shown of one paragraph."""
+
+LONGEST_COMMAND = 1000
+"""Characters shown of the command of an audit."""
 
 MOST_DIGITS = 17
 """Digits with which any two numbers of double precision differ."""
@@ -189,6 +193,14 @@ _MONTHS = (
 )
 
 
-def rerun(check: str) -> str:
-    """Return the command that runs one check alone."""
-    return f"audit run SPEC --only {shlex.quote(clean_text(check, 80))}"
+def rerun(check: str, command: str = "", folder: str = "") -> str:
+    """Return what runs one check alone: the command of its audit with the check chosen.
+
+    For a shell it ends in a folder inside that of the reports, so that it overwrites none.
+    """
+    name, line = clean_text(check, 80), clean_text(command, LONGEST_COMMAND)
+    if line.startswith("audit("):
+        return f"{line.removesuffix(')')}, only=[{quoted(name)}])"
+    only = f"{line or 'audit run SPEC'} --only {shlex.quote(name)}"
+    into = clean_text(f"{folder.rstrip('/')}/{name}")
+    return f"{only} --out {shlex.quote(into)}" if line and folder else only

@@ -1,6 +1,8 @@
 """Numbers, durations, prose and metric lines."""
 
+import ast
 import math
+import shlex
 
 import pytest
 
@@ -15,6 +17,7 @@ from auditor.report.wording import (
     interval,
     number,
     prose,
+    rerun,
     seconds,
     shortened,
     size,
@@ -125,3 +128,19 @@ def test_axes_have_ticks(values, log):
     extent = extent_of(values, log=log)
     assert extent.low < extent.high
     assert 1 <= len(extent.ticks()) <= 14
+
+
+def test_rerun_is_the_command_of_the_audit_with_the_check_chosen():
+    assert rerun("dead-units") == "audit run SPEC --only dead-units"
+    line = rerun("dead-units", "audit run 'my models/audit.yaml' --lr 0.1", "my reports/")
+    assert shlex.split(line) == [
+        *("audit", "run", "my models/audit.yaml", "--lr", "0.1"),
+        *("--only", "dead-units", "--out", "my reports/dead-units"),
+    ]
+    assert shlex.split(rerun("a; rm -rf ~", "audit run x.yaml"))[-1] == "a; rm -rf ~"
+
+
+def test_rerun_of_a_live_model_is_python():
+    line = rerun("dead-units", "audit(model, val=val, loss='mse_loss')", "audit-report")
+    assert line == "audit(model, val=val, loss='mse_loss', only=[\"dead-units\"])"
+    ast.parse(rerun('x"]); import os  #', "audit(model)"))
