@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
+from auditor.core.layer import LayerFacts
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
@@ -96,6 +97,8 @@ class AuditRecord:
     warnings: tuple[str, ...]
     error: str | None
     volatile: Volatile
+    layers: tuple[LayerFacts, ...] = ()
+    """From the input to the output; empty in records of earlier versions."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
+from auditor.core.layer import LayerFacts
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.spec import AuditSpec, WaiverSpec
@@ -41,6 +42,7 @@ def judged(
     facts: SubjectFacts,
     environment: dict[str, str],
     volatile: Volatile,
+    layers: tuple[LayerFacts, ...] = (),
     error: str | None = None,
 ) -> AuditRecord:
     """Return the record of an audit from what its checks found."""
@@ -68,6 +70,7 @@ def judged(
         warnings=_unused_waivers(spec, by_section),
         error=error,
         volatile=volatile,
+        layers=layers,
     )
 
 
