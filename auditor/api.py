@@ -26,6 +26,7 @@ from auditor.engine.journal import HEAD, Journal
 from auditor.engine.judge import findings_of, judged
 from auditor.engine.plan import Plan, Work, plan_of, planned
 from auditor.engine.supervisor import Answers, Observed, Progress, observed
+from auditor.observations.layer_map import layers_seen
 
 if TYPE_CHECKING:
     import torch
@@ -326,6 +327,7 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
             spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
         ),
         seen.command,
+        layers_seen(seen.answers, lambda request: request.at(spec.audit.profile, seen.facts.has)),
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
+from auditor.core.layer import LayerFacts
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
@@ -101,6 +102,8 @@ class AuditRecord:
     error: str | None
     volatile: Volatile
     command: str = ""
+    layers: tuple[LayerFacts, ...] = ()
+    """From the input to the output; empty in records of earlier versions."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from auditor.core.advice import one_line
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
+from auditor.core.layer import LayerFacts
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.spec import AuditSpec, WaiverSpec
@@ -43,6 +44,7 @@ def judged(
     environment: dict[str, str],
     volatile: Volatile,
     command: str = "",
+    layers: tuple[LayerFacts, ...] = (),
     error: str | None = None,
 ) -> AuditRecord:
     """Return the record of an audit from what its checks found."""
@@ -71,6 +73,7 @@ def judged(
         error=error,
         volatile=volatile,
         command=command,
+        layers=layers,
     )
 
 

@@ -64,26 +64,16 @@ class Pace:
 
 
 def pace_of(answer: UpdateRatios) -> Pace | None:
-    """Return the pace of the weights that have two dimensions or more and do not start at zero.
-
-    Nor is one looked at that waits for a zero, unless all do: a residual branch whose last scale
-    starts at zero (Goyal et al. 2017) hardly moves before that does.
-    """
-    ratios = np.asarray(answer.ratios, float)
-    measured = np.isfinite(ratios[:1]).any(axis=0) & (np.asarray(answer.dimensions) >= 2)
-    waits = answer.waits if answer.start == "fresh" and answer.waits else (False,) * len(measured)
-    ready = measured & ~np.asarray(waits, bool)
-    columns = np.flatnonzero(ready if ready.any() else measured)
+    """Return the pace of the weights that are looked at, None where there is none."""
+    columns, ratios, first = _looked_at(answer)
     if not columns.size:
         return None
-    ratios = np.where(np.isfinite(ratios), ratios, np.nan)[:, columns]
-    first = min(OPENING, len(ratios) // 2)
     late = ratios[first:]
     steps = np.nan_to_num(column_quantiles(ratios.T, (0.5,))[0])
     sure = 1 - (1 - CONFIDENCE) / (len(columns) + 1)
     tables = np.asarray(answer.tables or (False,) * len(answer.dimensions), bool)[columns]
     apart = _apart(ratios, first, tables, sure)
-    typical = np.nan_to_num(column_quantiles(late, (0.5,))[0])
+    typical = _typical(late)
     weights = tuple(
         WeightPace(
             clean_text(answer.parameters[place]),
@@ -97,6 +87,36 @@ def pace_of(answer: UpdateRatios) -> Pace | None:
     ratio = float(np.median(steps[first:]))
     opening = float(np.nan_to_num(geometric_interval(steps[:first])[0]))
     return Pace(answer, steps, weights, opening, _span(steps[first:], ratio, sure))
+
+
+def typical_ratios(answer: UpdateRatios) -> dict[str, float]:
+    """Return the ratio after the opening of each weight that is looked at, by its name."""
+    columns, ratios, first = _looked_at(answer)
+    typical = _typical(ratios[first:])
+    return {
+        answer.parameters[place]: float(typical[column]) for column, place in enumerate(columns)
+    }
+
+
+def _looked_at(answer: UpdateRatios) -> tuple[Array, Array, int]:
+    """Return the places of weights that have two dimensions or more and do not start at zero.
+
+    Nor is one looked at that waits for a zero, unless all do: a residual branch whose last scale
+    starts at zero (Goyal et al. 2017) hardly moves before that does. With them come their ratios
+    [steps, weights] and how many steps are the opening.
+    """
+    ratios = np.asarray(answer.ratios, float)
+    measured = np.isfinite(ratios[:1]).any(axis=0) & (np.asarray(answer.dimensions) >= 2)
+    waits = answer.waits if answer.start == "fresh" and answer.waits else (False,) * len(measured)
+    ready = measured & ~np.asarray(waits, bool)
+    columns = np.flatnonzero(ready if ready.any() else measured)
+    ratios = np.where(np.isfinite(ratios), ratios, np.nan)[:, columns]
+    return columns, ratios, min(OPENING, len(ratios) // 2)
+
+
+def _typical(late: Array) -> Array:
+    typical: Array = np.nan_to_num(column_quantiles(late, (0.5,))[0])
+    return typical
 
 
 def _span(values: Array, typical: float, sure: float) -> Span:

@@ -70,6 +70,15 @@ class Structure:
         return self
 
 
+def in_use(part: Part, structure: Structure) -> bool:
+    """Tell whether parameters beside the layers are of a module that held layers which ran."""
+    inside = f"{part.name}."
+    homes = {one.home for one in structure.parts}
+    return (not part.home and part.name == "(model)") or any(
+        f"{home}.".startswith(inside) for home in homes
+    )
+
+
 @dataclass(frozen=True)
 class StructureOver(Riding[Structure]):
     """Asks how the network is built, as its forward pass over one batch shows it."""

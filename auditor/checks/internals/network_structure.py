@@ -47,7 +47,14 @@ from auditor.core.finding import Judgement, Metric, Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
 from auditor.observations.first_filters import Smoothness, pictured, smoothness
-from auditor.observations.structure import INPUT, OUTPUT, Part, Structure, StructureOver, TensorsOf
+from auditor.observations.structure import (
+    INPUT,
+    OUTPUT,
+    Structure,
+    StructureOver,
+    TensorsOf,
+    in_use,
+)
 from auditor.observations.structure import Tensors as TensorsSeen
 from auditor.observations.structure_graph import graph_of
 
@@ -83,7 +90,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     structure = seen.get(STRUCTURE)
     if structure is None:
         return _weights_alone(seen[TENSORS], seen.missing(STRUCTURE))
-    idle = [part for part in structure.loose if not _ran(part, structure)]
+    idle = [part for part in structure.loose if not in_use(part, structure)]
     told, filters = "", None
     figures: list[Figure] = [graph_of(structure)]
     if structure.first is not None:
@@ -144,15 +151,6 @@ def _told(smooth: Smoothness | None, layer: str) -> str:
     )
 
 
-def _ran(part: Part, structure: Structure) -> bool:
-    """Tell whether parameters beside the layers are of a module that held layers which ran."""
-    inside = f"{part.name}."
-    homes = {one.home for one in structure.parts}
-    return (not part.home and part.name == "(model)") or any(
-        f"{home}.".startswith(inside) for home in homes
-    )
-
-
 def _table(structure: Structure) -> Table:
     rows = [
         (
@@ -172,7 +170,7 @@ def _table(structure: Structure) -> Table:
         (
             clean_text(part.name),
             f"{clean_text(part.kind)}, "
-            + ("its own parameters" if _ran(part, structure) else "not used"),
+            + ("its own parameters" if in_use(part, structure) else "not used"),
             "",
             "",
             part.parameters,
