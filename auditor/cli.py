@@ -32,6 +32,7 @@ from auditor.options import (
     TrainOption,
     ValOption,
 )
+from auditor.showing import fleet, show
 
 if TYPE_CHECKING:
     from auditor.core.record import AuditRecord
@@ -125,6 +126,7 @@ def plan(
     from auditor.engine.plan import planned
     from auditor.engine.supervisor import brought_in
     from auditor.plan_table import plan_table, plans_by_section
+    from auditor.printing import print_shown
     from auditor.targets import flags_named, spec_of
 
     flags = _flags(locals())
@@ -134,7 +136,7 @@ def plan(
         subject = brought_in(spec)
     sections = plans_by_section(checks, spec.audit.profile, subject)
     whole = planned(checks, spec.audit.profile, subject)
-    _print(plan_table(whole, sections, subject, remedies=spec.audit.remedies))
+    print_shown(plan_table(whole, sections, subject, remedies=spec.audit.remedies))
 
 
 @app.command(name="list")
@@ -203,6 +205,10 @@ def render(
         typer.echo(f"audit: {problem}", err=True)
 
 
+app.command()(show)
+app.command()(fleet)
+
+
 def main() -> None:
     """Run the command line; what the user handed in wrong ends in one message and exit code 2."""
     from auditor.core.errors import AuditBrokenError, InputError
@@ -268,12 +274,13 @@ def _delivered(
 ) -> None:
     """Write the reports, show the table, and end with the exit code of the verdict."""
     from auditor.core.verdict import Verdict
+    from auditor.printing import print_shown
     from auditor.report.files import write_reports
     from auditor.report.terminal import summary_table
 
     written = write_reports(record, folder, formats)
     if not quiet:
-        _print(summary_table(record))
+        print_shown(summary_table(record))
         for path in written.paths:
             typer.echo(str(path))
     for problem in written.problems:
@@ -283,12 +290,6 @@ def _delivered(
     counted = {FailOn.FAIL: {Verdict.FAIL}, FailOn.WARN: {Verdict.FAIL, Verdict.WARN}}
     if record.verdict in counted.get(fail_on, set()):
         raise typer.Exit(1)
-
-
-def _print(shown: Any) -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 80).print(shown)
 
 
 if __name__ == "__main__":

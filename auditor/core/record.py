@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -142,6 +142,18 @@ def read_record(path: Path) -> AuditRecord:
     Raises:
         InputError: the file can't be read or is no record of this schema version.
     """
+    return parsed(path, _ADAPTER)
+
+
+Read = TypeVar("Read")
+
+
+def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
+    """Return what `adapter` makes of the record in a JSON file.
+
+    Raises:
+        InputError: the file can't be read or is no record of this schema version.
+    """
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -154,7 +166,7 @@ def read_record(path: Path) -> AuditRecord:
                 f"{clean_text(path)}: a record of schema version {version}; "
                 f"this program reads version {SCHEMA_VERSION}"
             )
-        return _ADAPTER.validate_json(text)
+        return adapter.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = clean_text(".".join(map(str, first["loc"])) or "the file", 80)

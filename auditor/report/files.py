@@ -1,7 +1,5 @@
 """Writing reports to files, each whole or not at all."""
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
 from auditor.report.page import Sketches
 from auditor.report.pdf import render_pdf
+from auditor.report.whole import write_whole
 
 
 @dataclass(frozen=True)
@@ -50,27 +49,6 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
         write_whole(path, data)
         paths.append(path)
     return Written(tuple(paths), tuple(problems))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, sync it, and give it its name."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 _NAMES: dict[Format, str] = {

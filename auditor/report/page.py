@@ -3,14 +3,13 @@
 import base64
 import hashlib
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from auditor.core.record import AuditRecord
 from auditor.report.draw import Drawing, Sketch, sketch
+from auditor.report.templating import rendered, text_of
 from auditor.report.theme import Theme
 from auditor.report.view import PageView, view_page
 from auditor.report.view_finding import FindingView
@@ -33,8 +32,8 @@ Sketches = dict[str, Sketch]
 def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
     """Return a whole page that needs nothing but itself; plots not in `sketches` go in there."""
     view = view_page(record)
-    style = "\n".join((medium.colours, *map(_template_text, medium.styles)))
-    script = _template_text("page.js")
+    style = "\n".join((medium.colours, *map(text_of, medium.styles)))
+    script = text_of("page.js")
     values: dict[str, Any] = {
         "page": view,
         "ink": medium.theme,
@@ -44,7 +43,7 @@ def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
         "policy": policy(style, script),
         "drawings": _drawings(view, medium.theme, sketches),
     }
-    return _environment().get_template("report.html.j2").render(values)
+    return rendered("report.html.j2", values)
 
 
 def policy(style: str, script: str) -> str:
@@ -67,29 +66,6 @@ def policy(style: str, script: str) -> str:
 def _digest(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("auditor.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["svg"] = Markup
-    environment.filters["address"] = _address
-    return environment
-
-
-def _address(svg: str) -> str:
-    """Return an SVG as a data address; style sheets then need not look at its elements."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode('utf-8')).decode('ascii')}"
-
-
-def _template_text(name: str) -> str:
-    return (resources.files("auditor.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _drawings(view: PageView, theme: Theme, sketches: Sketches) -> dict[str, Drawing]:

@@ -1,4 +1,6 @@
-"""The short table that the command line prints when an audit is done."""
+"""A record on a terminal, in the order of the page: 80 columns wide, or as wide as there is."""
+
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -7,107 +9,200 @@ from rich.text import Text
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
-from auditor.report.view import SectionView, view_page
-from auditor.report.view_cause import CauseView
-from auditor.report.view_finding import FindingView
-from auditor.report.wording import Span
+from auditor.report.terminal_marks import STYLES, Hung, cropped, verdict_mark
+from auditor.report.view import PageView, SectionView, view_page
+from auditor.report.view_cause import CauseView, RemedyView
+from auditor.report.view_finding import FindingView, MetricView
+from auditor.report.wording import WORDS, Span
 
-MOST_FINDINGS = 12
+MOST_FINDINGS = 8
+MOST_UNJUDGED = 8
 MOST_CAUSES = 3
-LONGEST_SUMMARY = 220
-_STYLES = {
-    Verdict.PASS: "green",
-    Verdict.WARN: "yellow",
-    Verdict.FAIL: "bold red",
-    Verdict.INFO: "blue",
-    Verdict.NOT_APPLICABLE: "dim",
-    Verdict.ERROR: "magenta",
-    Verdict.INCOMPLETE: "magenta",
-}
+_LONGEST = 220
+_MOST_METRICS = 2
+_MOST_PLACES = 3
+_SHORT = {Verdict.ERROR: "Not judged", Verdict.NOT_APPLICABLE: "n/a"}
+_COLUMNS = (
+    (Verdict.FAIL, "fail"),
+    (Verdict.ERROR, "error"),
+    (Verdict.WARN, "warn"),
+    (Verdict.PASS, "pass"),
+    (Verdict.INFO, "info"),
+    (Verdict.NOT_APPLICABLE, "n/a"),
+)
 
 
-def summary_table(record: AuditRecord) -> RenderableType:
-    """Return a table that fits 80 columns: sections first, then what is wrong."""
+def summary_table(record: AuditRecord, *, whole: bool = False) -> RenderableType:
+    """Return what a record says; unless `whole`, no more than fits a few screens."""
     page = view_page(record)
-    parts: list[RenderableType] = [
-        Text.assemble((_cropped(page.name, 50), "bold"), "  ", (page.word, _STYLES[page.verdict])),
+    parts: tuple[list[RenderableType], ...] = (
+        _opening(page),
+        _first(page),
+        [_sections(page.sections)],
+        _audited(page),
+        _unjudged(page.unjudged, whole),
+        _findings(page.sections, whole),
+    )
+    shown: list[RenderableType] = []
+    for part in filter(None, parts):
+        shown += [Text(), *part] if shown else part
+    return Group(*shown)
+
+
+def _opening(page: PageView) -> list[RenderableType]:
+    name = Text(f"{cropped(page.name, 60)}: ", style="bold")
+    lines: list[RenderableType] = [
+        Hung(Text(), name + verdict_mark(page.verdict, page.word), 0),
         Text(page.headline),
     ]
     if page.error:
-        parts.append(Text(f"Stopped early: {_cropped(page.error, 300)}", style="magenta"))
-    parts += [Text(""), _sections(page.sections)]
-    found = [finding for section in page.sections for finding in section.open]
-    found.sort(key=lambda finding: _URGENCY[finding.verdict])
+        lines.append(Text(f"Stopped early: {cropped(page.error, 300)}", style="magenta"))
+    return lines
+
+
+def _first(page: PageView) -> list[RenderableType]:
+    """Return what to fix first: causes with their trials, then findings of no known cause."""
     causes = (*page.causes, *page.more_causes)
-    if causes:
-        parts += [Text(""), Text("What to fix first", style="bold")]
-        parts += [_cause(place, cause) for place, cause in enumerate(causes[:MOST_CAUSES], 1)]
-    if len(causes) > MOST_CAUSES:
-        parts.append(Text(f"{len(causes) - MOST_CAUSES} more in the report", style="dim"))
-    if found:
-        parts += [Text(""), _findings(found[:MOST_FINDINGS])]
-    if len(found) > MOST_FINDINGS:
-        parts.append(Text(f"{len(found) - MOST_FINDINGS} more in the report", style="dim"))
-    return Group(*parts)
+    lines: list[RenderableType] = []
+    for place, cause in enumerate(causes[:MOST_CAUSES], 1):
+        lines += _cause(place, cause)
+    lines += _more(len(causes) - MOST_CAUSES, "likely cause")
+    if page.first:
+        if causes:
+            lines.append(Text("Also found", style="bold"))
+        lines += _hung((finding, finding.title) for finding in page.first)
+        lines += _more(page.first_left, "finding")
+    return [Text("What to fix first", style="bold"), *lines] if lines else []
 
 
-_URGENCY = {
-    verdict: place
-    for place, verdict in enumerate((Verdict.FAIL, Verdict.ERROR, Verdict.INCOMPLETE, Verdict.WARN))
-}
-
-
-def _sections(sections: tuple[SectionView, ...]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(max_width=36, overflow="ellipsis", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for section in sections:
-        counts = ", ".join(count.text for count in section.counts) or "no checks"
-        table.add_row(
-            Text(_cropped(section.title, 36)),
-            Text(section.word, style=_STYLES[section.verdict]),
-            Text(counts, style="dim"),
-        )
-    return table
-
-
-def _findings(findings: list[FindingView]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for finding in findings:
-        word = "Not judged" if finding.verdict is Verdict.ERROR else finding.word
-        text = Text.assemble(
-            (_cropped(finding.title, 120), "bold"),
-            "\n",
-            _cropped(_plain(finding.summary), LONGEST_SUMMARY),
-        )
-        table.add_row(Text(word, style=_STYLES[finding.verdict]), text)
-    return table
-
-
-def _cause(place: int, cause: CauseView) -> Text:
+def _cause(place: int, cause: CauseView) -> list[RenderableType]:
     """Return a cause on a few lines: how sure it is, what it explains, and the first remedy."""
-    text = Text.assemble(
-        f"{place}. ",
-        (_cropped(_plain(cause.title), 120), "bold"),
-        (f"  {_cropped(cause.confidence, 60)}", "green" if cause.proven else "dim"),
-    )
+    told = cropped(cause.confidence, 120)
     if cause.explains:
-        text.append(f"\n   may explain {counted(len(cause.explains), 'other finding')}", "dim")
+        told += f"; may explain {counted(len(cause.explains), 'other finding')}"
+    title = Text(cropped(_plain(cause.title), 160), style="bold")
+    lines: list[RenderableType] = [
+        Hung(Text(f"{place}."), title, 3),
+        Hung(Text(), Text(told, style="green" if cause.proven else "dim"), 3),
+    ]
     for remedy in cause.remedies[:1]:
-        text.append(f"\n   {_cropped(_plain(remedy.text), LONGEST_SUMMARY)}")
-        if remedy.trial is not None:
-            trial = remedy.trial
-            text.append(f"\n   tried: {trial.before} → {trial.after} ", "")
-            text.append(f"({trial.outcome}; {_cropped(trial.measure, 80)})", "dim")
+        lines += [Hung(Text(), text, 5) for text in _remedy(remedy)]
+    return lines
+
+
+def _remedy(remedy: RemedyView) -> list[Text]:
+    lines = [Text(cropped(_plain(remedy.text), _LONGEST))]
+    if (trial := remedy.trial) is not None:
+        measure = cropped(trial.measure, 90)
+        lines.append(Text(f"tried: {measure} {trial.before} → {trial.after}, {trial.outcome}"))
+    elif remedy.note:
+        lines.append(Text(cropped(remedy.note, 160), style="dim"))
+    return lines
+
+
+def _sections(sections: Sequence[SectionView]) -> Table:
+    """Return a line a section; of the verdicts, those that any section has are counted."""
+    counts = [_counts(section) for section in sections]
+    columns = [(key, name) for key, name in _COLUMNS if any(key in count for count in counts)]
+    waived = any(section.waived for section in sections)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("section", overflow="fold", ratio=1)
+    table.add_column("verdict", no_wrap=True)
+    for name in (*(name for _, name in columns), *(["waived"] if waived else [])):
+        table.add_column(name, justify="right", no_wrap=True, min_width=4)
+    for section, count in zip(sections, counts, strict=True):
+        cells = [
+            Text(str(count[key]), style=STYLES[key]) if key in count else Text(".", style="dim")
+            for key, _ in columns
+        ]
+        if waived:
+            cells.append(Text(str(len(section.waived) or "."), style="dim"))
+        title = Text(cropped(section.title, 72))
+        table.add_row(title, verdict_mark(section.verdict, section.word), *cells)
+    return table
+
+
+def _counts(section: SectionView) -> dict[Verdict, int]:
+    live = [
+        Verdict.ERROR if finding.verdict is Verdict.INCOMPLETE else finding.verdict
+        for group in (section.open, section.notes, section.passed, section.skipped)
+        for finding in group
+    ]
+    return {verdict: live.count(verdict) for verdict in live}
+
+
+def _audited(page: PageView) -> list[RenderableType]:
+    return [Hung(Text(name, style="dim"), Text(value), 12) for name, value in page.facts]
+
+
+def _unjudged(unjudged: Sequence[FindingView], whole: bool) -> list[RenderableType]:
+    if not unjudged:
+        return []
+    shown = unjudged if whole else unjudged[:MOST_UNJUDGED]
+    longest = 600 if whole else 110
+    lines = _hung((one, f"{one.title}: {cropped(_plain(one.summary), longest)}") for one in shown)
+    head = Text("What could not be judged, and why", style="bold")
+    return [head, *lines, *_more(len(unjudged) - len(shown), "check")]
+
+
+def _findings(sections: Sequence[SectionView], whole: bool) -> list[RenderableType]:
+    found = [
+        finding
+        for section in sections
+        for finding in section.open
+        if finding.verdict in {Verdict.FAIL, Verdict.WARN}
+    ]
+    found.sort(key=lambda finding: finding.verdict is Verdict.WARN)
+    shown = found if whole else found[:MOST_FINDINGS]
+    waived = [finding for section in sections for finding in section.waived]
+    lines: list[RenderableType] = [*_hung((one, _finding(one, whole)) for one in shown)]
+    lines += _more(len(found) - len(shown), "finding")
+    lines += _hung((one, f"{one.title}. Waived: {_plain(one.waived or ())}") for one in waived)
+    if passed := sum(len(section.passed) for section in sections):
+        lines.append(verdict_mark(Verdict.PASS, f"Passed: {counted(passed, 'check')}"))
+    return [Text("Findings", style="bold"), *lines] if lines else []
+
+
+def _finding(finding: FindingView, whole: bool) -> Text:
+    """Return a finding: what is wrong, the values beyond their limits, and where."""
+    text = Text(f"{cropped(finding.title, 120)} ({finding.check})", style="bold")
+    beyond = [metric for metric in finding.metrics if metric.beyond]
+    lines = [_plain(finding.summary)] if whole or not beyond else []
+    lines += [_metric(metric) for metric in (beyond if beyond else finding.metrics)[:_MOST_METRICS]]
+    if finding.places:
+        all_of_them = len(finding.places) + len(finding.more_places) + finding.places_left
+        names = ", ".join(cropped(place.name, 60) for place in finding.places[:_MOST_PLACES])
+        left = all_of_them - _MOST_PLACES
+        lines.append(f"where: {names}{f' and {left:,} more' if left > 0 else ''}")
+    for line in lines:
+        text.append(f"\n{line if whole else cropped(line, _LONGEST)}", style="not bold")
     return text
 
 
-def _plain(spans: tuple[Span, ...]) -> str:
+def _metric(metric: MetricView) -> str:
+    told = f"{cropped(metric.name, 80)}: {metric.value}"
+    if metric.interval:
+        told += f" (95 % interval {metric.interval})"
+    return f"{told}, {metric.limits}" if metric.limits else told
+
+
+def _hung(lines: Iterable[tuple[FindingView, Text | str]]) -> list[RenderableType]:
+    """Return paragraphs beside the verdicts of their findings, all at one indent."""
+    pairs = [(_mark(finding), text) for finding, text in lines]
+    indent = max((mark.cell_len for mark, _ in pairs), default=0) + 2
+    return [
+        Hung(mark, Text(text) if isinstance(text, str) else text, indent) for mark, text in pairs
+    ]
+
+
+def _mark(finding: FindingView) -> Text:
+    return verdict_mark(finding.verdict, _SHORT.get(finding.verdict, WORDS[finding.verdict]))
+
+
+def _more(left: int, noun: str) -> list[RenderableType]:
+    text = f"{counted(left, f'more {noun}')} in the report"
+    return [Text(text, style="dim")] if left > 0 else []
+
+
+def _plain(spans: Sequence[Span]) -> str:
     return "".join(span.text for span in spans)
-
-
-def _cropped(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

@@ -29,6 +29,8 @@ class MetricView:
     limits: str
     source: str
     scale: Scale | None
+    beyond: bool
+    """Whether the value is beyond a limit."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,14 @@ def _metric(metric: Metric) -> MetricView:
         limits=_limits(metric.limit, metric.unit) if metric.limit else "",
         source=prose(metric.limit.source, 300) if metric.limit else "",
         scale=scale_of(metric),
+        beyond=_beyond(metric),
     )
+
+
+def _beyond(metric: Metric) -> bool:
+    if metric.limit is None or metric.value is None:
+        return False
+    return metric.limit.verdict(metric.value, metric.low, metric.high) is not Verdict.PASS
 
 
 def _limits(limit: Limit, unit: str) -> str:

@@ -107,7 +107,7 @@ def test_the_terminal_shows_causes_and_what_the_first_remedy_did(record) -> None
         console.print(summary_table(given))
     text = " ".join(captured.get().split())
     assert text.index("What to fix first") < text.index("1. Inputs are off, 0")
-    assert "tried: 0.25 → 0.75 (better in every run; accuracy of copies)" in text
+    assert "tried: accuracy of copies 0.25 → 0.75, better in every run" in text
     assert "may explain 3 other findings" in text
-    assert "2 more in the report" in text
+    assert "2 more likely causes in the report" in text
     assert all(len(line) <= 80 for line in captured.get().splitlines())

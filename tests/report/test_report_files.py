@@ -10,9 +10,10 @@ from auditor.core.record import AuditRecord, read_record
 from auditor.core.spec import FORMATS
 from auditor.report import files, page
 from auditor.report.draw import sketch
-from auditor.report.files import write_reports, write_whole
+from auditor.report.files import write_reports
 from auditor.report.html import render_html
 from auditor.report.pdf import PdfUnavailable, render_pdf
+from auditor.report.whole import write_whole
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""A fleet as one HTML file: a line for each model, and nothing that asks a server or runs."""
+
+from os.path import relpath
+from pathlib import Path
+from urllib.parse import quote
+
+from auditor.report.templating import rendered, styles
+from auditor.report.theme import SCREEN, screen_colours
+from auditor.report.view_fleet import FleetView, ModelView
+
+
+def render_fleet(view: FleetView, folder: Path) -> str:
+    """Return the page of a fleet that is to lie in `folder`, from where it links the reports."""
+    return rendered(
+        "fleet.html.j2",
+        {
+            "fleet": view,
+            "ink": SCREEN,
+            "folds": True,
+            "style": styles("tokens.css", "fleet.css", before=screen_colours()),
+            "links": [_link(model, folder) for model in view.models],
+        },
+    )
+
+
+def _link(model: ModelView, folder: Path) -> str:
+    """Return the address of a model's report beside the page; empty where there is none."""
+    if model.report is None:
+        return ""
+    path = Path(relpath(model.report, folder)).as_posix()
+    return f"./{quote(path, errors='surrogateescape')}"

@@ -1,0 +1,132 @@
+"""The commands that show what earlier audits found, without their models."""
+
+import enum
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from auditor.report.fleet import Audit
+
+
+class ShowFormat(enum.StrEnum):
+    """How a record is shown."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
+class FleetFormat(enum.StrEnum):
+    """How a fleet is shown."""
+
+    HTML = "html"
+    TEXT = "text"
+    JSON = "json"
+
+
+def show(
+    target: Annotated[
+        str, typer.Argument(metavar="RECORD|FOLDER", help="A record.json, or the folder it is in.")
+    ],
+    form: Annotated[ShowFormat, typer.Option("--format", help="What to print.")] = ShowFormat.TEXT,
+) -> None:
+    """Show a record again; nothing is written."""
+    from auditor.core.record import read_record, record_to_json
+    from auditor.records import record_in
+
+    path = record_in(target)
+    record = read_record(path)
+    match form:
+        case ShowFormat.JSON:
+            text = record_to_json(record)
+        case ShowFormat.MARKDOWN:
+            from auditor.report.markdown import render_markdown
+
+            text = render_markdown(record)
+        case ShowFormat.JUNIT:
+            from auditor.report.junit import render_junit
+
+            text = render_junit(record)
+        case ShowFormat.TEXT:
+            from auditor.printing import print_shown
+            from auditor.report.terminal import summary_table
+
+            report = path.with_name("report.html")
+            print_shown(summary_table(record, whole=True))
+            text = f"\n{report if report.is_file() else path}\n"
+    typer.echo(text, nl=False)
+
+
+def fleet(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="FOLDER|RECORD...", help="Records, or folders that hold some."),
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="File to write [fleet.html; text and JSON are printed]."),
+    ] = None,
+    form: Annotated[
+        FleetFormat, typer.Option("--format", help="A page to write, or what to print.")
+    ] = FleetFormat.HTML,
+) -> None:
+    """Show the audits of many models: one line a model, the newest changes first.
+
+    Audits are of one model where its name, factory and task agree.
+    """
+    from auditor.printing import write_shown
+    from auditor.report.fleet import fleet as models_of
+    from auditor.report.fleet_json import fleet_json
+    from auditor.report.fleet_page import render_fleet
+    from auditor.report.fleet_text import fleet_table
+    from auditor.report.view_fleet import view_fleet
+    from auditor.report.whole import write_whole
+    from auditor.targets import writable
+
+    file = Path(out or "fleet.html")
+    models = models_of(_audits(targets))
+    view = view_fleet(models)
+    match form:
+        case FleetFormat.JSON:
+            text = fleet_json(models)
+        case FleetFormat.TEXT:
+            shown = io.StringIO()
+            write_shown(fleet_table(view), shown)
+            text = shown.getvalue()
+        case FleetFormat.HTML:
+            text = render_fleet(view, file.parent)
+    if form is not FleetFormat.HTML and out is None:
+        typer.echo(text, nl=False)
+        return
+    writable(file.parent).mkdir(parents=True, exist_ok=True)
+    write_whole(file, text.encode("utf-8", "surrogateescape"))
+    typer.echo(f"{view.headline} {', '.join(one.text for one in view.tally)}.\n{file}")
+
+
+def _audits(targets: list[str]) -> "Iterator[Audit]":
+    """Return the audits that the targets hold; what else lies in a folder is a warning."""
+    from auditor.core.errors import InputError
+    from auditor.core.glance import read_glance
+    from auditor.core.text import listed
+    from auditor.records import RECORD, records_below
+    from auditor.report.fleet import Audit
+
+    def warn(text: str) -> None:
+        typer.echo(f"audit: {text}", err=True)
+
+    found = 0
+    for path in records_below(targets, warn):
+        try:
+            yield Audit(path, read_glance(path))
+            found += 1
+        except InputError as error:
+            if str(path) in targets:
+                raise
+            warn(f"left out: {error}")
+    if not found:
+        raise InputError(f"{listed(targets)}: no {RECORD} of an audit there")
