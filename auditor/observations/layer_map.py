@@ -193,7 +193,7 @@ def _activations(seen: ActivationScale | None) -> dict[str, float]:
         return {}
     size, met = sizes_of(seen)[0], seen.of("values") > 0
     typical = column_quantiles(size, (0.5,))[0]
-    lost = (met & ~np.isfinite(size)).any(axis=0)
+    lost: Array = np.asarray((met & ~np.isfinite(size)).any(axis=0))
     return _by_layer([kind.layer for kind in seen.layers], np.where(lost, np.nan, typical), lost)
 
 
@@ -201,7 +201,7 @@ def _gradients(seen: GradientNorms | None) -> dict[str, float]:
     if seen is None or not len(seen.activation_norms):
         return {}
     table = np.asarray(seen.activation_norms, float)
-    lost = np.isinf(table).any(axis=0)
+    lost: Array = np.asarray(np.isinf(table).any(axis=0))
     typical = column_quantiles(np.where(np.isinf(table), np.nan, table), (0.5,))[0]
     return _by_layer(seen.layers, np.where(lost, np.inf, typical), lost)
 

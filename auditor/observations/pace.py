@@ -73,7 +73,7 @@ def pace_of(answer: UpdateRatios) -> Pace | None:
     sure = 1 - (1 - CONFIDENCE) / (len(columns) + 1)
     tables = np.asarray(answer.tables or (False,) * len(answer.dimensions), bool)[columns]
     apart = _apart(ratios, first, tables, sure)
-    typical = _typical(late)
+    typical = np.nan_to_num(column_quantiles(late, (0.5,))[0])
     weights = tuple(
         WeightPace(
             clean_text(answer.parameters[place]),
@@ -90,9 +90,9 @@ def pace_of(answer: UpdateRatios) -> Pace | None:
 
 
 def typical_ratios(answer: UpdateRatios) -> dict[str, float]:
-    """Return the ratio after the opening of each weight that is looked at, by its name."""
+    """Return the ratio after the opening of each weight that is looked at, NaN if not finite."""
     columns, ratios, first = _looked_at(answer)
-    typical = _typical(ratios[first:])
+    typical = column_quantiles(ratios[first:], (0.5,))[0]
     return {
         answer.parameters[place]: float(typical[column]) for column, place in enumerate(columns)
     }
@@ -112,11 +112,6 @@ def _looked_at(answer: UpdateRatios) -> tuple[Array, Array, int]:
     columns = np.flatnonzero(ready if ready.any() else measured)
     ratios = np.where(np.isfinite(ratios), ratios, np.nan)[:, columns]
     return columns, ratios, min(OPENING, len(ratios) // 2)
-
-
-def _typical(late: Array) -> Array:
-    typical: Array = np.nan_to_num(column_quantiles(late, (0.5,))[0])
-    return typical
 
 
 def _span(values: Array, typical: float, sure: float) -> Span:

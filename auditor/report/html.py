@@ -4,7 +4,7 @@ from auditor.core.record import AuditRecord
 from auditor.report.page import Medium, Sketches, render_page
 from auditor.report.theme import SCREEN, screen_colours
 
-_MEDIUM = Medium(SCREEN, screen_colours(), ("tokens.css", "screen.css"), folds=True)
+_MEDIUM = Medium(SCREEN, screen_colours(), ("tokens.css", "screen.css", "map.css"), folds=True)
 
 
 def render_html(record: AuditRecord, sketches: Sketches | None = None) -> str:

@@ -11,7 +11,7 @@ from auditor.report.page import Medium, Sketches, render_page
 from auditor.report.theme import PRINT, paper_colours
 
 PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
-_MEDIUM = Medium(PRINT, paper_colours(), ("tokens.css", "paper.css"), folds=False)
+_MEDIUM = Medium(PRINT, paper_colours(), ("tokens.css", "paper.css", "map.css"), folds=False)
 
 
 class PdfUnavailable(Exception):  # noqa: N818 - it names a state, not a mistake

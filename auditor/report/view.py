@@ -13,6 +13,7 @@ from auditor.report.answer import answer, headline, sureness
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
+from auditor.report.view_map import MapView, view_map
 from auditor.report.wording import WORDS, date, prose, rerun
 
 FIRST_CAUSES = 3
@@ -79,6 +80,7 @@ class PageView:
     verdicts: tuple[tuple[str, str, int], ...]
     """What findings can be told apart by: its name, its word, and how many there are."""
     unjudged: tuple[FindingView, ...]
+    map: MapView | None
     audit: AuditView
 
 
@@ -104,7 +106,8 @@ def view_page(record: AuditRecord) -> PageView:
         for finding in (*section.open, *section.skipped)
         if finding.verdict in {Verdict.ERROR, Verdict.INCOMPLETE, Verdict.NOT_APPLICABLE}
     ]
-    facts, causes = _facts(record), _causes(record, sections)
+    known = _known(sections)
+    facts, causes = _facts(record), tuple(view_cause(cause, known) for cause in record.causes)
     return PageView(
         name=clean_text(record.subject.name, 120) or "unnamed",
         verdict=record.verdict,
@@ -122,6 +125,7 @@ def view_page(record: AuditRecord) -> PageView:
         sections=sections,
         verdicts=_verdicts(record),
         unjudged=tuple(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
+        map=view_map(record, known),
         audit=view_audit(record),
     )
 
@@ -180,14 +184,14 @@ def _counts(section: Section) -> tuple[Count, ...]:
     return (*counts, *([Count(Verdict.INFO, f"{waived} waived")] if waived else []))
 
 
-def _causes(record: AuditRecord, sections: tuple[SectionView, ...]) -> tuple[CauseView, ...]:
-    known = {
+def _known(sections: tuple[SectionView, ...]) -> dict[str, FindingView]:
+    """Return all findings of the page by their checks."""
+    return {
         finding.check: finding
         for section in sections
         for group in (section.open, section.waived, section.notes, section.passed, section.skipped)
         for finding in group
     }
-    return tuple(view_cause(cause, known) for cause in record.causes)
 
 
 def _facts(record: AuditRecord) -> tuple[Row, ...]:
