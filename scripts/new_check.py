@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 HINTS = {
     "What it does": "TODO: what is looked at, in two sentences that a newcomer understands.",
-    "Why it matters": "TODO: what goes wrong where this goes unnoticed.",
+    "Why it matters": "TODO: what goes wrong where this goes unnoticed, in two sentences at most.",
     "How it is measured": "TODO: the figure, its formula, its units and its interval.",
     "When it misleads": "TODO: healthy models that look ill, and ill ones that look healthy.",
     "What to do": "TODO: the first thing to try, then the second.",
     "Source": "TODO: the literature behind the method and the limits.",
 }
 
-CHECK = '''"""TODO: the failing state in one line.
+CHECK = '''"""TODO: what the check finds, in one line that reads in a table.
 
 {page}
 """

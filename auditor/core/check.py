@@ -34,7 +34,8 @@ HEADINGS = (
     "What to do",
     "Source",
 )
-"""The headings of every check's page, which is the docstring of its file."""
+"""The headings of every check's page, which is the docstring of its file. Its first line, above
+them, names what the check finds."""
 
 
 class Seen:
@@ -85,6 +86,14 @@ class Check:
     def __call__(self, seen: Seen, limits: Limits | None = None) -> Judgement:
         """Judge what was seen, by the check's own limits unless others are given."""
         return self.judge(seen, self.limits if limits is None else limits)
+
+    @property
+    def finds(self) -> str:
+        """Return what the check finds: the first line of its page, as it reads in a table."""
+        first = " ".join(self.page.partition("\n\n")[0].split()).removesuffix(".")
+        return (
+            first if any(map(str.isupper, first.split()[0][1:])) else first[0].lower() + first[1:]
+        )
 
     def heading(self, name: str) -> str:
         """Return the text below one heading of the check's page."""

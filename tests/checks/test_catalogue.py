@@ -1,4 +1,5 @@
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_every_check_is_complete(item: Check) -> None:
         assert limit.source, name
         assert limit.warn is not None or limit.fail is not None
     assert item.judge.__doc__
+
+
+@pytest.mark.parametrize("item", checks.catalogue(), ids=lambda item: item.id)
+def test_what_a_check_finds_is_one_line_and_why_it_matters_two_sentences(item: Check) -> None:
+    line = item.page.splitlines()[0]
+    assert line.endswith(".")
+    assert len(line) <= 97
+    assert item.finds == line[0].lower() + line[1:-1] or line.startswith("NaN")
+    why = item.heading("Why it matters")
+    assert len(re.findall(r"[.!?]['\")]*(?=\s+[A-Z\"`]|$)", why)) in (1, 2)
+    assert len(why.split()) <= 60
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

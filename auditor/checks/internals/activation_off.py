@@ -1,4 +1,4 @@
-"""Layers without an activation between them, or with one too many.
+"""Layers with no activation between them, activations on top of one another or of the wrong kind.
 
 What it does
 ------------
@@ -8,10 +8,9 @@ between hidden layers. Where it finds one, copies are trained as they are and wi
 
 Why it matters
 --------------
-Two linear layers in a row are one linear layer: a deep network without activations can't learn more
-than a linear model, and nothing ever raises. A sigmoid behind a ReLU squeezes everything into a
-half of its range and passes a quarter of the gradient at most; a softmax makes the units of a layer
-share a sum of 1, so that the next layer is given hardly anything.
+Two linear layers in a row are one: a deep network without activations can't learn more than a
+linear model, and nothing ever raises. A sigmoid behind a ReLU passes a quarter of the gradient at
+most, and behind a softmax, whose units share a sum of 1, the next layer is given hardly anything.
 
 How it is measured
 ------------------

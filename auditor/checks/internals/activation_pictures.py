@@ -1,4 +1,4 @@
-"""What the layers put out, in pictures.
+"""The most and the least active channels, and what excites a unit most, in pictures (for a look).
 
 What it does
 ------------

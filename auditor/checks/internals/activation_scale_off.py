@@ -1,4 +1,4 @@
-"""Activations that grow, collapse, or differ between training and evaluation.
+"""Layers that amplify, fade, answer alike or change with the mode; room in float16 and bfloat16.
 
 What it does
 ------------
@@ -8,10 +8,9 @@ bfloat16 overflow, underflow or lose their differences.
 
 Why it matters
 --------------
-Layers are made to keep the scale of what passes through them. Where one multiplies it by a hundred,
-or lets it fade, the gradients of all others are off by as much; where the output hardly differs
-from one example to the next, all that follows is blind. A layer whose scale depends on the mode is
-not the layer that was trained.
+Where a layer multiplies what passes through it by a hundred, or lets it fade, the gradients of all
+others are off by as much; where its output hardly differs from one example to the next, all that
+follows is blind. A layer whose scale depends on the mode is not the layer that was trained.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""A layer that does not fit the others: damaged, never loaded, or loaded wrongly.
+"""A layer that does not fit the others (not loaded, transposed, noisy), or a foreign checkpoint.
 
 What it does
 ------------
@@ -8,10 +8,10 @@ back.
 
 Why it matters
 --------------
-A layer whose name did not match the checkpoint's is left as it was built, with a warning that
-nobody reads. A weight can be transposed, its units or gates put in another order by a conversion,
-or its file damaged. The model then fails as a whole, though all other layers are as good as ever,
-and to train it all anew throws them away.
+A layer whose name did not match the checkpoint's keeps its first weights, with a warning that
+nobody reads; a conversion may transpose a weight or reorder its units, and a file be damaged. The
+model then fails as a whole, though all other layers are as good as ever, and to train it all anew
+throws them away.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""Rectified units that give zero for every example.
+"""Rectified units that never fire, and the bias that holds them down.
 
 What it does
 ------------
@@ -8,8 +8,8 @@ one feature, or one channel of a convolution over all its positions.
 
 Why it matters
 --------------
-A rectifier at zero passes no gradient. A unit that is at zero for every example never changes
-again: its weights cost memory and time and do nothing. Where a whole layer is dead, nothing
+A rectifier at zero passes no gradient, so that a unit that is at zero for every example never
+changes again: its weights cost memory and time and do nothing. Where a whole layer is dead, nothing
 reaches the layers before it either.
 
 How it is measured

@@ -1,4 +1,4 @@
-"""Parameters that are saved and counted, but that training can't reach.
+"""Trainable parameters that no gradient or optimizer reaches, and modules that never run.
 
 What it does
 ------------

@@ -1,4 +1,4 @@
-"""An example's output that depends on the other examples of its batch.
+"""Outputs that depend on the other examples of the batch, and the layer that mixes them.
 
 What it does
 ------------
@@ -9,9 +9,7 @@ Why it matters
 --------------
 Where examples reach one another, a score in validation is that of a batch, not of the model: an
 example on its own, or in other company, gets another answer. In training the model may read the
-answers off its neighbours. The usual reasons are a `view` or `reshape` that mixes dimensions, a sum
-or softmax over dimension 0, a recurrent layer or an attention with `batch_first=False` that is
-given batch-first data, and batch norm that has no running statistics.
+answers off its neighbours.
 
 How it is measured
 ------------------
@@ -34,8 +32,10 @@ is what it is for, and is told, not blamed.
 
 What to do
 ----------
-Look at the first module named: print the shapes of what it takes and puts out, and find the
-dimension of the examples in each.
+The usual reasons are a `view` or `reshape` that mixes dimensions, a sum or softmax over dimension
+0, a recurrent layer or an attention with `batch_first=False` that is given batch-first data, and
+batch norm that has no running statistics. Look at the first module named: print the shapes of what
+it takes and puts out, and find the dimension of the examples in each.
 
 Source
 ------

@@ -1,4 +1,4 @@
-"""Gradients that grow on their way from the loss to the first layers, or leap between batches.
+"""Gradients that grow over depth, at one layer, back through time, or from batch to batch.
 
 What it does
 ------------

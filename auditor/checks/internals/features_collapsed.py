@@ -1,4 +1,4 @@
-"""Layers that make much the same of all examples, or of classes that differ.
+"""Features that vary in too few directions, from which layer on, and the classes lost with them.
 
 What it does
 ------------

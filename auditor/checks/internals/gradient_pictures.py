@@ -1,4 +1,4 @@
-"""What each answer hangs on in its input, in pictures, and the same with shuffled weights.
+"""What single answers hang on: saliency, integrated gradients, Grad-CAM, in pictures (for a look).
 
 What it does
 ------------
@@ -9,10 +9,9 @@ Beside each stands the same map of the model with its weights shuffled.
 
 Why it matters
 --------------
-A model may be right for a wrong reason: the border of a scan, a watermark, an identity number
-among the features. That shows in no score, and it shows here at a glance. The control beside it
-tells whether a map shows what was learnt at all: one that looks the same with shuffled weights
-shows the input and the architecture.
+A model may be right for a wrong reason, such as the border of a scan, a watermark or an identity
+number among the features: that shows in no score, and here at a glance. A map that looks the same
+with shuffled weights shows the input and the architecture, not what was learnt.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""Weights that start at zero, all alike, or far too large or small.
+"""Weights that start at zero, alike, too large or too small, and what a sound start does on copies.
 
 What it does
 ------------
@@ -7,10 +7,10 @@ is far off, copies are trained from the model's own start and from PyTorch's.
 
 Why it matters
 --------------
-Units that start alike stay alike: they are given the same gradients for ever, and a layer of a
-hundred is worth one. Weights that start too small let the signal die on its way through the layers,
-and the gradient with it; the loss then starts at chance, as it should, and stays there. Weights
-that start too large saturate, explode, or make the model sure of what it does not know.
+Units that start alike are given the same gradients for ever and stay alike: a layer of a hundred is
+worth one. Weights that start too small let the signal, and the gradient with it, die on its way
+through the layers; those that start too large saturate, explode, or make the model sure of what it
+does not know.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""How the network is built: its layers, what they cost, what feeds what, and its first filters.
+"""The network drawn as it ran, with shapes, multiply-adds and memory (for a look).
 
 What it does
 ------------

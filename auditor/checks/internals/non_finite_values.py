@@ -1,4 +1,4 @@
-"""NaN and infinity, in weights, activations, losses and gradients.
+"""NaN and infinity, the first layer where they appear, and the example that makes them.
 
 What it does
 ------------

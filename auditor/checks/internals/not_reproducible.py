@@ -1,4 +1,4 @@
-"""A model that gives the same example another answer.
+"""Answers that hang on chance, state, batch or padding; dropout left on; spectral norms never run.
 
 What it does
 ------------

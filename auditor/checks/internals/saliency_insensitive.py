@@ -8,9 +8,9 @@ learnt.
 
 Why it matters
 --------------
-Such a map is made by the architecture alone: by a mask or a scale built into the network, or by a
-path to the output that goes around all trained layers. In the latter case the training did nothing
-for the answer either. Whoever looks at these maps to understand the model is fooled.
+Such a map is made by the architecture alone, by a mask or a scale built into the network or by a
+path to the output around all trained layers, and whoever looks at it to understand the model is
+fooled. Where it is such a path, the training did nothing for the answer either.
 
 How it is measured
 ------------------

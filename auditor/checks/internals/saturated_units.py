@@ -1,4 +1,4 @@
-"""Sigmoids, tanhs, gates and attention at the end of their range.
+"""Sigmoids, tanhs and gates stuck at an end of their range; attention on one key, or on all alike.
 
 What it does
 ------------
@@ -8,9 +8,9 @@ give everything to one key, or the same to all.
 
 Why it matters
 --------------
-At the end of its range a squashing function is flat: it passes no gradient, and what goes in no
-longer matters. A gate that is always shut cuts its unit off. A softmax that has collapsed to one
-key can't be taught to look elsewhere; one that is uniform looks at nothing in particular.
+At the end of its range a squashing function is flat: it passes no gradient, what goes in no longer
+matters, and a gate that is always shut cuts its unit off. A softmax that has collapsed to one key
+can't be taught to look elsewhere; one that is uniform looks at nothing in particular.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""A model of sequences whose output at a step depends on inputs after it.
+"""Sequence models whose outputs depend on the inputs they are to predict.
 
 What it does
 ------------
@@ -7,10 +7,8 @@ at the outputs up to it, which must not move.
 
 Why it matters
 --------------
-A model that reads the next word need not predict it. Its loss falls far below what is possible,
-in validation too, and it is of no use when there is no next word to read. The usual reasons are
-attention without its mask, a mask that is one off or upside down, a bidirectional recurrent layer,
-a convolution padded on both sides, and a mean or a normalisation over time.
+A model that reads the next word need not predict it. Its loss falls far below what is possible, in
+validation too, and it is of no use when there is no next word to read.
 
 How it is measured
 ------------------
@@ -32,8 +30,10 @@ difference to these outputs is not blamed.
 
 What to do
 ----------
-Give the module named its mask, or its padding on the left alone, and train anew: weights that
-learned to copy the next input are worth nothing without it.
+The usual reasons are attention without its mask, a mask that is one off or upside down, a
+bidirectional recurrent layer, a convolution padded on both sides, and a mean or a normalisation
+over time. Give the module named its mask, or its padding on the left alone, and train anew: weights
+that learned to copy the next input are worth nothing without it.
 
 Source
 ------

@@ -1,4 +1,4 @@
-"""Steps of the optimiser that are far too long or too short for the weights.
+"""Steps far from a thousandth of the weights they change, layer by layer.
 
 What it does
 ------------
@@ -8,24 +8,24 @@ a whole, and layer by layer.
 
 Why it matters
 --------------
-A learning rate is only large or small relative to weights and gradients. Steps of a tenth of the
-weights and more overwrite in a few dozen steps what was learnt; steps of a millionth go nowhere in
-affordable time. Both look like "the model does not learn". One layer far from the others, through
-its initialisation or its own gradient, learns at a pace that the learning rate was not chosen for.
+Steps of a tenth of the weights overwrite in a few dozen steps what was learnt, steps of a millionth
+go nowhere in affordable time, and both look like "the model does not learn". One layer far from the
+others, through its initialisation or its own gradient, learns at a pace that the learning rate was
+not chosen for.
 
 How it is measured
 ------------------
-The ratio is |Δw| / |w| by 2-norms, for tensors of two or more dimensions that do not start at zero:
-of those that do (LoRA's second factor, the last layer of a residual branch; biases too) any step is
-endlessly long; and from fresh weights what such a zero holds back takes no part. About 1e-3 is
-healthy; a decade and a half around it, 3.2e-5 to 3.2e-2, is what the checkpoint's weights are
-judged by. The first six steps are left out, since an optimiser without a history behaves
-differently (from the checkpoint its moments are used where they are saved, as the plot says). From
-fresh weights steps are longer by nature, up to 0.035 in healthy models, so that the upper limit
-there is 0.1; and their opening is judged as well, as steps that are too long blow the weights up,
-and |w| in the denominator then hides it (with Adam the ratio ends near 1/t for any learning rate
-above 1e-2). Too short is judged from fresh weights alone: a converged checkpoint has small
-gradients, as it should.
+A learning rate is only large or small relative to weights and gradients. The ratio is |Δw| / |w| by
+2-norms, for tensors of two or more dimensions that do not start at zero: of those that do (LoRA's
+second factor, the last layer of a residual branch; biases too) any step is endlessly long; and from
+fresh weights what such a zero holds back takes no part. About 1e-3 is healthy; a decade and a half
+around it, 3.2e-5 to 3.2e-2, is what the checkpoint's weights are judged by. The first six steps are
+left out, since an optimiser without a history behaves differently (from the checkpoint its moments
+are used where they are saved, as the plot says). From fresh weights steps are longer by nature, up
+to 0.035 in healthy models, so that the upper limit there is 0.1; and their opening is judged as
+well, as steps that are too long blow the weights up, and |w| in the denominator then hides it (with
+Adam the ratio ends near 1/t for any learning rate above 1e-2). Too short is judged from fresh
+weights alone: a converged checkpoint has small gradients, as it should.
 
 The model is judged by its median tensor, each tensor by itself, and each by its distance in decades
 from the median of the others, step by step. Intervals are Student's, of the logarithms; a verdict

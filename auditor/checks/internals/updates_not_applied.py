@@ -1,4 +1,4 @@
-"""Updates that the optimizer makes, but that never arrive in the weights.
+"""Checkpoints and layers that never left their initial values, steps that change nothing.
 
 What it does
 ------------

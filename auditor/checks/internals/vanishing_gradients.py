@@ -1,4 +1,4 @@
-"""Gradients that are lost on their way from the loss to the first layers, or back through time.
+"""Gradients that fade over depth, at one layer, or back through time.
 
 What it does
 ------------
@@ -8,10 +8,9 @@ follows the gradient back in time.
 
 Why it matters
 --------------
-A weight without a gradient does not learn. With one learning rate for all, a layer whose gradient
-is a thousand times smaller than the others' learns a thousand times slower: the model then rests on
-random features, however long it is trained. A recurrent layer whose gradient dies out on the way
-back can't learn from what came early.
+With one learning rate for all, a layer whose gradient is a thousand times smaller than the others'
+learns a thousand times slower: the model then rests on random features, however long it is trained.
+A recurrent layer whose gradient dies out on the way back can't learn from what came early.
 
 How it is measured
 ------------------

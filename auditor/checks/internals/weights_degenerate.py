@@ -1,4 +1,4 @@
-"""Weights in which units are missing, copied or constant, ranks collapsed or values absurd.
+"""Units that are zero, constant or copies of one another, collapsed ranks, absurd single weights.
 
 What it does
 ------------
@@ -11,8 +11,8 @@ bit for bit. It needs no data and no model code.
 Why it matters
 --------------
 Units that start equal get equal gradients and stay equal: a layer whose symmetry was never broken
-computes one feature, however wide it is. Copies and zeros cost memory and time and add nothing. A
-single flipped bit can turn 0.1 into 10³⁷. None of this need show in a loss curve.
+computes one feature, however wide it is, and copies and zeros cost memory and time. A single
+flipped bit can turn 0.1 into 10³⁷, and none of this need show in a loss curve.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""Gradients that are not the derivatives of the loss.
+"""Gradients that are not those of the loss: wrong `backward`, `detach()`, `.data`, in-place edits.
 
 What it does
 ------------
@@ -8,9 +8,9 @@ module whose own backward pass is wrong.
 
 Why it matters
 --------------
-A hand-written backward, a forgotten `detach()`, an edit behind autograd's back: the model still
-trains, only worse, or part of it not at all, and nothing ever raises. No curve tells it from a hard
-task. Differences of the loss do.
+With a hand-written backward, a forgotten `detach()` or an edit behind autograd's back the model
+still trains, only worse, or part of it not at all, and nothing ever raises. No curve tells it from
+a hard task; differences of the loss do.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""A class that the model neglects because it is rare.
+"""Rare classes that are missed, and the weights that would mend it.
 
 What it does
 ------------

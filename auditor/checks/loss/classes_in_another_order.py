@@ -1,4 +1,4 @@
-"""Classes that the model tells apart, and that are numbered otherwise in the data.
+"""Classes that the data numbers otherwise than the model learnt.
 
 What it does
 ------------

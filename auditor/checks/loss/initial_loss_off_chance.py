@@ -1,4 +1,4 @@
-"""A fresh model whose loss is not that of guessing.
+"""A fresh model whose loss is not what chance predicts.
 
 What it does
 ------------
@@ -7,9 +7,9 @@ of a model that knows nothing.
 
 Why it matters
 --------------
-A fresh model should be unsure. One that starts far above chance is sure of nonsense, and spends its
-first epochs unlearning it: inputs, targets or the initialisation have the wrong scale, or the loss
-is not what it seems. One that starts below chance knows something that it can't know yet.
+A fresh model should be unsure: one that starts far above chance is sure of nonsense and spends its
+first epochs unlearning it, for inputs, targets or the initialisation have the wrong scale, or the
+loss is not what it seems. One that starts below chance knows something that it can't know yet.
 
 How it is measured
 ------------------

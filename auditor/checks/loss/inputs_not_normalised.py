@@ -1,4 +1,4 @@
-"""Inputs that are off scale, empty, or not those that the model was trained with.
+"""Inputs off scale, constant, or prepared otherwise than in training.
 
 What it does
 ------------
@@ -8,10 +8,10 @@ Then gives the checkpoint its inputs rescaled in the usual ways, and tells where
 
 Why it matters
 --------------
-Layers are initialised for inputs of about zero mean and unit deviation. Larger ones saturate the
-first layer, or force a learning rate too small for all the others; features of very different
-spreads do that to each other. And a model that is given inputs on another scale than in training
-may keep its accuracy while its loss is wrong by ten times.
+Layers are initialised for inputs of about zero mean and unit deviation: larger ones, or features of
+very different spreads, saturate the first layer or force a learning rate too small for the others.
+A model that is given inputs on another scale than in training may keep its accuracy while its loss
+is wrong by ten times.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""Validation inputs that are turned, reordered or renumbered, unlike those of training.
+"""Validation inputs that are turned, reordered or renumbered, and the way back.
 
 What it does
 ------------
@@ -9,10 +9,9 @@ at all.
 
 Why it matters
 --------------
-A model knows what it was shown. Images read by another library come with other channels, rows
-and columns exchanged, or upside down; a table read by another program has its columns in another
-order; a tokenizer of another version numbers its entries otherwise. Nothing raises an error; the
-model merely seems bad, and training anew, which takes the blame for it, does not help.
+Images read by another library come with other channels, rows and columns exchanged, or upside down;
+another program orders the columns of a table, another version the entries of a tokenizer otherwise.
+Nothing raises an error: the model merely seems bad, and training it anew does not help.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""Terms of a loss that are worlds apart, or that pull against each other.
+"""Terms of a loss that drown or fight one another.
 
 What it does
 ------------
@@ -7,9 +7,9 @@ of them share, and whether they pull the same way.
 
 Why it matters
 --------------
-Training follows the sum of the terms' gradients. A term whose gradient is a hundredth of another's
-has no say, whatever its value: the model is trained as if it weren't there. And terms that pull
-against each other from the start undo each other's steps.
+Training follows the sum of the terms' gradients, so that a term whose gradient is a hundredth of
+another's has no say, whatever its value: the model is trained as if it weren't there. Terms that
+pull against each other from the start undo each other's steps.
 
 How it is measured
 ------------------

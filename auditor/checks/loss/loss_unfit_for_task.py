@@ -1,4 +1,4 @@
-"""A loss that does not fit the outputs or the targets.
+"""A softmax applied twice, a sum for a mean, the wrong loss for these targets.
 
 What it does
 ------------

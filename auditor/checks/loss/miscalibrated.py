@@ -1,4 +1,4 @@
-"""A model whose probabilities do not come true as often as it says.
+"""Confidence that is not earned, and the temperature that cures it.
 
 What it does
 ------------

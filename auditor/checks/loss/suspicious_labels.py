@@ -1,4 +1,4 @@
-"""Labels that are likely wrong, and examples that stand in the data twice.
+"""Labels that are likely wrong, contradictory copies, and copies within training or in both splits.
 
 What it does
 ------------

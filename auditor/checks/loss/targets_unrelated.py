@@ -1,4 +1,4 @@
-"""Inputs and targets that do not belong together: shuffled against each other, or joined wrongly.
+"""Inputs and targets that do not belong together, in training or in validation data.
 
 What it does
 ------------

@@ -1,4 +1,4 @@
-"""A checkpoint whose loss is no better than guessing, or contradicts its accuracy.
+"""A loss that is no better than a constant's, or contradicts the accuracy.
 
 What it does
 ------------
@@ -8,10 +8,9 @@ itself reports.
 
 Why it matters
 --------------
-The loss is what training sees. A checkpoint whose loss is that of a constant has learnt nothing, or
-its weights did not arrive. One that is nearly always right and still has a large loss is sure of
-its mistakes, or its outputs go into the loss at the wrong scale; early stopping, schedules and
-comparisons that follow such a loss follow a handful of examples.
+A checkpoint whose loss is that of a constant has learnt nothing, or its weights did not arrive. One
+that is nearly always right and still has a large loss is sure of its mistakes, or its outputs have
+the wrong scale; early stopping, schedules and comparisons then follow a handful of examples.
 
 How it is measured
 ------------------

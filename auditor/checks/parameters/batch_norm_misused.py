@@ -1,4 +1,4 @@
-"""Batch norm set or used in a way that it can't work well in.
+"""Batch norm without variance or updates, on tiny batches, shared by inputs, or deaf to the mode.
 
 What it does
 ------------

@@ -1,4 +1,4 @@
-"""A batch size that wastes the data, or the steps, of training.
+"""Batches far below or above the gradient noise scale, and how well one batch knows the way.
 
 What it does
 ------------

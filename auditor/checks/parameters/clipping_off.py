@@ -1,4 +1,4 @@
-"""Gradient clipping that cuts most steps, none at all, or is missing where gradients leap.
+"""A norm that cuts most steps, and gradients that leap without one; the norm to clip at.
 
 What it does
 ------------
@@ -8,10 +8,9 @@ against both distributions. Where nothing is clipped it looks for gradients that
 
 Why it matters
 --------------
-Clipping is made for the rare step that would throw the weights away. A norm below most gradients
-shortens every step instead, and the learning rate no longer says how far a step goes: plain SGD
-then hardly moves. Without any clipping, one leap can undo what thousands of steps have learnt, and
-leaves Adam with tiny steps for a thousand more.
+Clipping is made for the rare step that would throw the weights away: a norm below most gradients
+shortens every step instead, and plain SGD then hardly moves. Without any clipping, one leap can
+undo what thousands of steps have learnt, and leaves Adam with tiny steps for a thousand more.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""Dropout in front of batch norm, which then remembers a variance that is gone in use.
+"""Dropout that shifts the variance batch norm remembers, in the order in which things run.
 
 What it does
 ------------
@@ -8,15 +8,16 @@ and evaluation mode, and what that costs.
 
 Why it matters
 --------------
-Dropout sets values to zero and enlarges the others, which keeps the mean but adds variance. Batch
-norm behind it learns that larger variance; in evaluation mode dropout is off, the variance falls,
-and the layer scales its outputs by a deviation that is not there. The layers behind were never
-trained on what they are given then. Nothing raises; accuracy or, sooner, confidence is lost.
+Batch norm behind dropout learns the larger variance that dropout makes; in evaluation mode dropout
+is off, and the layer scales its outputs by a deviation that is not there. The layers behind were
+never trained on what they are given then: nothing raises, and accuracy or, sooner, confidence is
+lost.
 
 How it is measured
 ------------------
-One batch in training mode shows what drops (modules, functions called in a `forward`, masks drawn
-from a Bernoulli distribution) and which batch norms its output reaches with no other normalisation
+Dropout sets values to zero and enlarges the others, which keeps the mean but adds variance. One
+batch in training mode shows what drops (modules, functions called in a `forward`, masks drawn from
+a Bernoulli distribution) and which batch norms its output reaches with no other normalisation
 between. On a copy the running statistics are computed anew in training mode, dropout on, as an
 endlessly long training would have them; then the variance of each layer's inputs is compared batch
 by batch: training mode over evaluation mode, the median over channels, with Student's interval of

@@ -1,4 +1,4 @@
-"""Dropout that is left on, set too high, or put where it does harm.
+"""Dropout left on, far too high, on the outputs, without effect, or in a network that underfits.
 
 What it does
 ------------
@@ -8,8 +8,8 @@ to the loss, and whether copies that are trained without it fit better.
 
 Why it matters
 --------------
-Dropout that stays on in evaluation makes every prediction noisy, and no loss curve shows it. A rate
-that was meant as the share to keep drops nearly everything. And where a network underfits, dropout
+Dropout that stays on in evaluation makes every prediction noisy, which no loss curve shows, and a
+rate that was meant as the share to keep drops nearly everything. Where a network underfits, dropout
 holds back what there is to learn: it helps only against overfitting.
 
 How it is measured

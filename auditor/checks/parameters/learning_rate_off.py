@@ -1,4 +1,4 @@
-"""A learning rate that is far too low, far too high, or still high when the loss has stopped.
+"""A rate too low, too high, or still high when the loss has stopped; the interval to choose from.
 
 What it does
 ------------

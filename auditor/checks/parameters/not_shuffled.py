@@ -1,4 +1,4 @@
-"""Training data that comes in order: class after class, or from small targets to large ones.
+"""Training data that comes in the order of its targets.
 
 What it does
 ------------
@@ -7,10 +7,9 @@ far the targets of one batch differ from those of another, beside batches dealt 
 
 Why it matters
 --------------
-A step takes the gradient of its batch for that of all data. Where a batch holds one class only,
-each step makes the model answer that class, the next ones undo what it learnt before, and what came
-last in the epoch wins. Batch norm then remembers the statistics of a few classes. The training loss
-looks good all along, for each batch is easy once the model has turned to its class.
+Where a batch holds one class only, each step makes the model answer that class, the next ones undo
+what it learnt before, and what came last in the epoch wins, in batch norm's statistics too. The
+training loss looks good all along, for each batch is easy once the model has turned to its class.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""An optimizer that does not suit the model, or whose settings or state hold training back.
+"""Settings or moments that hold training back, gradients never zeroed; a race with SGD and AdamW.
 
 What it does
 ------------
@@ -8,7 +8,7 @@ copies of the model.
 
 Why it matters
 --------------
-A wrong epsilon, swapped betas or a decay that goes through the moments raise no error. The loss
+A wrong epsilon, swapped betas or a decay that goes through the moments raise no error: the loss
 falls, only slower or less far than it could, and the model gets the blame. Moments that are spoilt
 destroy the weights with the first step after loading them.
 

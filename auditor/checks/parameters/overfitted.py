@@ -1,4 +1,4 @@
-"""A model that does on its training data what it does not do on new data, or a score that hides it.
+"""Training far better than validation, and validation examples that stand in training.
 
 What it does
 ------------

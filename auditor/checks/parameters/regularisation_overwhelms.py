@@ -1,4 +1,4 @@
-"""Regularisation that pulls harder at the weights than the data do.
+"""Weight decay and penalties, named or hidden, that pull harder than the data.
 
 What it does
 ------------

@@ -1,4 +1,4 @@
-"""A schedule of the learning rate that is missing where one is called for, or did not do its part.
+"""A schedule never stepped, run dry or in other units; whether decay or warm-up is called for.
 
 What it does
 ------------
@@ -7,11 +7,10 @@ copies whether the model would gain by a decay at the end or by a warm-up at the
 
 Why it matters
 --------------
-A rate that is right for the beginning is too high for the end: the noise of the batches then keeps
-the loss at a floor that a smaller rate goes below at once. Schedules also fail in silence: one that
-is never stepped, or stepped in other units than it is laid out in, leaves no trace but a worse
-model. And some models, transformers with Adam above all, are thrown far off by their first steps
-unless the rate is warmed up.
+A rate that is right for the beginning is too high for the end, where the noise of the batches keeps
+the loss at a floor, and transformers with Adam, above all, are thrown far off unless the rate is
+warmed up. Schedules also fail in silence: one that is never stepped leaves no trace but a worse
+model.
 
 How it is measured
 ------------------

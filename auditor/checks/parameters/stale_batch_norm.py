@@ -1,4 +1,4 @@
-"""Batch normalisation whose running statistics no longer describe the data.
+"""Running statistics that do not describe the data, and the score once they are computed anew.
 
 What it does
 ------------

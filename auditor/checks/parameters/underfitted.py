@@ -1,4 +1,4 @@
-"""A checkpoint whose training was not brought to an end, or did not take hold.
+"""Training stopped while the loss still fell, or held back by its settings.
 
 What it does
 ------------

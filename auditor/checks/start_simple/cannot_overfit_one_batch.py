@@ -1,4 +1,4 @@
-"""A model that can't learn a handful of examples by heart.
+"""A model that can't learn a few examples by heart, and the learning rate that would.
 
 What it does
 ------------
@@ -9,8 +9,8 @@ that were shown two examples, about the validation data.
 Why it matters
 --------------
 Learning a few examples by heart is the easiest thing that can be asked of a network. One that can't
-is broken: in its layers, its loss, its labels or its learning rate. More data and more time won't
-help; this test takes seconds.
+is broken, in its layers, its loss, its labels or its learning rate, and neither more data nor more
+time will help.
 
 How it is measured
 ------------------

@@ -1,4 +1,4 @@
-"""A model too small to fit its data, or so large that it merely remembers it.
+"""A model too small to do what a linear fit does, or one that learns noise as fast as truth.
 
 What it does
 ------------
@@ -8,9 +8,9 @@ their own targets and with each other's.
 
 Why it matters
 --------------
-A layer too narrow to let the input through can't be mended by training. A network that learns
-wrong targets as fast as right ones finds nothing in the data that carries over to other examples:
-what it gets right in training it has learnt by heart.
+A layer too narrow to let the input through can't be mended by training. A network that learns wrong
+targets as fast as right ones finds nothing in the data that carries over: what it gets right in
+training it has learnt by heart.
 
 How it is measured
 ------------------

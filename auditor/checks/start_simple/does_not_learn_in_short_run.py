@@ -1,4 +1,4 @@
-"""Training that does not bring the loss down in its first hundred steps.
+"""A loss that does not fall within a hundred steps from fresh weights.
 
 What it does
 ------------

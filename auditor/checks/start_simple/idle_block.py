@@ -1,4 +1,4 @@
-"""A block that does nothing, or whose removal makes the model better.
+"""Blocks that the model does as well, or better, without.
 
 What it does
 ------------

@@ -1,4 +1,4 @@
-"""A model whose answers have nothing to do with its inputs.
+"""A model that answers alike whatever it is shown.
 
 What it does
 ------------

@@ -1,4 +1,4 @@
-"""A model that is no better than a constant answer, or than a simpler model.
+"""A model that does not beat a constant, a linear model or one hidden layer.
 
 What it does
 ------------

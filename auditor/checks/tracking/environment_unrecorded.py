@@ -1,4 +1,4 @@
-"""Whether anyone could rebuild the environment that the model was trained in.
+"""A training environment that nobody could rebuild.
 
 What it does
 ------------
