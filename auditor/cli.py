@@ -139,36 +139,24 @@ def plan(
 
 @app.command(name="list")
 def list_checks() -> None:
-    """List the checks, by section of the report."""
-    from auditor.checks import catalogue
-    from auditor.core.check import SECTIONS
+    """List the checks and what each finds, by section of the report."""
+    from auditor.explain import listed
 
-    for section, title in SECTIONS.items():
-        typer.echo(f"{title} ({section})")
-        for check in catalogue():
-            if check.section == section:
-                typer.echo(f"  {check.id:<28} {check.title}")
+    typer.echo(listed())
 
 
 @app.command()
 def explain(
-    check: Annotated[str, typer.Argument(help="A check's id, as `audit list` has it.")],
+    check: Annotated[
+        str | None, typer.Argument(help="A check's id, or a section's, as `audit list` has it.")
+    ] = None,
 ) -> None:
-    """Explain a check: what it does, why, how, its limits, and what to do."""
-    from auditor.checks import select
+    """Explain a check: what it does, why, how, its limits, causes and settings."""
+    from auditor.checks import find
+    from auditor.core.check import SECTIONS
+    from auditor.explain import explained, listed
 
-    (found,) = select([check], [])
-    typer.echo(f"{found.id} ({found.section})\n{'=' * (len(found.id) + len(found.section) + 3)}\n")
-    typer.echo(found.page)
-    if found.limits:
-        typer.echo("\nLimits\n------")
-    for name, limit in found.limits.items():
-        bounds = [
-            f"{verdict} {limit.bad} {value:g}"
-            for verdict, value in (("warn", limit.warn), ("fail", limit.fail))
-            if value is not None
-        ]
-        typer.echo(f"{name}: {', '.join(bounds)}. {limit.source}")
+    typer.echo(listed(check) if check is None or check in SECTIONS else explained(find(check)))
 
 
 @app.command()
