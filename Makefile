@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 SOURCES = auditor tests benchmarks scripts sample_models
 
-.PHONY: demo test benchmark-detection benchmark-detection-fast coverage lint golden wheel clean
+.PHONY: demo test benchmark-detection benchmark-detection-fast coverage lint golden docs wheel clean
 
 demo: $(VENV)/ready
 	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
@@ -40,12 +40,17 @@ lint: $(VENV)/ready-dev
 golden: $(VENV)/ready-dev
 	$(BIN)/python -m pytest tests/golden --golden
 
+docs: $(VENV)/ready-dev
+	$(BIN)/python scripts/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "The site: $(CURDIR)/site/index.html"
+
 wheel: $(VENV)/ready-dev
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf $(VENV) dist audit-report benchmark-detection .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist site audit-report benchmark-detection .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 # torch first, by itself: its CPU build serves, and no other package may pull in another one.
 $(VENV)/torch: constraints.txt

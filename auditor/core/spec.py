@@ -31,18 +31,27 @@ class ModelSpec(Strict):
     """Where the model and its weights come from."""
 
     factory: str | None = None
+    """`module:callable` that returns a freshly initialised `nn.Module`; without it only weights are
+    audited."""
     args: dict[str, Any] = {}
+    """Keyword arguments of the factory."""
     checkpoint: str | None = None
+    """The file of the weights: a state dict, a training checkpoint or safetensors."""
     key: str | None = None
+    """Where the state dict sits in that file; found by itself where it can be."""
 
 
 class DataSpec(Strict):
     """Where batches come from and how to read one."""
 
     train: str | None = None
+    """`module:callable` that returns the training loader, or any re-iterable of batches."""
     val: str | None = None
+    """The same for validation; it alone is enough for most checks."""
     args: dict[str, Any] = {}
+    """Keyword arguments of both callables."""
     batch: str | None = None
+    """`module:callable` from a batch to (inputs, target); common shapes are understood."""
 
 
 class OptimizerSpec(BaseModel):
@@ -51,7 +60,9 @@ class OptimizerSpec(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
+    """The class in `torch.optim`."""
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """The learning rate; further keys are further arguments of the class."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the optimizer's class."""
@@ -65,55 +76,80 @@ class TrainingSpec(Strict):
     """How the model was trained, as its authors declare it."""
 
     optimizer: OptimizerSpec | None = None
+    """The optimizer and its settings; a checkpoint that holds it tells more."""
     batch_size: Annotated[int, Field(gt=0)] | None = None
+    """Examples that one step was made of."""
     epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Passes over the training data."""
     clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The norm that gradients were clipped to."""
     schedule: str | dict[str, Any] | None = None
+    """A class of `torch.optim.lr_scheduler` with arguments, a word such as `cosine`, or `none`."""
     seed: int | None = None
+    """The seed that training began with."""
     log: str | None = None
+    """A CSV or JSON file with the learning rates that were used, step by step."""
 
 
 class LimitSpec(Strict):
     """New values for a limit of a check."""
 
     warn: float | None = None
+    """Where the metric becomes worrying."""
     fail: float | None = None
+    """Where it becomes wrong."""
 
 
 class ChecksSpec(Strict):
     """Which checks to run."""
 
     only: list[str] | None = None
+    """The ids of the only checks to run; all, where it is left out."""
     skip: list[str] = []
+    """The ids of checks to leave out."""
 
 
 class WaiverSpec(Strict):
     """A finding that is accepted, why, where, and until when."""
 
     check: str
+    """The id of the check."""
     where: str = "*"
+    """The places it holds for, by a pattern such as `features.*`."""
     reason: Annotated[str, Field(min_length=1)]
+    """Why the finding is accepted; the report shows it."""
     until: datetime.date | None = None
+    """The last day on which it holds."""
 
 
 class AuditSettings(Strict):
     """How thorough the audit is; `remedies` tells whether those that can be are tried on copies."""
 
     profile: Profile = "standard"
+    """How many batches and steps to spend."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The seed of everything random in the audit."""
     device: str = "auto"
+    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1` and so on."""
     time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
+    """Seconds that each piece of work may take."""
     checks: ChecksSpec = ChecksSpec()
+    """Which checks to run."""
     remedies: bool = True
+    """Whether remedies that can be tried on copies are tried."""
     limits: dict[str, dict[str, LimitSpec]] = {}
+    """New limits, by check and by limit."""
     waive: list[WaiverSpec] = []
+    """Findings that are accepted."""
 
 
 class OutputSpec(Strict):
     """Where reports go."""
 
     dir: str = "audit-report"
+    """The folder of the reports."""
     formats: Annotated[list[Format], Field(min_length=1)] = list(FORMATS)
+    """Which reports to write."""
 
 
 class AuditSpec(Strict):
@@ -122,13 +158,23 @@ class AuditSpec(Strict):
     """
 
     version: Literal[1] = 1
+    """The version of this format."""
     name: str | None = None
+    """The title of the report; the name of the checkpoint where it is left out."""
     model: ModelSpec = ModelSpec()
+    """The model and its weights."""
     data: DataSpec = DataSpec()
+    """The data to audit it on."""
     task: Task | None = None
+    """What the model is for; read off data and loss where it is left out."""
     loss: str | Annotated[dict[str, str], Field(min_length=1)] | None = None
+    """The name of a `torch.nn.functional` loss, a `module:callable`, or several terms by name."""
     training: TrainingSpec = TrainingSpec()
+    """How the model was trained."""
     claims: dict[str, float] = {}
+    """What its authors say of it, by metric; kept in the record, not checked."""
     audit: AuditSettings = AuditSettings()
+    """How to audit it."""
     output: OutputSpec = OutputSpec()
+    """The reports."""
     base: Annotated[Path, Field(exclude=True)] = Path()
