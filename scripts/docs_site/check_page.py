@@ -10,6 +10,9 @@ from auditor.explain import behind, command, settings, shown_by
 
 CHECKS = frozenset(check.id for check in catalogue())
 
+EMPHASIS_OR_SIGN = re.compile(r"(?<!\w)\*(\w[^*]*\w)\*(?!\w)|[\\_\[\]*]")
+"""Words between stars, which are emphasis, or a sign that Markdown would read."""
+
 
 def check_page(check: Check) -> str:
     """Return a check's page: its docstring, limits, settings and causes."""
@@ -47,8 +50,7 @@ def _marked(part: str) -> str:
         name = part[1:-1]
         return f"[{part}]({name}.md)" if name in CHECKS else part
     escaped = part.replace("&", "&amp;").replace("<", "&lt;")
-    escaped = re.sub(r"([\\_\[\]])", r"\\\1", escaped)
-    return re.sub(r"\*(?!\w)(?<!\w\*)", r"\\*", escaped)
+    return EMPHASIS_OR_SIGN.sub(lambda m: m[0] if m[1] else f"\\{m[0]}", escaped)
 
 
 def _parts(check: Check) -> Iterator[str]:
