@@ -4,20 +4,23 @@ from os.path import relpath
 from pathlib import Path
 from urllib.parse import quote
 
-from auditor.report.templating import rendered, styles
+from markupsafe import Markup
+
+from auditor.report.templating import rendered, text_of
 from auditor.report.theme import SCREEN, screen_colours
 from auditor.report.view_fleet import FleetView, ModelView
 
 
 def render_fleet(view: FleetView, folder: Path) -> str:
     """Return the page of a fleet that is to lie in `folder`, from where it links the reports."""
+    style = "\n".join((screen_colours(), *map(text_of, ("tokens.css", "fleet.css"))))
     return rendered(
         "fleet.html.j2",
         {
             "fleet": view,
             "ink": SCREEN,
             "folds": True,
-            "style": styles("tokens.css", "fleet.css", before=screen_colours()),
+            "style": Markup(style),
             "links": [_link(model, folder) for model in view.models],
         },
     )

@@ -53,7 +53,8 @@ def _opening(page: PageView) -> list[RenderableType]:
     name = Text(f"{cropped(page.name, 60)}: ", style="bold")
     lines: list[RenderableType] = [
         Hung(Text(), name + verdict_mark(page.verdict, page.word), 0),
-        Text(page.headline),
+        Text(page.answer, style="bold"),
+        Text(f"{page.headline} {page.sureness}"),
     ]
     if page.error:
         lines.append(Text(f"Stopped early: {cropped(page.error, 300)}", style="magenta"))
