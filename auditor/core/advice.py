@@ -50,6 +50,8 @@ def step(text: str, code: str, language: Language = "python") -> str:
     """
     lines = [line.rstrip() for line in code.strip("\n").split("\n")]
     said = " ".join(text.split())
+    if not code.strip():
+        return said
     if len(lines) > MOST_LINES or max(map(len, lines)) > LONGEST_LINE:
         return said.removesuffix(":") + "." if said.endswith(":") else said
     marks = fence(code)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from auditor.core.advice import step
 from auditor.observations.gradient_noise import GradientNoise, scale_of
 from auditor.observations.gradient_sizes import ADAPTIVE
 from auditor.observations.settings import Settings
@@ -48,16 +49,25 @@ def advice_on_batch(
     rate = group.number("initial_lr", group.number("lr")) if group is not None else 0.0
     now = f" (from {rate:.3g} to {rate * factor:.2g})" if rate > 0 else ""
     steps = [
-        f"{recommended(looks)} Set `batch_size={chosen}`.",
+        step(
+            f"{recommended(looks)} Set `batch_size={chosen}`:",
+            "train_loader = torch.utils.data.DataLoader("
+            f"dataset, batch_size={chosen}, shuffle=True)",
+        ),
         f"Multiply the learning rate by about {factor:.2g}{now}: the best rate grows as B / (B + "
         f"noise scale){', for adaptive steps as its root' if adaptive else ''}. Then tune it.",
     ]
     if batch < chosen:
         parts = math.ceil(chosen / batch)
         steps.append(
-            f"Where memory holds no more than {batch}, accumulate {parts} batches a step: "
-            f"`(loss / {parts}).backward()` for each batch, and `if (i + 1) % {parts} == 0: "
-            "optimizer.step(); optimizer.zero_grad()`."
+            step(
+                f"Where memory holds no more than {batch}, accumulate {parts} batches a step:",
+                "for i, (inputs, targets) in enumerate(train_loader, 1):\n"
+                f"    (loss_fn(model(inputs), targets) / {parts}).backward()\n"
+                f"    if i % {parts} == 0:\n"
+                "        optimizer.step()\n"
+                "        optimizer.zero_grad()",
+            )
         )
     else:
         steps.append(

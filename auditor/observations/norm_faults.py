@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Limit
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict, worst
@@ -96,6 +98,7 @@ def judged_gain(
 def impossible(known: Known) -> Iterator[Fault]:
     """Find negative variances and statistics that are not finite, where nothing else does."""
     layers = [one for one in known.norms.layers if one.impossible]
+    layers.sort(key=lambda one: -one.impossible)
     if layers and known.statistics is None:
         first = clean_text(layers[0].layer)
         yield Fault(
@@ -103,8 +106,11 @@ def impossible(known: Known) -> Iterator[Fault]:
             _named(layers, lambda one: f"{one.impossible:,} impossible statistics"),
             f"{_these(layers)} negative variances or statistics that are not finite.",
             (
-                f"Call `reset_running_stats()` on `{first}` and run training data through the "
-                "model in training mode under `torch.no_grad()`; look for NaN in a batch.",
+                step(
+                    f"Compute the running statistics of `{first}` anew, and look for NaN in a "
+                    "batch:",
+                    snippets.STATISTICS_ANEW,
+                ),
             ),
         )
 
@@ -161,8 +167,10 @@ def near_zero(known: Known) -> Iterator[Fault]:
             f"of next to nothing for channels that do vary, first of all `{name}` "
             f"({blown[0][2]}): it divides by almost nothing.{said}",
             (
-                f"Compute the running statistics of `{name}` anew: "
-                "`torch.optim.swa_utils.update_bn(train_loader, model)`, and save.",
+                step(
+                    f"Compute the running statistics of `{name}` anew, and save:",
+                    snippets.STATISTICS_ANEW,
+                ),
                 f"Look for training batches in which `{name}` was given zeros or constants, and "
                 "for code that writes into or averages `running_var`.",
             ),
@@ -216,7 +224,7 @@ def never_updated(known: Known) -> Iterator[Fault]:
             f"Make sure that `{clean_text(layers[0].layer)}` is in training mode while training "
             "(`model.train()` after each evaluation) and that its buffers are saved and loaded "
             "(`strict=False` and lists of `parameters()` leave them out).",
-            "Compute them now: `torch.optim.swa_utils.update_bn(train_loader, model)`.",
+            step("Compute them now, and save:", snippets.STATISTICS_ANEW),
         ),
     )
 
@@ -237,8 +245,11 @@ def seldom_updated(known: Known) -> Iterator[Fault]:
             f"{_these(few)} a count of batches far below the {against}, down to "
             f"{few[0].updates:,.0f}: frozen or bypassed for most of the training.",
             (
-                "If that is not on purpose, look for `.eval()` on the layer or on the model inside "
-                "the training loop; compute the statistics anew.",
+                step(
+                    "If that is not on purpose, look for `.eval()` on the layer or on the model "
+                    "inside the training loop, then compute the statistics anew:",
+                    snippets.STATISTICS_ANEW,
+                ),
             ),
         )
 
@@ -250,11 +261,11 @@ def momentum_off(known: Known) -> Iterator[Fault]:
     size = known.settings.batch_size
     fixed = [one for one in layers if one.momentum == 0]
     measured = known.harm[1] is not None
-    keras = (
+    few = size is not None and size <= SMALL
+    keras = step(
         "PyTorch's `momentum` is the share of the new batch: 0.1 is Keras's 0.9, 0.01 its 0.99. "
-        "Set 0.1, or 0.01 for batches of a few examples: "
-        "`for m in model.modules():` `if isinstance(m, nn.modules.batchnorm._BatchNorm): "
-        "m.momentum = 0.1`."
+        "Set 0.1, or 0.01 for batches of a few examples, and train or compute the statistics anew:",
+        snippets.momentum(0.01 if few else 0.1),
     )
     if fixed:
         yield Fault(
@@ -270,8 +281,9 @@ def momentum_off(known: Known) -> Iterator[Fault]:
         if 0 < (one.momentum or 0) < 1 and one.updates > 0
         if (1 - (one.momentum or 0)) ** one.updates > LEFT
     ]
+    slow.sort(key=lambda one: -((1 - (one.momentum or 0)) ** one.updates))
     if slow:
-        first = max(slow, key=lambda one: (1 - (one.momentum or 0)) ** one.updates)
+        first = slow[0]
         left = (1 - (first.momentum or 0)) ** first.updates
         yield Fault(
             known.held_against(slow) if measured else Verdict.INFO,
@@ -282,6 +294,7 @@ def momentum_off(known: Known) -> Iterator[Fault]:
             (keras,),
         )
     fast = [one for one in layers if (one.momentum or 0) >= 0.5]
+    fast.sort(key=lambda one: -(one.momentum or 0))
     if fast:
         first = max(fast, key=lambda one: one.momentum or 0)
         share = min(1.0, first.momentum or 0)
@@ -312,9 +325,13 @@ def batch_too_small(known: Known) -> Iterator[Fault]:
         f"{_values(least)} per channel at `{clean_text(name)}`"
     )
     advice = (
-        "Give batch norm 16 examples or more at a time; where memory forbids it, replace it by "
-        "`nn.GroupNorm(min(32, channels), channels)`, which does not look at the batch, or use "
-        "`nn.SyncBatchNorm` over several devices. Accumulating gradients does not help.",
+        f"Give batch norm 16 examples or more at a time instead of {size}. Accumulating gradients "
+        "does not help; `nn.SyncBatchNorm` over several devices does.",
+        step(
+            "Where memory forbids it, replace each by group norm, which does not look at the "
+            "batch, and train anew:",
+            snippets.GROUP_NORM,
+        ),
     )
     if least <= 1:
         yield Fault(
@@ -362,8 +379,11 @@ def modes(known: Known) -> Iterator[Fault]:
             f"{_these(frozen, verb='stay')} in evaluation mode when the model is trained, as in "
             "fine-tuning with frozen statistics.",
             (
-                "Frozen statistics have to fit the new data: compute them anew once before "
-                "training, or let them train.",
+                step(
+                    "Frozen statistics have to fit the new data: compute them anew once before "
+                    "training, or let them train.",
+                    snippets.STATISTICS_ANEW,
+                ),
             ),
         )
 

@@ -166,8 +166,8 @@ def _exploded(kept: list[Moments], now: Mapping[str, float]) -> list[Said]:
         "it is forgotten."
     )
     advice = (
-        "Look for a batch with a huge gradient and clip (`torch.nn.utils.clip_grad_norm_`); then "
-        "go on with an optimizer made anew."
+        "Look for a batch with a huge gradient and clip at the norm that `clipping-off` measures "
+        "(`torch.nn.utils.clip_grad_norm_`); then go on with an optimizer made anew."
     )
     return [Said(Verdict.WARN, text, _places(layers, "second moment exploded"), advice)]
 

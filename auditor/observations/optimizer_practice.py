@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
 from auditor.observations.optimizer_health import MOSTLY, frozen_share
@@ -97,11 +99,9 @@ def _decayed(groups: Sequence[ParameterGroup], moments: OptimizerMoments) -> lis
         f"Weight decay ({max(decays):g}) is also put on {', '.join(parts)}, which is usually not "
         "done."
     )
-    advice = (
-        "Keep decay from them (He et al. 2019, section 3.1): `small = [p for p in "
-        "model.parameters() if p.ndim < 2]`, `large = [p for p in model.parameters() if p.ndim > "
-        f"1]`, and groups `[{{'params': large, 'weight_decay': {max(decays):g}}}, {{'params': "
-        "small, 'weight_decay': 0.0}]`."
+    advice = step(
+        "Keep decay from them (He et al. 2019, section 3.1), by groups for the optimizer:",
+        snippets.decayed(max(decays)),
     )
     return [Said(Verdict.INFO, text, (), advice)]
 

@@ -1,8 +1,11 @@
 """What a check says of the declared settings, once they were tried against others."""
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Limit, Place
 from auditor.core.statistics import examples_to_settle
 from auditor.core.text import clean_text, counted
@@ -76,7 +79,7 @@ def _against_mended(
             verdict,
             f"{'Training gets nowhere' if gone else 'Training is held back'}: {told}.",
             setting_places(hits),
-            f"{advice}. What did better here: `{code(found.rival)}`.",
+            step(f"{advice}. What did better here:", code(found.rival)),
         )
         return Trial((said,), found, False, judged=True)
     level = limit.warn is None or found.ahead(limit.warn)
@@ -114,7 +117,11 @@ def _against_others(race: OptimizerRace, kind: str, limit: Limit) -> Trial:
         if standard:
             verdict = Verdict.WARN if hopeless else Verdict.INFO
         better = f"{rival.name} at {rival.rate:.3g}"
-        advice = f"Try `{code(rival)}` for a whole training, and rates a factor of 3 to both sides."
+        advice = step(
+            f"Try {clean_text(rival.name, 120)} for a whole training, and rates a factor of 3 to "
+            "both sides:",
+            code(rival),
+        )
         if verdict is Verdict.INFO:
             early = "Early steps say little about the end: compare whole trainings."
             return Trial((Said(verdict, f"{_began(told)}. {early}", (), advice),), found, False)
@@ -135,12 +142,18 @@ def _there(race: OptimizerRace) -> str:
 
 
 def code(racer: Racer) -> str:
-    """Return what builds a racer, to be pasted."""
-    kind, _, rest = racer.name.partition("(")
-    settings = f", {rest.removesuffix(')')}" if rest else ""
+    """Return code that builds a racer; empty where its name is no plain call."""
+    rate = {"lr": float(f"{racer.rate:.3g}")}
     if racer.kind == "SGD":
-        kind, settings = "SGD", ", momentum=0.9, nesterov=True"
-    return clean_text(f"torch.optim.{kind}(model.parameters(), lr={racer.rate:.3g}{settings})", 200)
+        return snippets.optimizer("SGD", {**rate, "momentum": 0.9, "nesterov": True})
+    name, _, inside = racer.name.partition("(")
+    try:
+        call = ast.parse(f"{name}({inside.removesuffix(')')})", mode="eval").body
+        words = call.keywords if isinstance(call, ast.Call) and not call.args else None
+        settings = {str(word.arg): ast.literal_eval(word.value) for word in words or ()}
+    except (SyntaxError, ValueError):
+        return ""
+    return snippets.optimizer(name, {**rate, **settings}) if words is not None else ""
 
 
 def _began(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.observations.schedule import Schedule
@@ -25,6 +26,24 @@ CUT = 0.9
 """Share of its steps that a schedule has to have made to have come to its end."""
 NEAR = 1.5
 """Times by which two counts may differ and still be of the same thing."""
+
+
+STEPPED = """\
+for epoch in range(epochs):
+    for inputs, targets in train_loader:
+        optimizer.zero_grad()
+        loss_fn(model(inputs), targets).backward()
+        optimizer.step()
+    scheduler.step()"""
+"""A training loop with its schedule laid out in epochs."""
+
+STEPPED_EACH = """\
+for inputs, targets in train_loader:
+    optimizer.zero_grad()
+    loss_fn(model(inputs), targets).backward()
+    optimizer.step()
+    scheduler.step()"""
+"""An epoch with its schedule laid out in updates."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +111,11 @@ def _flaw_of_standing(said: str, verdict: Verdict = Verdict.WARN) -> Flaw:
         said,
         "never stepped",
         (
-            "Call `scheduler.step()` in the training loop: after each epoch for schedules laid out "
-            "in epochs, after each `optimizer.step()` for those laid out in updates.",
+            step(
+                "Call `scheduler.step()` in the training loop: after each epoch for schedules laid "
+                "out in epochs, after each `optimizer.step()` for those laid out in updates.",
+                STEPPED,
+            ),
             "Look whether the scheduler was built on the optimizer that trains, and not on one "
             "that was replaced later.",
         ),
@@ -119,7 +141,12 @@ def _mixed_up(schedule: Schedule, settings: Settings) -> Flaw | None:
         f"{_name(schedule)} is laid out for {horizon:,.0f} {laid} but was stepped once "
         f"{'an' if stepped[0] in 'aeiou' else 'a'} {stepped}, {taken:,.0f} times.{end}",
         f"laid out in {laid}, stepped once {'an' if stepped[0] in 'aeiou' else 'a'} {stepped}",
-        (f"Call `scheduler.step()` {right}; or lay it out for {taken:,.0f} steps.",),
+        (
+            step(
+                f"Call `scheduler.step()` {right}; or lay it out for {taken:,.0f} steps.",
+                STEPPED if "epoch" in right else STEPPED_EACH,
+            ),
+        ),
     )
 
 
@@ -152,7 +179,12 @@ def _strayed(schedule: Schedule, settings: Settings) -> Flaw | None:
         f"{_name(schedule)} was stepped {told[steps]}, {steps:,.0f} times, and should have been "
         f"{taken:,.0f} times: {what}.",
         f"stepped {told[steps]}, and made for {taken:,.0f} steps",
-        (f"Call `scheduler.step()` {right}; or lay it out for {steps:,.0f} steps.",),
+        (
+            step(
+                f"Call `scheduler.step()` {right}; or lay it out for {steps:,.0f} steps.",
+                STEPPED if "epoch" in right else STEPPED_EACH,
+            ),
+        ),
         strayed=True,
     )
 
@@ -224,5 +256,10 @@ def _laid_out(schedule: Schedule) -> tuple[str, ...]:
         return ("Lay the schedule out for as many steps as training has.",)
     taken = int(schedule.taken)
     key = next((k for k in ("T_max", "total_steps", "total_iters") if k in schedule.values), "")
-    code = f": `{schedule.name}(optimizer, {key}={taken})`" if key else ""
-    return (f"Lay the schedule out for the {taken:,} steps that training has{code}.",)
+    code = ""
+    if key and schedule.name.isidentifier():
+        kind = f"torch.optim.lr_scheduler.{schedule.name}"
+        top = float(schedule.course.max()) if schedule.course.size else 0.1
+        most = f", max_lr={top:.3g}" if schedule.name == "OneCycleLR" else ""
+        code = f"scheduler = {kind}(optimizer, {key}={taken}{most})"
+    return (step(f"Lay the schedule out for the {taken:,} steps that training has.", code),)

@@ -2,6 +2,8 @@
 
 import math
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Metric, Place
 from auditor.core.verdict import Verdict
 from auditor.observations.gradient_memory import GradientMemory
@@ -54,10 +56,11 @@ def said_of_sums(memory: GradientMemory | None) -> tuple[Said, ...]:
     )
     if not known:
         text += " A loss summed over many batches before each step would look alike."
-    advice = (
+    advice = step(
         "Call `optimizer.zero_grad()` before each `loss.backward()`, and train anew from fresh "
         "weights. Where gradients of several batches are added up on purpose, divide each loss by "
-        "their number and zero the gradients after each step."
+        "their number and zero the gradients after each step.",
+        snippets.ZEROED,
     )
     verdict = Verdict.FAIL if known and least > SUM else Verdict.WARN
     note = f"{NOTE}: their average is {value:.2g} times as long as they are"

@@ -1,16 +1,46 @@
 """Calling a check on observations made by hand."""
 
+import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
+from auditor.core.advice import Step, one_line, parts
 from auditor.core.check import Check, Seen
 from auditor.core.figure import Bars, Lines
 from auditor.core.finding import Judgement, Limit
 from auditor.core.verdict import Verdict
 
 Judged = Callable[..., Judgement]
+
+
+@pytest.fixture(autouse=True)
+def _code_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the code of every judgement that a test comes by read by its language."""
+    judge = Check.__call__
+
+    def judged(check: Check, seen: Seen, limits: Mapping[str, Limit] | None = None) -> Judgement:
+        judgement = judge(check, seen, limits)
+        code_compiles(judgement)
+        return judgement
+
+    monkeypatch.setattr(Check, "__call__", judged)
+
+
+def code_compiles(judgement: Judgement) -> None:
+    """Raise unless all code of the advice is code, and comes whole out of a record."""
+    for line in judgement.advice:
+        step = parts(one_line(line))
+        assert "```" not in step.text
+        assert isinstance(line, Step) == bool(step.code), "only a step has line breaks"
+        if step.code:
+            assert all(c.isprintable() for row in step.code.split("\n") for c in row)
+        if step.language == "python":
+            ast.parse(step.code)
+        if step.language == "yaml":
+            assert isinstance(yaml.safe_load(step.code), dict | list)
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Place
 from auditor.core.statistics import median_interval, rule_of_three
@@ -311,11 +313,10 @@ def _harm(one: Outlier, settings: Settings, weights: float, limits: Limits) -> s
     return "Where usual steps move the weights by a thousandth, it moves them by a tenth."
 
 
-def _set(advised: float) -> str:
-    return (
-        f"Clip at {advised:.2g}, the 90th percentile of the norms seen here: "
-        f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {advised:.2g})` between "
-        "`loss.backward()` and `optimizer.step()`."
+def _set(advised: float, now: str = "") -> str:
+    return step(
+        f"Clip at {advised:.2g}, the 90th percentile of the norms seen here{now}:",
+        snippets.clipped(snippets.digits(advised)),
     )
 
 
@@ -325,8 +326,8 @@ def _loosen(norm: float, advised: float, times: float, adaptive: bool) -> tuple[
         "if the loss leaps, and tune it anew."
     )
     return (
-        f"{_set(advised)} Now it is {norm:.3g}.",
+        _set(advised, f", instead of {norm:.3g}"),
         *(() if adaptive else (slower,)),
-        "Log what `clip_grad_norm_` returns, the norm before clipping: about one step in ten "
-        "should be above the limit.",
+        "Log that `norm`, which is the one before clipping: about one step in ten should be above "
+        "the limit.",
     )

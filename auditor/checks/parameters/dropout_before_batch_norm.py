@@ -46,6 +46,8 @@ Variance Shift" (the shift's ratio, sections 3 and 4; dropout behind all batch n
 
 import math
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Guide, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -230,10 +232,11 @@ def _note(pair: DropoutBefore, shift: Shift) -> str:
 
 def _advice(first: DropoutBefore, gain: Gain) -> tuple[str, ...]:
     return (
-        "To mend the checkpoint without training, compute running statistics with dropout off: "
-        "`model.eval()`; for every batch-norm layer `m.reset_running_stats(); m.momentum = None; "
-        "m.train()`; then some hundred training batches under `torch.no_grad()`, and save. On a "
-        f"copy that brings {gain.shown}.",
+        step(
+            "To mend the checkpoint without training, compute running statistics with dropout off, "
+            f"and save. On a copy that brings {gain.shown}.",
+            snippets.STATISTICS_WITHOUT_DROPOUT,
+        ),
         f"When you train again, take `{clean_text(first.dropout)}`{_share(first)} from before "
         f"`{clean_text(first.norm)}` and put it behind the last batch norm, right before the last "
         "linear layer (Li et al. 2019).",

@@ -56,6 +56,8 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import Interval, mean_interval, paired_bootstrap
@@ -169,9 +171,12 @@ def _left_on(found: Dropout) -> Said:
     if len(functions) < len(found.left_on):
         name = next(s.layer for s in found.left_on if s not in functions)
         advice.append(
-            f"Find what keeps `{name}` in training mode: a `train()` of your own that leaves it "
-            "out, or code that calls `.train()` on it before the forward pass. After "
-            f"`model.eval()`, `model.get_submodule({name!r}).training` has to be False."
+            step(
+                f"Find what keeps `{name}` in training mode: a `train()` of your own that leaves "
+                "it out, or code that calls `.train()` on it before the forward pass. This has to "
+                "pass:",
+                f"model.eval()\nassert not {snippets.layer(name)}.training",
+            )
         )
     advice.append("Then measure every score anew: those known were measured with noise.")
     rise = ""
@@ -202,6 +207,7 @@ def _rates(
     whole = [site for site in found.active if site.rate >= 1]
     least = limit.warn if limit.warn is not None else math.inf
     high = [site for site in found.active if site.rate >= least and site.rate < 1]
+    high.sort(key=lambda site: -site.rate)
     if whole:
         first = whole[0]
         return (
@@ -209,7 +215,13 @@ def _rates(
             f"{_named(whole)} drop{_s(whole)} everything in training (rate 1): nothing that comes "
             "before is trained through it.",
             tuple(Place("layer", s.layer, f"{s.kind} of rate 1") for s in whole),
-            (f"Set the rate of `{first.layer}` to 0.1 to 0.5, or take it out.",),
+            (
+                step(
+                    f"Set the rate of `{first.layer}` to 0.1 to 0.5, or take it out, and train "
+                    "anew:",
+                    _rate(first, 0.2),
+                ),
+            ),
         )
     if not high:
         return Verdict.PASS, "", (), ()
@@ -236,11 +248,21 @@ def _rates(
         said,
         tuple(Place("layer", s.layer, f"{s.kind} of rate {s.rate:g}") for s in high),
         (
-            f"The rate is the share that is set to zero: if {high[0].rate:g} was meant as the "
-            f"share to keep, `{high[0].layer}` wants `p={1 - high[0].rate:.2g}`. Else begin at 0.2 "
-            "and compare validation losses at 0, 0.2 and 0.5.",
+            step(
+                f"The rate is the share that is set to zero: if {high[0].rate:g} was meant as the "
+                f"share to keep, `{high[0].layer}` wants `p={1 - high[0].rate:.2g}`. Else begin at "
+                "0.2 and compare validation losses at 0, 0.2 and 0.5.",
+                _rate(high[0], float(f"{1 - high[0].rate:.2g}")),
+            ),
         ),
     )
+
+
+def _rate(site: DropoutSite, rate: float) -> str:
+    """Return code that sets the rate of a module; empty of a function, which has its own."""
+    if site.kind.startswith("functional.") or site.layer == MODEL:
+        return ""
+    return f"{snippets.layer(site.layer)}.p = {rate:g}"
 
 
 def _outputs(found: Dropout) -> Said:

@@ -57,6 +57,8 @@ Grosse 2018, "Understanding Short-Horizon Bias in Stochastic Meta-Optimization".
 import math
 from dataclasses import dataclass
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Place
 from auditor.core.text import clean_text
@@ -87,7 +89,8 @@ from auditor.observations.rate_words import (
     sure_said,
 )
 from auditor.observations.schedule import Schedule, ScheduleOf
-from auditor.observations.settings import SettingsOf
+from auditor.observations.settings import Settings, SettingsOf
+from auditor.observations.settings_code import optimizer_code
 
 FRESH = RateTrialsOver(start="fresh")
 TRAINED = RateTrialsOver(start="checkpoint")
@@ -134,9 +137,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         case = _undeclared(first, rates)
     else:
         case = (
-            _too_high(fresh, trained, rates, schedule, limits["learnt"])
-            or _too_low(fresh, trained, rates, limits["learnt"])
-            or _stopped(fresh, trained, rates, schedule)
+            _too_high(fresh, trained, rates, schedule, seen[SETTINGS], limits["learnt"])
+            or _too_low(fresh, trained, rates, seen[SETTINGS], limits["learnt"])
+            or _stopped(fresh, trained, rates, schedule, seen[SETTINGS])
             or _otherwise(fresh, trained, rates, seen.missing(FRESH))
         )
     plain, heavy = bounds_of(seen.get(CURVATURE), first.momentum)
@@ -157,7 +160,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 
 def _too_low(
-    fresh: RateTrials | None, trained: RateTrials | None, rates: Rates, learnt: Limit
+    fresh: RateTrials | None,
+    trained: RateTrials | None,
+    rates: Rates,
+    settings: Settings,
+    learnt: Limit,
 ) -> Case | None:
     rate = (fresh or trained).declared  # type: ignore[union-attr]
     if not rates.known or not rate < rates.low / FAR or trained is None:
@@ -186,7 +193,7 @@ def _too_low(
         if learnt.fail is not None and trained.level > learnt.fail * fresh.level:
             verdict = Verdict.FAIL
             said += " The checkpoint has learnt next to nothing."
-    return Case(verdict, said, f"{rate:.2g} is too low", _set(rates, "low"))
+    return Case(verdict, said, f"{rate:.2g} is too low", _set(rates, "low", settings))
 
 
 def _too_high(
@@ -194,6 +201,7 @@ def _too_high(
     trained: RateTrials | None,
     rates: Rates,
     schedule: Schedule,
+    settings: Settings,
     learnt: Limit,
 ) -> Case | None:
     rate = (fresh or trained).declared  # type: ignore[union-attr]
@@ -233,7 +241,12 @@ def _too_high(
         f"The learning rate {rate:.2g} is too high, {rate / rates.high:.2g} times the highest that "
         f"can be recommended. {said} {harm}"
     )
-    return Case(verdict, " ".join(whole.split()), f"{rate:.2g} is too high", _set(rates, "high"))
+    return Case(
+        verdict,
+        " ".join(whole.split()),
+        f"{rate:.2g} is too high",
+        _set(rates, "high", settings),
+    )
 
 
 def _harm(fresh: RateTrials, trained: RateTrials | None, rates: Rates) -> tuple[str, bool]:
@@ -260,7 +273,11 @@ def _harm(fresh: RateTrials, trained: RateTrials | None, rates: Rates) -> tuple[
 
 
 def _stopped(
-    fresh: RateTrials | None, trained: RateTrials | None, rates: Rates, schedule: Schedule
+    fresh: RateTrials | None,
+    trained: RateTrials | None,
+    rates: Rates,
+    schedule: Schedule,
+    settings: Settings,
 ) -> Case | None:
     floor = floor_of(trained, fresh)
     if floor is None or decays(schedule):
@@ -278,11 +295,17 @@ def _stopped(
         said,
         f"{floor.rate:.2g} to the end, without a schedule",
         (
-            f"Keep `lr={floor.rate:.2g}` for the beginning and let a schedule bring it down to "
-            f"about `{floor.rate / 100:.1g}`: `torch.optim.lr_scheduler.CosineAnnealingLR("
-            "optimizer, T_max=epochs)`, with `scheduler.step()` after each epoch.",
-            f"Or go on from this checkpoint at `lr={floor.rate / 10:.2g}` for a few epochs: that "
-            "was tried on copies and lowers the loss.",
+            step(
+                f"Keep `lr={floor.rate:.2g}` for the beginning and let a schedule bring it down to "
+                f"about `{floor.rate / 100:.1g}`"
+                + (f", over the {settings.epochs:g} epochs:" if settings.epochs else ":"),
+                snippets.cosine(settings.epochs or 20, floor.rate / 100),
+            ),
+            step(
+                f"Or go on from this checkpoint at `lr={floor.rate / 10:.2g}` for a few epochs: "
+                "that was tried on copies and lowers the loss.",
+                optimizer_code(settings, lr=floor.rate / 10),
+            ),
         ),
     )
 
@@ -336,10 +359,13 @@ def _undeclared(first: RateTrials, rates: Rates) -> Case:
     return Case(Verdict.INFO, said, "", advice)
 
 
-def _set(rates: Rates, side: str) -> tuple[str, ...]:
+def _set(rates: Rates, side: str, settings: Settings) -> tuple[str, ...]:
     return (
-        f"Set `lr={rates.best:.2g}`; anything from {rates.low:.2g} to {rates.high:.2g} will do. "
-        "Train again from fresh weights.",
+        step(
+            f"Set `lr={rates.best:.2g}`; anything from {rates.low:.2g} to {rates.high:.2g} will "
+            "do. Train again from fresh weights.",
+            optimizer_code(settings, lr=rates.best),
+        ),
         "Look for a slip in the exponent, or a rate that was meant for another optimizer: SGD "
         "takes ten to a hundred times what Adam takes."
         if side == "high"

@@ -52,6 +52,7 @@ Measure" (ε²); Kish 1965, "Survey Sampling" (design effect).
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Heatmap, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -172,11 +173,16 @@ def _advice(order: BatchOrder) -> tuple[str, ...]:
             "buckets; and shuffle the files of a stream before that."
         )
     elif order.in_order:
-        first = "Shuffle anew in each epoch: `DataLoader(dataset, batch_size=..., shuffle=True)`."
+        size = max(1, round(order.per_batch))
+        first = step(
+            "Shuffle anew in each epoch:",
+            f"train_loader = torch.utils.data.DataLoader(dataset, batch_size={size}, shuffle=True)",
+        )
     else:
-        first = (
-            "Shuffle anew in each epoch, in the sampler or where the batches are made: "
-            "`order = torch.randperm(len(dataset))`."
+        size = max(1, round(order.per_batch))
+        first = step(
+            "Shuffle anew in each epoch, in the sampler or where the batches are made:",
+            f"order = torch.randperm(len(dataset))\nbatches = order.split({size})",
         )
     return (
         first,

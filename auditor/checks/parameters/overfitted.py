@@ -52,6 +52,7 @@ Welch 1947.
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Place
 from auditor.core.values import Array
@@ -69,6 +70,7 @@ from auditor.observations.leak import Part, leak_of, unseen_of
 from auditor.observations.losses import LossesOver
 from auditor.observations.performance import Performance, PerformanceOver
 from auditor.observations.settings import Settings, SettingsOf
+from auditor.observations.settings_code import optimizer_code
 from auditor.observations.shared_examples import SharedExamples, SharedExamplesOver
 from auditor.observations.targets import TargetsOf, class_mix
 
@@ -157,10 +159,23 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         " ".join(part.text for part in telling),
         metrics_of(sides, surprise, shared, limits),
         tuple(place for part in telling for place in part.where),
-        tuple(line for part in telling for line in part.advice),
+        tuple(line for part in telling for line in part.advice)[:MOST_STEPS],
         figures_of(sides, surprise),
     )
 
+
+MOST_STEPS = 6
+"""Steps of advice on one finding: those on the worst part come first."""
+
+BEST_KEPT = """\
+best = float("inf")
+for epoch in range(epochs):
+    train_one_epoch(model)
+    loss = validation_loss(model)
+    if loss < best:
+        best = loss
+        torch.save(model.state_dict(), "best.pt")"""
+"""A training that keeps its best checkpoint, on two functions of the reader's own."""
 
 _RANK = (Verdict.FAIL, Verdict.WARN, Verdict.INFO, Verdict.NOT_APPLICABLE, Verdict.PASS)
 
@@ -249,11 +264,19 @@ def _advice(settings: Settings, *, nothing: bool) -> tuple[str, ...]:
     else:
         now = "what it is now is not known"
     epochs = f" Training went on for {settings.epochs:g} epochs." if settings.epochs else ""
+    decay = 5e-4 if settings.optimizer == "SGD" else 0.05
+    if decays and max(decays) > 0:
+        decay = 3 * max(decays)
     lines = (
-        "Stop earlier: keep the checkpoint with the best validation score, "
-        f"`torch.save(model.state_dict(), 'best.pt')` whenever it improves.{epochs}",
-        f"Raise the weight decay ({now}): 0.01 to 0.1 with `torch.optim.AdamW`, 5e-4 with SGD; "
-        "then dropout of 0.1 to 0.5 before the last layers, one change at a time.",
+        step(
+            f"Stop earlier: keep the checkpoint with the best validation score.{epochs}",
+            BEST_KEPT,
+        ),
+        step(
+            f"Raise the weight decay ({now}): 0.01 to 0.1 with `torch.optim.AdamW`, 5e-4 with SGD; "
+            "then dropout of 0.1 to 0.5 before the last layers, one change at a time.",
+            optimizer_code(settings, weight_decay=decay),
+        ),
         "Augment the training data, or get more of it: of all remedies the surest.",
         "Make the model smaller: halve its widths as long as the training score stays.",
     )
@@ -278,8 +301,11 @@ def _spoilt(surprise: Surprise | None) -> Part:
         f"{surprise.train:.3g}: the model is sure of its mistakes.",
         (Place("setting", "training", f"cross-entropy {surprise.val:.3g} in validation"),),
         (
-            "Choose the checkpoint by the validation loss, not by accuracy, and smooth the labels: "
-            "`torch.nn.functional.cross_entropy(..., label_smoothing=0.1)`.",
+            step(
+                "Choose the checkpoint by the validation loss, not by accuracy, and smooth the "
+                "labels:",
+                "loss_fn = torch.nn.CrossEntropyLoss(label_smoothing=0.1)",
+            ),
         ),
     )
 

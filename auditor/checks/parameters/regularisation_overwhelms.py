@@ -59,6 +59,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import counted, listed
@@ -70,6 +72,7 @@ from auditor.observations.regularisation import Regularisation, RegularisationOv
 from auditor.observations.regularisation_figures import figures_of
 from auditor.observations.regularisation_gain import Gain, gain_of
 from auditor.observations.settings import Settings, SettingsOf
+from auditor.observations.settings_code import optimizer_code, own_settings
 
 PULLS = RegularisationOver()
 SETTINGS = SettingsOf()
@@ -372,11 +375,12 @@ def _advice(found: Regularisation, settings: Settings) -> tuple[str, ...]:
         if what == "decay":
             decay = float(np.nanmax(found.decays))
             value = decay * factor
-            kind = settings.optimizer or "SGD"
             steps.append(
-                f"Lower `weight_decay` from {decay:g} to about {value:.1g}, and compare "
-                f"validation losses between {value / 3:.1g} and {3 * value:.1g}: "
-                f"`torch.optim.{kind}(..., weight_decay={value:.1g})`."
+                step(
+                    f"Lower `weight_decay` from {decay:g} to about {value:.1g}, and compare "
+                    f"validation losses between {value / 3:.1g} and {3 * value:.1g}:",
+                    optimizer_code(settings, weight_decay=float(f"{value:.1g}")),
+                )
             )
         else:
             steps.append(
@@ -391,9 +395,15 @@ def _advice(found: Regularisation, settings: Settings) -> tuple[str, ...]:
     ]
     if small and decayed:
         steps.append(
-            "Leave biases and normalisation out of the decay: `decay = [p for p in "
-            "model.parameters() if p.ndim > 1]` in a group of its own, the others in a group with "
-            f"`weight_decay=0.0`. Now it holds {listed(small, 3)} too."
+            step(
+                "Leave biases and normalisation out of the decay, by groups for the optimizer. Now "
+                f"it holds {listed(small, 3)} too.",
+                snippets.decayed(
+                    float(f"{float(np.nanmax(found.decays)) * factor:.1g}"),
+                    settings.optimizer,
+                    own_settings(settings, weight_decay=0.0) or {},
+                ),
+            )
         )
     steps.append(
         "Train anew from a fresh network: weights that have shrunk this far hold little to go on "

@@ -55,6 +55,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -66,6 +68,7 @@ from auditor.observations.rate_verdicts import decays, floor_of, lost_or_worse, 
 from auditor.observations.schedule import Schedule, ScheduleOf
 from auditor.observations.schedule_faults import Flaw, flaws_of
 from auditor.observations.settings import Settings, SettingsOf
+from auditor.observations.settings_code import optimizer_code
 
 FRESH = RateTrialsOver(start="fresh")
 TRAINED = RateTrialsOver(start="checkpoint")
@@ -113,7 +116,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             f"{clean_text(why or 'nothing could be trained')}.",
         )
     flaws = list(flaws_of(schedule, settings))
-    decay = _decay(fresh, trained, schedule, flaws)
+    decay = _decay(fresh, trained, schedule, settings, flaws)
     warm = _warm_up(fresh, schedule, limits["jump"])
     flaws += [tried.flaw for tried in (decay, warm) if tried.flaw is not None]
     flaws.sort(key=lambda flaw: -SEVERITY[flaw.verdict])
@@ -138,6 +141,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         advice=tuple(line for flaw in flaws for line in flaw.advice),
         figures=(*_course(schedule), *race_figures(raced)),
     )
+
+
+WARM_UP = """\
+scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01, total_iters=500)
+scheduler.step()  # after each optimizer.step()"""
+"""A linear warm-up."""
 
 
 def _used(schedule: Schedule, settings: Settings) -> str:
@@ -167,7 +176,11 @@ def _used(schedule: Schedule, settings: Settings) -> str:
 
 
 def _decay(
-    fresh: RateTrials | None, trained: RateTrials | None, schedule: Schedule, flaws: list[Flaw]
+    fresh: RateTrials | None,
+    trained: RateTrials | None,
+    schedule: Schedule,
+    settings: Settings,
+    flaws: list[Flaw],
 ) -> Tried:
     """Return whether a decay is called for at the checkpoint."""
     if trained is None or not trained.arms:
@@ -201,10 +214,17 @@ def _decay(
             said,
             f"no decay, and {floor.rate:.2g} is too high for the end",
             (
-                "Let the rate come down: `torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, "
-                "T_max=epochs)` with `scheduler.step()` after each epoch, from "
-                f"`lr={floor.rate:.2g}` to about `{floor.rate / 100:.1g}`.",
-                f"Or go on from this checkpoint for a few epochs at `lr={floor.rate / 10:.2g}`.",
+                step(
+                    f"Let the rate come down from `lr={floor.rate:.2g}` to about "
+                    f"`{floor.rate / 100:.1g}`"
+                    + (f" over the {settings.epochs:g} epochs:" if settings.epochs else ":"),
+                    snippets.cosine(settings.epochs or 20, floor.rate / 100),
+                ),
+                step(
+                    "Or go on from this checkpoint for a few epochs at "
+                    f"`lr={floor.rate / 10:.2g}`:",
+                    optimizer_code(settings, lr=floor.rate / 10),
+                ),
             ),
         )
     )
@@ -245,9 +265,11 @@ def _warm_up(fresh: RateTrials | None, schedule: Schedule, jump: Limit) -> Tried
             f"A warm-up is called for. {said}, without one to {plain}.",
             f"no warm-up, and the first steps at {usual.rate:.2g} throw the weights off",
             (
-                "Warm up over the first few hundred updates: `torch.optim.lr_scheduler.LinearLR("
-                "optimizer, start_factor=0.01, total_iters=500)`, stepped after each "
-                "`optimizer.step()`, before whatever schedule follows (`SequentialLR`).",
+                step(
+                    "Warm up over the first few hundred updates, before whatever schedule follows "
+                    "(`SequentialLR`):",
+                    WARM_UP,
+                ),
                 f"Or begin at a smaller rate, such as `lr={usual.rate / 10:.2g}`; of transformers, "
                 "norms before the attention (`norm_first=True`) need no warm-up.",
             ),

@@ -66,6 +66,7 @@ import math
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import examples_to_settle, mean_interval
@@ -262,13 +263,21 @@ def _advice(sharp: Sharpness, where: tuple[Place, ...]) -> tuple[str, ...]:
     name = where[0].name
     tiny = _percent(float(sharp.lost(sharp.noisy, sharp.noisy_scores)[0].mean()))
     return (
-        f"Look at `{name}`: weights far larger than in the layers beside it, with signs that "
-        "cancel in the sum, or inputs whose mean is many times their spread. `for n, p in "
-        "model.named_parameters(): print(n, p.abs().max().item(), p.std().item())` lists sizes.",
+        step(
+            f"Look at `{name}`: weights far larger than in the layers beside it, with signs that "
+            "cancel in the sum, or inputs whose mean is many times their spread. This lists sizes:",
+            "for name, p in model.named_parameters():\n"
+            "    print(name, p.abs().max().item(), p.std().item())",
+        ),
         f"Where what goes into `{name}` is far from zero, centre it: standardise inputs and "
         "targets, or put a normalisation layer before it, and train again.",
-        "Train on with weight decay (`weight_decay=1e-4` to `5e-4`) or with SAM, and keep an "
-        "average of the weights (`torch.optim.swa_utils.AveragedModel`); then audit again.",
+        step(
+            "Train on with weight decay (`weight_decay=1e-4` to `5e-4`) or with SAM, and keep an "
+            "average of the weights; then audit again.",
+            "averaged = torch.optim.swa_utils.AveragedModel(model)\n"
+            "averaged.update_parameters(model)  # after each epoch\n"
+            "torch.optim.swa_utils.update_bn(train_loader, averaged)  # at the end",
+        ),
         "Until then keep the checkpoint in float32: float16 rounds each weight by up to 0.05 %, "
         f"bfloat16 by up to 0.4 %; a random change of 0.1 % undoes {tiny} of what was learnt.",
     )

@@ -53,6 +53,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -375,6 +377,7 @@ def _given(layer: BatchNormLayer) -> bool:
 
 
 def _invalid(broken: list[BatchNormLayer]) -> Judgement:
+    broken = sorted(broken, key=lambda layer: -_impossible(layer))
     names = [clean_text(layer.layer) for layer in broken]
     return Judgement(
         Verdict.FAIL,
@@ -391,11 +394,19 @@ def _invalid(broken: list[BatchNormLayer]) -> Judgement:
             for layer in broken
         ),
         advice=(
-            f"Call `reset_running_stats()` on `{names[0]}`, run training data through the model in "
-            "training mode under `torch.no_grad()`, and save the checkpoint again.",
+            step(
+                f"Forget what `{names[0]}` remembers, compute the statistics anew from training "
+                "data, and save the checkpoint again:",
+                snippets.STATISTICS_ANEW,
+            ),
             "Look for a batch that held NaN, or for code that averages or converts `running_var`.",
         ),
     )
+
+
+def _impossible(layer: BatchNormLayer) -> int:
+    statistics = np.asarray([layer.running_mean, layer.running_var], float)
+    return int((layer.running_var < 0).sum() + (~np.isfinite(statistics)).sum())
 
 
 def _never_updated(layer: BatchNormLayer) -> bool:
@@ -429,10 +440,11 @@ def _advice(stale: list[Judged], proof: Proof | None) -> tuple[str, ...]:
     if proof is not None and proof.verdict is not Verdict.PASS:
         shown = f" On a copy that brings {proof.gain.shown}."
     lines = [
-        f"Compute the statistics anew, starting with `{name}`: "
-        "`torch.optim.swa_utils.update_bn(train_loader, model)`, or by hand "
-        "`reset_running_stats()` and `momentum = None` on every batch-norm layer, some hundred "
-        "training batches in training mode under `torch.no_grad()`; then save." + shown,
+        step(
+            f"Compute the statistics of `{name}` and all others anew from training data, and save."
+            + shown,
+            snippets.STATISTICS_ANEW,
+        ),
         "Make sure that the audit's preprocessing (scaling, mean and deviation, channel order) is "
         "that of the training.",
     ]

@@ -49,6 +49,8 @@ Goodfellow, Bengio, Courville 2016, "Deep Learning", chapter 5.2 (underfitting) 
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import examples_to_settle, mean_interval
@@ -67,6 +69,7 @@ from auditor.observations.continued import (
 from auditor.observations.continued_figures import WAYS, figures_of
 from auditor.observations.performance import PerformanceOver
 from auditor.observations.settings import Settings, SettingsOf
+from auditor.observations.settings_code import optimizer_code
 from auditor.observations.targets import TargetsOf, constant_scores
 
 CONTINUED = ContinuedFrom()
@@ -352,6 +355,13 @@ def _place(found: Continued, way: Way, settings: Settings) -> Place:
     return Place("setting", "training.epochs", " or ".join(k for k in known if k) or "too few")
 
 
+RESUMED = """\
+checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+model.load_state_dict(checkpoint["model"])
+optimizer.load_state_dict(checkpoint["optimizer"])"""
+"""Takes up a training where it was left."""
+
+
 def _epochs(number: float) -> str:
     return f"{number:g} epoch" if number == 1 else f"{number:g} epochs"
 
@@ -359,18 +369,27 @@ def _epochs(number: float) -> str:
 def _advice(found: Continued, way: Way, settings: Settings) -> tuple[str, ...]:
     if way == "freed":
         return (
-            f"Try a learning rate ten times {found.rate:g} from the checkpoint for "
-            f"{found.steps} steps; if the loss falls, the rate was too low.",
+            step(
+                f"Try a learning rate ten times {found.rate:g} from the checkpoint for "
+                f"{found.steps} steps; if the loss falls, the rate was too low.",
+                optimizer_code(settings, lr=10 * found.rate) if found.rate > 0 else "",
+            ),
             "Then set the weight decay to 0 and every dropout rate to 0, one at a time; keep the "
             "regularisation out until training data is fitted, and put it back only where "
             "validation gains by it.",
-            f"Train on from the checkpoint: `optimizer = torch.optim.Adam(model.parameters(), "
-            f"lr={1e-3:g})` brought the gain above in {found.steps} steps.",
+            step(
+                "Train on from the checkpoint with Adam, which brought the gain above in "
+                f"{found.steps} steps:",
+                snippets.optimizer("Adam", {"lr": 1e-3}),
+            ),
         )
     if way == "faster":
         return (
-            f"Raise the learning rate to {found.faster_rate:g}: it brought the gain above in "
-            f"{found.steps} steps; or train for many times as many updates.",
+            step(
+                f"Raise the learning rate to {found.faster_rate:g}: it brought the gain above in "
+                f"{found.steps} steps; or train for many times as many updates.",
+                optimizer_code(settings, lr=found.faster_rate),
+            ),
             "Look at the loss curve: one that lies flat for long and then falls (a plateau, as "
             "small networks of sigmoids have at the start) needs patience or larger steps.",
         )
@@ -381,8 +400,11 @@ def _advice(found: Continued, way: Way, settings: Settings) -> tuple[str, ...]:
         else "Train twice as long"
     )
     return (
-        f"{more}, and longer while the validation loss falls. Go on from the checkpoint: load the "
-        "optimizer's state, too (`optimizer.load_state_dict(checkpoint['optimizer'])`).",
+        step(
+            f"{more}, and longer while the validation loss falls. Go on from the checkpoint, its "
+            "optimizer's state too, where that was saved (here under the usual names):",
+            RESUMED,
+        ),
         "Stop by the validation loss, not by a number of epochs: save the best checkpoint and stop "
         "when it has not fallen for five epochs.",
         "With a schedule, stretch it over the new length, so that the rate comes down at the end.",
@@ -390,15 +412,15 @@ def _advice(found: Continued, way: Way, settings: Settings) -> tuple[str, ...]:
 
 
 def _advice_unlearnt(found: Continued, way: Way | None, settings: Settings) -> tuple[str, ...]:
-    first = (
+    first = step(
         "Overfit a single batch: train on 8 examples until the loss is near zero. If that fails, "
-        "the model, the loss or the learning rate is at fault, not the length of training."
+        "the model, the loss or the learning rate is at fault, not the length of training.",
+        snippets.ONE_BATCH,
     )
     if way is None:
         return (
             first,
-            "Make sure that the weights arrive: `load_state_dict(..., strict=True)`, with no key "
-            "missing.",
+            step("Make sure that the weights arrive:", snippets.STRICT),
         )
     return (*_advice(found, way, settings), first)
 

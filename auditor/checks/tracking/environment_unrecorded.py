@@ -35,6 +35,7 @@ guaranteed to be the same across releases or platforms.
 
 import re
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Table
 from auditor.core.finding import Judgement, Metric, Place
@@ -56,12 +57,24 @@ RANGE = re.compile(r"^\s*(>|<|~|\^|!=|\*|$)|\*|,")
 """Text of a requirement that leaves the version open, or of no version at all."""
 
 RECIPE = (
-    'Collect the versions in the training script: `environment = {"python": '
-    'platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__, '
-    '"cuda": torch.version.cuda, "platform": platform.platform()}`.',
-    'Save them with the weights: `torch.save({"model": model.state_dict(), "environment": '
-    "environment}, path)`.",
-    "Keep every other version beside the checkpoint: `pip freeze > requirements.lock`.",
+    step(
+        "Save the versions with the weights, in the training script:",
+        "import platform\n"
+        "import numpy\n\n"
+        "environment = {\n"
+        '    "python": platform.python_version(),\n'
+        '    "torch": str(torch.__version__),\n'
+        '    "numpy": numpy.__version__,\n'
+        '    "cuda": torch.version.cuda,\n'
+        '    "platform": platform.platform(),\n'
+        "}\n"
+        'torch.save({"model": model.state_dict(), "environment": environment}, path)',
+    ),
+    step(
+        "Keep every other version beside the checkpoint:",
+        "pip freeze > requirements.lock",
+        language="text",
+    ),
 )
 
 

@@ -91,7 +91,7 @@ def test_a_norm_is_held_against_the_gradients(
     assert [place.name for place in found.where] == (["training.clip_norm"] if guilty else [])
     if guilty:
         assert found.advice[0].startswith("Clip at 1.2")
-        assert f"Now it is {norm:.3g}." in found.advice[0]
+        assert f"instead of {norm:.3g}:" in found.advice[0]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_dropout_left_on_fails_and_is_named() -> None:
     assert said.verdict is Verdict.FAIL
     assert [place.name for place in said.where] == ["body.drop"]
     assert "0.15, and 0.1 with dropout off" in said.summary
-    assert "get_submodule('body.drop')" in said.advice[0]
+    assert 'get_submodule("body.drop")' in said.advice[0]
 
 
 @pytest.mark.parametrize(
