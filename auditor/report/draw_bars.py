@@ -1,199 +1,136 @@
-"""Bars and histograms."""
+"""Bars with their numbers."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
-
-from auditor.core.figure import Bars, Histogram
+from auditor.core.figure import Bars
 from auditor.core.text import clean_text
-from auditor.report.extent import Extent, drawable, extent_of
-from auditor.report.frame import (
-    CHARACTER,
-    ROW,
-    Box,
-    Key,
-    add_axes,
-    draw_vertical_guides,
-    guide_rows,
-    left_out,
-    set_axis,
-)
+from auditor.report.extent import Extent, extent_of
+from auditor.report.frame import GAP, Box, Key, draw_nothing, draw_x_axis, left_out
+from auditor.report.guides import draw_upright, known, rows_of, unknown_note, upright
+from auditor.report.letters import fitted, text_width
 from auditor.report.selection import shown_bars
-from auditor.report.svg import SMALL, WIDTH, canvas, stand_in
-from auditor.report.wording import common_start, short_number, shortened
+from auditor.report.svg import WIDTH, Canvas, block, outline, segment
+from auditor.report.theme import Theme
+from auditor.report.wording import common_start, short_number
 
-LONGEST_LABEL = 38
-VALUES_ROOM = 78.0
-HISTOGRAM_HEIGHT = 200.0
+LONGEST_LABEL = 250.0
+"""Pixels of the longest name of a bar."""
+LEAST_VALUES = 44.0
 
 
-def draw_bars(figure: Bars) -> tuple[Figure, tuple[Key, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Bar:
+    """A bar to draw; an interval whose ends are known."""
+
+    label: str
+    value: float
+    marked: bool
+    ends: tuple[float, float] | None
+
+
+def draw_bars(figure: Bars, theme: Theme) -> tuple[Canvas, tuple[Key, ...], tuple[str, ...]]:
     """Return horizontal bars with their numbers at the right, the key, and notes."""
     chosen = shown_bars(figure)
     total = min(len(figure.labels), len(figure.values))
-    values = [figure.values[index] for index in chosen]
     start = common_start(figure.labels) if len(chosen) > 8 else ""
-    labels = [shortened(figure.labels[index][len(start) :], LONGEST_LABEL) for index in chosen]
-    marked = [index < len(figure.marked) and figure.marked[index] for index in chosen]
-    ends = [
-        (figure.low[index], figure.high[index])
-        for index in chosen
-        if index < len(figure.low) and index < len(figure.high)
-    ]
+    bars = [_bar(figure, index, len(start)) for index in chosen]
     axis = extent_of(
-        [*values, *(end for pair in ends for end in pair)],
-        figure.guides,
+        [v for bar in bars for v in (bar.value, *(bar.ends or ()))],
+        known(figure.guides),
         log=figure.log,
         zero=not figure.log,
     )
-    left = min(max(map(len, labels), default=0) * CHARACTER, 250) + 22
-    rows = guide_rows(figure.guides, axis, left, WIDTH - left - VALUES_ROOM)
-    step = 21.0 if len(chosen) <= 24 else 17.0
-    box = Box(left, VALUES_ROOM, top=8 + ROW * (max(rows, default=-1) + 1), bottom=44)
-    height = box.top + step * max(len(chosen), 1) + box.bottom
-    drawing = canvas(height)
-    axes = add_axes(drawing, box)
-    axes.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
-    set_axis(axes, "x", axis, figure.label)
-    axes.set_yticks([])
-    _draw_each(axes, axis, values, marked, ends if len(ends) == len(chosen) else [], 0.64 * step)
-    _label_each(drawing, box, step, labels, values, marked)
-    draw_vertical_guides(axes, figure.guides, axis, box, WIDTH, height)
-    key: tuple[Key, ...] = ()
-    if any(marked):
-        others = () if all(marked) else (Key("the others", "bar"),)
-        key = (Key("stands out", "mark"), *others)
+    names = [text_width(bar.label, bold=bar.marked) for bar in bars]
+    numbers = [text_width(short_number(bar.value), bold=bar.marked) for bar in bars]
+    left = max(names, default=0.0) + 2 * GAP
+    width = WIDTH - left - max([LEAST_VALUES, *numbers]) - 3 * GAP
+    guides = upright(figure.guides, axis, left, width)
+    step = 21.0 if len(bars) <= 24 else 17.0
+    box = Box(left, 8 + rows_of(guides), width, step * max(len(bars), 1))
+    canvas = Canvas(box.bottom + 44, theme)
+    draw_x_axis(canvas, box, axis, figure.label)
+    _draw_bars(canvas, box, axis, bars, step)
+    _draw_intervals(canvas, box, axis, bars, step)
+    _draw_words(canvas, box, bars, step)
+    draw_upright(canvas, box, guides)
+    if not bars:
+        draw_nothing(canvas, box)
     notes: tuple[str, ...] = (f'All names begin with "{clean_text(start, 80)}".',) if start else ()
-    if total > len(chosen):
-        notes += (f"Shown: the {len(chosen)} worst of {total:,}, in their usual order.",)
-    return drawing, key, notes + _bar_notes(values, figure.log)
+    if total > len(bars):
+        notes += (f"Shown: the {len(bars)} worst of {total:,}, in their usual order.",)
+    return canvas, _key(bars), notes + _notes(bars, figure)
 
 
-def _draw_each(
-    axes: Axes,
-    axis: Extent,
-    values: list[float],
-    marked: list[bool],
-    ends: list[tuple[float, float]],
-    thick: float,
-) -> None:
-    base = axis.low if axis.log else 0.0
-    bars = [
-        (place, _kept(value, axis), stand_in("mark" if marked[place] else "bar"))
-        for place, value in enumerate(values)
-        if not math.isnan(value) and not (axis.log and value <= 0)
-    ]
-    axes.hlines(
-        [place for place, _, _ in bars],
-        base,
-        [end for _, end, _ in bars],
-        colors=[colour for _, _, colour in bars],
-        linewidth=thick,
-        zorder=3,
-    )
-    for place, end, colour in bars:
-        if math.isinf(values[place]):
-            arrow = ">" if values[place] > 0 else "<"
-            axes.plot((end,), (place,), arrow, color=colour, markersize=thick, clip_on=False)
-    spans = [
-        (place, _kept(low, axis), _kept(high, axis))
-        for place, (low, high) in enumerate(ends)
-        if not math.isnan(low) and not math.isnan(high)
-    ]
-    if spans:
-        places, lows, highs = zip(*spans, strict=True)
-        axes.hlines(places, lows, highs, colors=stand_in("ink"), linewidth=1.2, zorder=5)
-        axes.plot(lows + highs, places + places, "|", color=stand_in("ink"), markersize=6, zorder=5)
+def _bar(figure: Bars, index: int, start: int) -> _Bar:
+    marked = index < len(figure.marked) and figure.marked[index]
+    ends = None
+    if index < len(figure.low) and index < len(figure.high):
+        low, high = figure.low[index], figure.high[index]
+        ends = None if math.isnan(low) or math.isnan(high) else (low, high)
+    label = fitted(figure.labels[index][start:], LONGEST_LABEL, bold=marked)
+    return _Bar(label, figure.values[index], marked, ends)
 
 
-def _kept(value: float, axis: Extent) -> float:
-    return min(max(value, axis.low), axis.high)
+def _draw_bars(canvas: Canvas, box: Box, axis: Extent, bars: list[_Bar], step: float) -> None:
+    foot, thick = box.across(0.0 if axis.log else axis.at(0.0)), 0.64 * step
+    for marked, role in ((False, "bar"), (True, "mark")):
+        shapes = []
+        for place, bar in enumerate(bars):
+            if bar.marked != marked or math.isnan(bar.value) or (axis.log and bar.value <= 0):
+                continue
+            end, middle = box.across(axis.at(bar.value)), _middle(box, place, step)
+            if math.isinf(bar.value):
+                tip, end = end, end - math.copysign(thick, bar.value)
+                corners = (end, middle - 0.7 * thick), (tip, middle), (end, middle + 0.7 * thick)
+                shapes.append(outline(corners))
+            long = max(abs(end - foot), 0.5)
+            shapes.append(block(min(foot, end), middle - thick / 2, long, thick))
+        canvas.fill("".join(shapes), role)
 
 
-def _label_each(
-    drawing: Figure,
-    box: Box,
-    step: float,
-    labels: list[str],
-    values: list[float],
-    marked: list[bool],
-) -> None:
-    height = drawing.get_size_inches()[1] * 72
-    for place, (label, value) in enumerate(zip(labels, values, strict=True)):
-        y = 1 - (box.top + (place + 0.5) * step) / height
-        look: dict[str, Any] = {
-            "fontsize": SMALL,
-            "fontweight": "bold" if marked[place] and not all(marked) else "normal",
-            "va": "center",
-            "ha": "right",
-        }
-        role = "ink" if marked[place] else "muted"
-        drawing.text((box.left - 8) / WIDTH, y, label, color=stand_in(role), **look)
-        drawing.text((WIDTH - 3) / WIDTH, y, short_number(value), color=stand_in("ink"), **look)
+def _draw_intervals(canvas: Canvas, box: Box, axis: Extent, bars: list[_Bar], step: float) -> None:
+    lines = []
+    for place, bar in enumerate(bars):
+        if bar.ends is not None:
+            low, high = (box.across(axis.at(end)) for end in bar.ends)
+            y = _middle(box, place, step)
+            lines += [segment(low, y, high, y)]
+            lines += [segment(end, y - 3, end, y + 3) for end in (low, high)]
+    canvas.stroke("".join(lines), "ink", 1.2)
 
 
-def _bar_notes(values: list[float], log: bool) -> tuple[str, ...]:
-    lost = sum(math.isnan(v) for v in values)
-    endless = sum(math.isinf(v) for v in values)
-    flat = sum(math.isfinite(v) and v <= 0 for v in values) if log else 0
+def _draw_words(canvas: Canvas, box: Box, bars: list[_Bar], step: float) -> None:
+    """Write names at the left and numbers at the right; what stands out is bold."""
+    for marked in (False, True):
+        names, numbers = [], []
+        for place, bar in enumerate(bars):
+            if bar.marked == marked:
+                y = _middle(box, place, step)
+                names.append((box.left - GAP, y, bar.label))
+                numbers.append((WIDTH - 3, y, short_number(bar.value)))
+        bold = marked and not all(bar.marked for bar in bars)
+        canvas.texts(names, "ink" if marked else "muted", "end", bold=bold)
+        canvas.texts(numbers, "ink", "end", bold=bold)
+
+
+def _middle(box: Box, place: int, step: float) -> float:
+    return box.top + (place + 0.5) * step
+
+
+def _key(bars: list[_Bar]) -> tuple[Key, ...]:
+    if not any(bar.marked for bar in bars):
+        return ()
+    others = () if all(bar.marked for bar in bars) else (Key("the others", "bar"),)
+    return (Key("stands out", "mark"), *others)
+
+
+def _notes(bars: list[_Bar], figure: Bars) -> tuple[str, ...]:
+    values = [bar.value for bar in bars]
+    flat = sum(math.isfinite(v) and v <= 0 for v in values) if figure.log else 0
     return (
-        *left_out(lost, "not a number and without a bar"),
-        *left_out(endless, "infinite: the bar ends in an arrow at the edge"),
+        *left_out(sum(map(math.isnan, values)), "not a number and without a bar"),
+        *left_out(sum(map(math.isinf, values)), "infinite: the bar ends in an arrow at the edge"),
         *left_out(flat, "zero or less and without a bar on the logarithmic axis"),
+        *unknown_note(figure.guides),
     )
-
-
-def draw_histogram(figure: Histogram) -> tuple[Figure, tuple[Key, ...], tuple[str, ...]]:
-    """Return a histogram; `log` is for its counts, edges that grow by a factor get a log axis."""
-    bins = [
-        (low, high, count)
-        for low, high, count in zip(figure.edges, figure.edges[1:], figure.counts, strict=False)
-        if math.isfinite(low) and math.isfinite(high) and low < high
-    ]
-    whole = [(low, high, count) for low, high, count in bins if drawable(count, False)]
-    log_edges = _geometric([low for low, _, _ in bins] + [high for _, high, _ in bins[-1:]])
-    x_axis = extent_of(
-        [edge for low, high, _ in bins for edge in (low, high)], figure.guides, log=log_edges
-    )
-    y_axis = _counts_axis([count for _, _, count in whole], figure.log)
-    rows = guide_rows(figure.guides, x_axis, 62, WIDTH - 86)
-    box = Box(left=62, right=24, top=30 + ROW * (max(rows, default=-1) + 1), bottom=48)
-    height = box.top + HISTOGRAM_HEIGHT + box.bottom
-    drawing = canvas(height)
-    axes = add_axes(drawing, box)
-    set_axis(axes, "y", y_axis, "Count")
-    set_axis(axes, "x", x_axis, figure.label, grid=False)
-    shown = [(low, high, count) for low, high, count in whole if count > 0]
-    base = y_axis.low
-    boxes = [((low, base), (low, count), (high, count), (high, base)) for low, high, count in shown]
-    axes.add_collection(
-        PolyCollection(
-            boxes,
-            facecolors=stand_in("bar"),
-            edgecolors=stand_in("paper"),
-            linewidths=0.5,
-            zorder=3,
-        ),
-        autolim=False,
-    )
-    draw_vertical_guides(axes, figure.guides, x_axis, box, WIDTH, height)
-    lost = max(len(figure.counts), len(figure.edges) - 1, 0) - len(whole)
-    return drawing, (), left_out(lost, "not finite and left out")
-
-
-def _counts_axis(counts: list[float], log: bool) -> Extent:
-    axis = extent_of(counts, log=log, zero=not log)
-    if log and axis.high > 1:
-        return Extent(min(0.7, axis.low), axis.high, log=True)
-    return axis
-
-
-def _geometric(edges: list[float]) -> bool:
-    if len(edges) < 4 or min(edges) <= 0 or max(edges) < 30 * min(edges):
-        return False
-    steps = np.diff(np.log(np.array(edges)))
-    return bool(steps.max() - steps.min() < 0.02 * steps.mean())

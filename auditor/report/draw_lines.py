@@ -1,192 +1,193 @@
 """Curves."""
 
-import math
-from typing import Any
+from dataclasses import dataclass
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import numpy as np
 
 from auditor.core.figure import Lines, Series
-from auditor.report.extent import Extent, clipped, drawable, extent_of
-from auditor.report.frame import (
-    CHARACTER,
-    Box,
-    Key,
-    add_axes,
-    draw_horizontal_guides,
-    left_out,
-    set_axis,
-)
+from auditor.core.values import Array
+from auditor.report.extent import Extent, extent_of
+from auditor.report.frame import Box, Key, draw_nothing, draw_x_axis, draw_y_axis, left_out, y_room
+from auditor.report.guides import draw_level, known, label_level, unknown_note
+from auditor.report.markers import draw_markers, key_marker
+from auditor.report.names import Names
 from auditor.report.selection import MOST_SERIES
-from auditor.report.svg import WIDTH, canvas, stand_in
-from auditor.report.theme import SERIES
-from auditor.report.wording import common_start, named, shortened, tick_names
+from auditor.report.svg import WIDTH, Canvas, Point, cross, joined, outline
+from auditor.report.theme import SERIES, Theme
+from auditor.report.thin import thinned, thinned_band
+from auditor.report.wording import named, shortened
 
-MOST_NAMES = 14
-LONGEST_NAME = 22
-PLOT_HEIGHT = 230.0
-_DASHES: tuple[tuple[str, Any], ...] = (("", "-"), ("5 2", (0, (5, 2))), ("2 2", (0, (2, 1.5))))
+HEIGHT = 230.0
+TOP = 30.0
+RIGHT = 24.0
+EVERY = 40
+"""Points up to which each has a marker; of several denser lines, one point in each stretch."""
+STRETCH = 90.0
+_DASHES = ("", "6 3", "2 2.5")
 
 
-def draw_lines(figure: Lines) -> tuple[Figure, tuple[Key, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Curve:
+    """A line in numbers: a band of none has no entries; `index` tells its look."""
+
+    name: str
+    index: int
+    x: Array
+    y: Array
+    low: Array
+    high: Array
+
+    @property
+    def role(self) -> str:
+        """Return the role of its colour."""
+        return f"s{self.index % SERIES}"
+
+    @property
+    def dashes(self) -> str:
+        """Return its dashes, which tell lines of one colour apart."""
+        return _DASHES[self.index // SERIES % len(_DASHES)]
+
+
+def draw_lines(figure: Lines, theme: Theme) -> tuple[Canvas, tuple[Key, ...], tuple[str, ...]]:
     """Return the drawing of curves, the entries of its key, and notes on what is not in it."""
-    series = [_trimmed(one) for one in figure.series[:MOST_SERIES]]
-    start = common_start(figure.x_names)
-    names = tuple(shortened(name[len(start) :], LONGEST_NAME) for name in figure.x_names)
-    x_axis = extent_of(
-        [x for one in series for x in one.x], log=figure.x_log and not names, zero=False
-    )
-    if names:
-        x_axis = Extent(-0.5, max(len(names), 1) - 0.5, log=False)
-    y_axis = extent_of(
-        [v for one in series for values in (one.y, one.low, one.high) for v in values],
-        figure.guides,
-        log=figure.y_log,
-    )
-    bottom = 12.0 + (_tilt_room(names) if names else 22.0) + (18.0 if figure.x_label else 0.0)
-    longest = max(map(len, tick_names(y_axis.ticks())), default=0)
-    left = max(62.0, longest * CHARACTER + 12)
-    if names and _tilted(names):
-        left = max(left, len(names[0]) * CHARACTER * 0.85 + 8)
-    box = Box(left=left, right=24, top=30, bottom=bottom)
-    height = box.top + PLOT_HEIGHT + box.bottom
-    drawing = canvas(height)
-    axes = add_axes(drawing, box)
-    set_axis(axes, "y", y_axis, figure.y_label)
-    set_axis(axes, "x", x_axis, named(figure.x_label, start), grid=False)
-    notes: tuple[str, ...] = ()
-    if names:
-        notes += _name_positions(axes, names)
-    for index, one in enumerate(series):
-        _draw_one(axes, one, index, x_axis, y_axis)
-    room = (WIDTH - box.left - box.right, PLOT_HEIGHT)
-    dots = [
-        (x_axis.at(x) * room[0], y_axis.at(y) * room[1])
-        for one in series
-        for x, y in _sampled(one)
-        if drawable(y, y_axis.log)
-    ]
-    draw_horizontal_guides(axes, figure.guides, y_axis, room, dots)
+    curves = [_curve(one, index) for index, one in enumerate(figure.series[:MOST_SERIES])]
+    names = Names(figure.x_names, WIDTH - 100) if figure.x_names else None
+    x_axis, y_axis = _axes(figure, curves)
+    left = max(62.0, y_room(y_axis), names.left(RIGHT) if names else 0.0)
+    box = Box(left, TOP, WIDTH - left - RIGHT, HEIGHT)
+    below = names.height if names else 22.0
+    canvas = Canvas(box.bottom + below + (26.0 if figure.x_label else 4.0), theme)
+    draw_y_axis(canvas, box, y_axis, figure.y_label)
+    if names is None:
+        draw_x_axis(canvas, box, x_axis, figure.x_label, grid=False)
+    else:
+        names.draw(canvas, box, named(figure.x_label, names.start))
+    for curve in curves:
+        _draw_band(canvas, box, curve, x_axis, y_axis)
+    drawn = [_draw_curve(canvas, box, curve, x_axis, y_axis) for curve in curves]
+    draw_level(canvas, box, y_axis, figure.guides)
+    for curve, points in zip(curves, drawn, strict=True):
+        draw_markers(canvas, _marked(curve, points, len(curves)), curve.index, curve.role)
+    if all(np.isnan(points[:, 1]).all() for points in drawn):
+        draw_nothing(canvas, box)
+    crosses = [_cross_out(canvas, box, curve, x_axis, y_axis) for curve in curves]
+    dots = np.concatenate([np.empty((0, 2)), *map(_filled, drawn), *crosses])
+    label_level(canvas, box, y_axis, figure.guides, dots)
+    notes = names.notes if names else ()
     if len(figure.series) > MOST_SERIES:
         notes += (f"Shown: the first {MOST_SERIES} of {len(figure.series):,} curves.",)
-    return drawing, _key(series), notes + _notes(series, x_axis, y_axis)
+    key = tuple(
+        _key(curve, bool(_marked(curve, points, len(curves))))
+        for curve, points in zip(curves, drawn, strict=True)
+    )
+    return canvas, key, notes + _notes(curves, x_axis, y_axis) + unknown_note(figure.guides)
 
 
-def _sampled(one: Series) -> list[tuple[float, float]]:
-    stride = math.ceil(len(one.x) / 200) or 1
-    return list(zip(one.x[::stride], one.y[::stride], strict=True))
-
-
-def _trimmed(one: Series) -> Series:
+def _curve(one: Series, index: int) -> _Curve:
     count = min(len(one.x), len(one.y))
-    banded = len(one.low) >= count and len(one.high) >= count
-    low, high = (one.low[:count], one.high[:count]) if banded else ((), ())
-    return Series(one.name, one.x[:count], one.y[:count], low, high)
-
-
-def _tilt_room(names: tuple[str, ...]) -> float:
-    return 8 + max(len(name) for name in names) * CHARACTER * 0.55 if _tilted(names) else 22.0
-
-
-def _tilted(names: tuple[str, ...]) -> bool:
-    shown = min(len(names), MOST_NAMES)
-    return max(len(name) for name in names) * CHARACTER > (WIDTH - 100) / shown - 8
-
-
-def _name_positions(axes: Axes, names: tuple[str, ...]) -> tuple[str, ...]:
-    stride = math.ceil(len(names) / MOST_NAMES)
-    places = list(range(0, len(names), stride))
-    tilted = _tilted(names)
-    axes.set_xticks(places, [names[place] for place in places])
-    axes.tick_params(axis="x", labelrotation=32 if tilted else 0, pad=5)
-    for label in axes.get_xticklabels():
-        label.set(ha="right" if tilted else "center", rotation_mode="anchor")
-    if stride == 1:
-        return ()
-    return (f"Every {_ordinal(stride)} of {len(names):,} positions is named.",)
-
-
-def _ordinal(count: int) -> str:
-    if count % 100 in {11, 12, 13}:
-        return f"{count}th"
-    return f"{count}{({1: 'st', 2: 'nd', 3: 'rd'}).get(count % 10, 'th')}"
-
-
-def _draw_one(axes: Axes, one: Series, index: int, x_axis: Extent, y_axis: Extent) -> None:
-    colour = stand_in(f"s{index % SERIES}")
-    points = [
-        (clipped(x, x_axis.log), clipped(y, y_axis.log) if drawable(y, y_axis.log) else math.nan)
-        for x, y in zip(one.x, one.y, strict=True)
-        if drawable(x, x_axis.log)
-    ]
-    if one.low:
-        band = [
-            (x, *(_on(v, y_axis) for v in ends))
-            for x, *ends in zip(one.x, one.low, one.high, strict=True)
-            if drawable(x, x_axis.log) and not any(map(math.isnan, ends))
-        ]
-        x, low, high = _columns(band, 3)
-        axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(
-        *_columns(points, 2),
-        color=colour,
-        linestyle=_DASHES[index // SERIES % len(_DASHES)][1],
-        linewidth=1.8,
-        marker="o" if len(points) <= 40 else "",
-        markersize=3.6,
-        markeredgewidth=0,
-        solid_capstyle="round",
-        zorder=5,
+    banded = len(one.low) >= count and len(one.high) >= count and len(one.low) > 0
+    x, y, low, high = (
+        np.array(values[:count], dtype=np.float64)
+        for values in (one.x, one.y, one.low if banded else (), one.high if banded else ())
     )
-    lost = [
-        (x_axis.at(x), 0.985 if math.isnan(y) or y > 0 else 0.015)
-        for x, y in zip(one.x, one.y, strict=True)
-        if drawable(x, x_axis.log) and not drawable(y, y_axis.log)
-    ]
-    if lost:
-        axes.plot(
-            *_columns(lost[:200], 2),
-            transform=axes.transAxes,
-            color=colour,
-            linestyle="",
-            marker="x",
-            markersize=6,
-            markeredgewidth=1.6,
-            clip_on=False,
-            zorder=7,
-        )
+    return _Curve(one.name, index, x, y, low, high)
 
 
-def _on(value: float, axis: Extent) -> float:
-    """Return a band's end moved onto the axis where it has no place of its own."""
-    if math.isfinite(value) and (value > 0 or not axis.log):
-        return clipped(value, axis.log)
-    return axis.high if value > 0 else axis.low
+def _axes(figure: Lines, curves: list[_Curve]) -> tuple[Extent, Extent]:
+    xs = [x for curve in curves for x in curve.x.tolist()]
+    ys = [v for curve in curves for part in (curve.y, curve.low, curve.high) for v in part.tolist()]
+    y_axis = extent_of(ys, known(figure.guides), log=figure.y_log)
+    if figure.x_names:
+        return Extent(-0.5, len(figure.x_names) - 0.5, log=False), y_axis
+    return extent_of(xs, log=figure.x_log), y_axis
 
 
-def _columns(rows: list[Any], count: int) -> list[list[float]]:
-    return [[row[index] for row in rows] for index in range(count)]
+def _draw_band(canvas: Canvas, box: Box, curve: _Curve, x_axis: Extent, y_axis: Extent) -> None:
+    if not len(curve.low):
+        return
+    placed = ~np.isnan(x_axis.places(curve.x)) & ~np.isnan(curve.low) & ~np.isnan(curve.high)
+    x = box.across(x_axis.places(curve.x[placed]))
+    low, high = (
+        box.up(np.array([y_axis.at(value) for value in ends[placed].tolist()]))
+        for ends in (curve.low, curve.high)
+    )
+    x, low, high = thinned_band(x, low, high)
+    canvas.fill(outline([*_points(x, high), *_points(x[::-1], low[::-1])]), curve.role, 0.18)
 
 
-def _key(series: list[Series]) -> tuple[Key, ...]:
-    return tuple(
-        Key(
-            shortened(one.name, 60),
-            f"s{index % SERIES}",
-            _DASHES[index // SERIES % len(_DASHES)][0],
-            band=bool(one.low),
-        )
-        for index, one in enumerate(series)
+def _draw_curve(canvas: Canvas, box: Box, curve: _Curve, x_axis: Extent, y_axis: Extent) -> Array:
+    """Draw a line and return it in pixels, [:, 2]."""
+    places = x_axis.places(curve.x)
+    placed = ~np.isnan(places)
+    x, y = thinned(box.across(places[placed]), box.up(y_axis.places(curve.y[placed])))
+    canvas.stroke(_path(x, y), curve.role, 1.8, dashes=curve.dashes, cap="round")
+    return np.stack([x, y], axis=1)
+
+
+def _marked(curve: _Curve, points: Array, count: int) -> list[Point]:
+    """Return where a line, one of `count`, has its markers."""
+    known = points[~np.isnan(points[:, 1])]
+    if len(points) > EVERY:
+        known = _spread(known, curve.index / count) if count > 1 else known[:0]
+    return _points(known[:, 0], known[:, 1])
+
+
+def _spread(points: Array, phase: float) -> Array:
+    """Return one point in each stretch of the width, those of other lines elsewhere."""
+    cells = np.floor(points[:, 0] / STRETCH - phase)
+    return points[np.unique(cells, return_index=True)[1]]
+
+
+def _path(x: Array, y: Array) -> str:
+    gaps = np.flatnonzero(np.isnan(y))
+    runs = zip(np.split(x, gaps), np.split(y, gaps), strict=True)
+    return "".join(joined(_points(*(part[~np.isnan(v)] for part in (u, v)))) for u, v in runs)
+
+
+def _points(x: Array, y: Array) -> list[Point]:
+    return list(zip(x.tolist(), y.tolist(), strict=True))
+
+
+def _filled(points: Array, most: int = 150) -> Array:
+    """Return points all along a line, also between those that it is drawn through."""
+    known = points[~np.isnan(points[:, 1])]
+    order = np.arange(len(known))
+    at = np.linspace(0, len(known) - 1, most if len(known) else 0)
+    columns = [np.interp(at, order, known[:, place]) for place in range(2 * bool(len(known)))]
+    return np.stack(columns, axis=1) if columns else known
+
+
+def _cross_out(canvas: Canvas, box: Box, curve: _Curve, x_axis: Extent, y_axis: Extent) -> Array:
+    """Mark what has no place on the axis at the edge where it would lie; NaN at the top."""
+    x, y = x_axis.places(curve.x), curve.y
+    lost = ~np.isnan(x) & np.isnan(y_axis.places(y))
+    crosses = []
+    for low, at in ((False, box.top + 4), (True, box.bottom - 4)):
+        columns = np.unique(np.round(box.across(x[lost & ((y <= 0) == low)])))
+        crosses += [(column, at) for column in columns.tolist()]
+    canvas.stroke("".join(cross(*point) for point in crosses), curve.role, 1.6)
+    return np.array(crosses, dtype=np.float64).reshape(-1, 2)
+
+
+def _key(curve: _Curve, marked: bool) -> Key:
+    return Key(
+        shortened(curve.name, 60),
+        curve.role,
+        curve.dashes,
+        band=len(curve.low) > 0,
+        marker=key_marker(curve.index) if marked else "",
     )
 
 
-def _notes(series: list[Series], x_axis: Extent, y_axis: Extent) -> tuple[str, ...]:
-    values = [y for one in series for y in one.y]
-    lost = sum(not math.isfinite(y) for y in values)
-    flat = sum(math.isfinite(y) and y <= 0 for y in values) if y_axis.log else 0
-    off = sum(not drawable(x, x_axis.log) for one in series for x in one.x)
+def _notes(curves: list[_Curve], x_axis: Extent, y_axis: Extent) -> tuple[str, ...]:
+    lost = sum(int(np.count_nonzero(~np.isfinite(curve.y))) for curve in curves)
+    flat = sum(int(np.count_nonzero(np.isfinite(curve.y) & (curve.y <= 0))) for curve in curves)
+    off = sum(int(np.count_nonzero(np.isnan(x_axis.places(curve.x)))) for curve in curves)
     return (
         *left_out(lost, "not finite and marked × at the edge"),
-        *left_out(flat, "zero or less and marked × at the foot of the logarithmic axis"),
+        *left_out(
+            flat if y_axis.log else 0,
+            "zero or less and marked × at the foot of the logarithmic axis",
+        ),
         *left_out(off, "at a position that the horizontal axis can't show"),
     )

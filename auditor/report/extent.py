@@ -4,11 +4,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from auditor.core.figure import Guide
+from auditor.core.values import Array
 
 FAR = 4.0
 """A guide farther out than this many times the spread of the data is shown at the edge."""
-FAR_DECADES = 4.0
+FAR_FROM_ZERO = 9.0
+"""The same where the axis starts at zero: the data need less room to be seen for small."""
+FAR_DECADES = 6.0
 HUGE = 1e60
 """Values beyond this, or below its inverse on a logarithmic axis, are drawn at the edge."""
 
@@ -34,9 +39,23 @@ class Extent:
             value, low, high = math.log10(value), math.log10(low), math.log10(high)
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
+    def places(self, values: Array) -> Array:
+        """Return where values stand, as `at` does of one; NaN for what has no place of its own."""
+        held = np.where(np.isfinite(values), values, np.nan)
+        low, high = self.low, self.high
+        if self.log:
+            held = np.log10(np.where(held > 0, held, np.nan))
+            low, high = math.log10(low), math.log10(high)
+        places: Array = np.clip((held - low) / (high - low), 0.0, 1.0)
+        return places
+
     def holds(self, value: float) -> bool:
         """Return whether `value` lies on the axis."""
         return math.isfinite(value) and self.low <= value <= self.high
+
+    def side(self, value: float) -> int:
+        """Return -1 or 1 for a value off the low or the high end, 0 for one on the axis."""
+        return 0 if self.holds(value) else 1 if value > self.high else -1
 
     def ticks(self) -> list[float]:
         """Return round values along the axis."""
@@ -84,7 +103,8 @@ def _linear_extent(held: list[float], limits: list[float], zero: bool) -> Extent
     if zero and low == high == 0:
         high = max([v for v in limits if v > 0], default=1.0)
     spread = (high - low) or abs(high) or 1.0
-    near = [v for v in limits if low - FAR * spread <= v <= high + FAR * spread]
+    far = (FAR_FROM_ZERO if zero else FAR) * spread
+    near = [v for v in limits if low - far <= v <= high + far]
     low, high = min([low, *near]), max([high, *near])
     least = max(1e-9 * max(abs(low), abs(high)), 1e-290)
     pad = 0.06 * (high - low) if high - low > least else 0.5 * abs(high) or 1.0

@@ -10,7 +10,6 @@ from auditor.core.text import clean_text
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
-from auditor.report.page import Sketches
 from auditor.report.pdf import render_pdf
 from auditor.report.whole import write_whole
 
@@ -33,7 +32,6 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
         OSError: a file can't be written; the earlier one of its name stays as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sketches: Sketches = {}
     paths: list[Path] = []
     problems: list[str] = []
     for name, render in _RENDERERS.items():
@@ -41,7 +39,7 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
             continue
         path = folder / _NAMES[name]
         try:
-            data = render(record, sketches)
+            data = render(record)
         except Exception as error:  # noqa: BLE001 - whatever breaks one report, the others stand
             reason = clean_text(error) or type(error).__name__
             problems.append(f"{path.name} was not written: {reason}")
@@ -58,10 +56,10 @@ _NAMES: dict[Format, str] = {
     "junit": "junit.xml",
     "pdf": "report.pdf",
 }
-_RENDERERS: dict[Format, Callable[[AuditRecord, Sketches], bytes]] = {
-    "json": lambda record, _: record_to_json(record).encode(),
-    "html": lambda record, sketches: render_html(record, sketches).encode(),
-    "markdown": lambda record, _: render_markdown(record).encode(),
-    "junit": lambda record, _: render_junit(record).encode(),
+_RENDERERS: dict[Format, Callable[[AuditRecord], bytes]] = {
+    "json": lambda record: record_to_json(record).encode(),
+    "html": lambda record: render_html(record).encode(),
+    "markdown": lambda record: render_markdown(record).encode(),
+    "junit": lambda record: render_junit(record).encode(),
     "pdf": render_pdf,
 }

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from auditor.core.record import AuditRecord
-from auditor.report.draw import Drawing, Sketch, sketch
+from auditor.report.draw import Drawing, draw
 from auditor.report.templating import rendered, text_of
 from auditor.report.theme import Theme
 from auditor.report.view import PageView, view_page
@@ -25,12 +25,8 @@ class Medium:
     folds: bool
 
 
-Sketches = dict[str, Sketch]
-"""The plots of a record by the ids of their figures, as far as a page has drawn them."""
-
-
-def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
-    """Return a whole page that needs nothing but itself; plots not in `sketches` go in there."""
+def render_page(record: AuditRecord, medium: Medium) -> str:
+    """Return a whole page that needs nothing but itself."""
     view = view_page(record)
     style = "\n".join((medium.colours, *map(text_of, medium.styles)))
     script = text_of("page.js")
@@ -41,7 +37,7 @@ def render_page(record: AuditRecord, medium: Medium, sketches: Sketches) -> str:
         "style": Markup(style),
         "script": Markup(script),
         "policy": policy(style, script),
-        "drawings": _drawings(view, medium.theme, sketches),
+        "drawings": _drawings(view, medium.theme),
     }
     return rendered("report.html.j2", values)
 
@@ -68,16 +64,13 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
-def _drawings(view: PageView, theme: Theme, sketches: Sketches) -> dict[str, Drawing]:
-    drawings = {}
-    for finding in _findings(view):
-        for figure in finding.figures:
-            if figure.plot is not None:
-                if figure.id not in sketches:
-                    sketches[figure.id] = sketch(figure.plot)
-                made = sketches[figure.id].finished(figure.plot, figure.id, theme)
-                drawings[figure.id] = made
-    return drawings
+def _drawings(view: PageView, theme: Theme) -> dict[str, Drawing]:
+    return {
+        figure.id: draw(figure.plot, theme)
+        for finding in _findings(view)
+        for figure in finding.figures
+        if figure.plot is not None
+    }
 
 
 def _findings(view: PageView) -> tuple[FindingView, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from auditor.core.record import AuditRecord
-from auditor.report.page import Medium, Sketches, render_page
+from auditor.report.page import Medium, render_page
 from auditor.report.theme import PRINT, paper_colours
 
 PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
@@ -18,16 +18,14 @@ class PdfUnavailable(Exception):  # noqa: N818 - it names a state, not a mistake
     """A library that lays out the PDF is missing; the message says what to install."""
 
 
-def render_pdf(record: AuditRecord, sketches: Sketches | None = None) -> bytes:
+def render_pdf(record: AuditRecord) -> bytes:
     """Return the report as a PDF file, equal for equal records.
-
-    `sketches` are those of an earlier rendering of the same record, which need no second drawing.
 
     Raises:
         PdfUnavailable: WeasyPrint or one of its native libraries is missing.
     """
     weasyprint = _weasyprint()
-    page = render_page(record, _MEDIUM, {} if sketches is None else sketches)
+    page = render_page(record, _MEDIUM)
     fetcher = weasyprint.urls.URLFetcher(allowed_protocols=("data",), allow_redirects=False)
     with _quiet(), _without_collecting():
         document = weasyprint.HTML(string=page, url_fetcher=fetcher)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from auditor.core.figure import Bars, Cell, Graph, Guide, Heatmap, Histogram, Lines, Series, Table
 from auditor.core.text import clean_text
 from auditor.report.selection import MOST_SERIES, shown_bars
-from auditor.report.wording import number, prose
+from auditor.report.wording import number, prose, says
 
 Plot = Lines | Bars | Histogram | Heatmap | Graph
 """The figures that are drawn; the others are tables and pictures."""
@@ -197,8 +197,10 @@ def _cut(rows: Sequence[tuple[Cell, ...]], note: str) -> tuple[Sequence[tuple[Ce
 def _guides(guides: Sequence[Guide]) -> str:
     if not guides:
         return ""
-    words = [(prose(guide.label, 200), number(guide.value)) for guide in guides[:20]]
-    said = [label if value in label else f"{label} ({value})" for label, value in words]
+    said = [
+        label if says(label, guide.value) else f"{label} ({number(guide.value)})"
+        for guide, label in ((guide, prose(guide.label, 200)) for guide in guides[:20])
+    ]
     return f"Drawn across the plot: {'; '.join(said)}."
 
 

@@ -1,6 +1,7 @@
 """Numbers, dates, verdicts and prose as a reader sees them."""
 
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,13 @@ def number(value: float | None, unit: str = "") -> str:
 def short_number(value: float) -> str:
     """Return a number for the narrow places of a plot."""
     return "NaN" if math.isnan(value) else number(value)
+
+
+def says(label: str, value: float) -> bool:
+    """Return whether a label has a value in its words, however it is written."""
+    found = re.findall(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)", label)
+    written = (float(text.replace(",", "").replace("−", "-")) for text in found)
+    return any(math.isclose(one, value, rel_tol=6e-3) for one in written)
 
 
 def tick_names(values: Sequence[float]) -> list[str]:
