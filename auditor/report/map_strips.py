@@ -55,20 +55,23 @@ def draw_axes(canvas: Canvas, strips: Sequence[Strip], bottom: float) -> None:
         grid = "".join(f"M{units(x)} {units(HEAD)}V{units(bottom)}" for x, _ in ticks)
         canvas.paths.append(Path(grid, "grid"))
         for x, name in ticks:
+            anchor, at = _anchored(strip, x)
             for y in (HEAD - 5, bottom + 12):
-                anchor = _anchor(strip, x)
-                canvas.texts.append(Text(round(x, 1), y, name, small, "muted", anchor))
+                canvas.texts.append(Text(round(at, 1), y, name, small, "muted", anchor))
         for guide in strip.column.guides:
             line = f"M{units(strip.at(guide.value))} {units(HEAD)}V{units(bottom)}"
             dashes = "" if guide.severity == "fail" else "4 3"
             canvas.paths.append(Path(line, ROLES[guide.severity], 1.2, 0.75, dashes))
 
 
-def _anchor(strip: Strip, x: float) -> Anchor:
+def _anchored(strip: Strip, x: float) -> tuple[Anchor, float]:
+    """Return from where the name of a tick is written: at the ends it stays near the strip."""
     room = 12.0
-    return (
-        "start" if x < strip.x + room else "end" if x > strip.x + strip.width - room else "middle"
-    )
+    if x < strip.x + room:
+        return "start", x - INSET
+    if x > strip.x + strip.width - room:
+        return "end", x + INSET
+    return "middle", x
 
 
 def _ticks(strip: Strip, size: float) -> list[tuple[float, str]]:
@@ -79,10 +82,10 @@ def _ticks(strip: Strip, size: float) -> list[tuple[float, str]]:
     else:
         powers = range(round(math.log10(extent.low)), round(math.log10(extent.high)) + 1)
         ticks = [(strip.at(10.0**power), _decade(power)) for power in powers]
-    for stride in range(1, len(ticks)):
-        kept = ticks[::stride]
+    choices = [ticks[::stride] for stride in range(1, len(ticks))]
+    for kept in [*choices, [ticks[0], ticks[-1]]]:
         boxes = [_box(strip, x, name, size) for x, name in kept]
-        if all(one[1] + 6 <= other[0] for one, other in pairwise(boxes)):
+        if all(one[1] + 4 <= other[0] for one, other in pairwise(boxes)):
             return kept
     return ticks[:1]
 
@@ -95,7 +98,8 @@ def _decade(power: int) -> str:
 def _box(strip: Strip, x: float, name: str, size: float) -> tuple[float, float]:
     """Return where the name of a tick begins and ends."""
     length = 0.6 * size * len(name)
-    start = x - length * {"start": 0.0, "middle": 0.5, "end": 1.0}[_anchor(strip, x)]
+    anchor, at = _anchored(strip, x)
+    start = at - length * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
     return start, start + length
 
 
