@@ -84,13 +84,13 @@ def _mend(_: Any, pdf: Any) -> None:
 
 
 def _describe(metadata: Any, record: AuditRecord) -> None:
-    moment = _moment(record).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = began_at(record).strftime("%Y-%m-%dT%H:%M:%SZ")
     metadata.created = metadata.modified = moment
     metadata.generator = "auditor"
 
 
 def _attached(weasyprint: ModuleType, text: bytes, record: AuditRecord) -> Any:
-    moment = _moment(record)
+    moment = began_at(record)
     return weasyprint.Attachment(
         string=text,
         name="record.json",
@@ -101,7 +101,7 @@ def _attached(weasyprint: ModuleType, text: bytes, record: AuditRecord) -> Any:
     )
 
 
-def _moment(record: AuditRecord) -> datetime:
+def began_at(record: AuditRecord) -> datetime:
     """Return when the audit began, in universal time; a date of no meaning where it is unknown."""
     try:
         moment = datetime.fromisoformat(record.volatile.started)

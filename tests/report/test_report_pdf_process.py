@@ -179,7 +179,8 @@ def test_no_core_dump_and_bounded_time(small, stand_in):
     )
 
 
-SECRET = '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><text y="20">SECRET</text></svg>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30">'
+SECRET = f'{SVG}<text y="20">SECRET</text></svg>'
 
 
 def test_nothing_is_fetched(tmp_path):
