@@ -159,15 +159,19 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{clean_text(path)}: can't be read: {reason}") from error
-    return record_from_json(text, clean_text(path))
+    return _checked(text, clean_text(path), adapter)
 
 
-def record_from_json(text: bytes, origin: str = "the text") -> AuditRecord:
-    """Return the record in JSON text; `origin` says in messages where it is from.
+def record_from_json(text: bytes) -> AuditRecord:
+    """Return the record in JSON text.
 
     Raises:
         InputError: it is no record of this schema version.
     """
+    return _checked(text, "the text", _ADAPTER)
+
+
+def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:
     try:
         version = _VERSION.validate_json(text).schema_version
         if version != SCHEMA_VERSION:
