@@ -74,13 +74,15 @@ def _spare_the_search() -> None:
 
 
 def _mend(_: Any, pdf: Any) -> None:
-    """Mend what WeasyPrint leaves that PDF/A forbids or that is there twice."""
+    """Mend what PDF/A forbids, or what a reader aloud would stumble over."""
     for thing in pdf.objects:
         extra = getattr(thing, "extra", {})
         if extra.get("Subtype") == "/Image":
             extra["Interpolate"] = "false"
+        if isinstance(thing, dict) and thing.get("S") == "/Figure" and "Alt" not in thing:
+            thing |= {"S": "/NonStruct", "ActualText": "()"}  # decoration: it says nothing
     files = pdf.catalog["AF"]
-    files[:] = dict.fromkeys(files)
+    files[:] = dict.fromkeys(files)  # each is there twice
 
 
 def _describe(metadata: Any, record: AuditRecord) -> None:
