@@ -12,6 +12,7 @@ from auditor.core.record import AuditRecord, read_record
 from auditor.core.spec import FORMATS
 from auditor.report import files
 from auditor.report.files import write_reports
+from auditor.report.html import render_html
 from auditor.report.pdf import PdfUnavailable
 from auditor.report.whole import write_whole
 
@@ -47,6 +48,11 @@ def test_writes_what_was_asked_for(small, tmp_path):
     assert write_reports(small, tmp_path / "one", ("json",)).paths == (
         tmp_path / "one" / "record.json",
     )
+
+
+def test_files_hold_what_is_rendered(small, tmp_path):
+    write_reports(small, tmp_path, ("html",))
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_html(small)
 
 
 def test_a_missing_pdf_is_a_problem_not_an_error(small, tmp_path, monkeypatch):
