@@ -159,11 +159,24 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{clean_text(path)}: can't be read: {reason}") from error
+    return _checked(text, clean_text(path), adapter)
+
+
+def record_from_json(text: bytes) -> AuditRecord:
+    """Return the record in JSON text.
+
+    Raises:
+        InputError: it is no record of this schema version.
+    """
+    return _checked(text, "the text", _ADAPTER)
+
+
+def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:
     try:
         version = _VERSION.validate_json(text).schema_version
         if version != SCHEMA_VERSION:
             raise InputError(
-                f"{clean_text(path)}: a record of schema version {version}; "
+                f"{origin}: a record of schema version {version}; "
                 f"this program reads version {SCHEMA_VERSION}"
             )
         return adapter.validate_json(text)
@@ -171,5 +184,5 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
         first = error.errors(include_url=False, include_input=False)[0]
         place = clean_text(".".join(map(str, first["loc"])) or "the file", 80)
         raise InputError(
-            f"{clean_text(path)}: not an audit record: {place}: {clean_text(first['msg'])}"
+            f"{origin}: not an audit record: {place}: {clean_text(first['msg'])}"
         ) from error

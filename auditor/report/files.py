@@ -1,7 +1,9 @@
 """Writing reports to files, each whole or not at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from auditor.core.record import AuditRecord, record_to_json
@@ -10,7 +12,7 @@ from auditor.core.text import clean_text
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
-from auditor.report.pdf import render_pdf
+from auditor.report.pdf import making_pdf
 from auditor.report.whole import write_whole
 
 
@@ -34,18 +36,17 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     problems: list[str] = []
-    for name, render in _RENDERERS.items():
-        if name not in formats:
-            continue
-        path = folder / _NAMES[name]
-        try:
-            data = render(record)
-        except Exception as error:  # noqa: BLE001 - whatever breaks one report, the others stand
-            reason = clean_text(error) or type(error).__name__
-            problems.append(f"{path.name} was not written: {reason}")
-            continue
-        write_whole(path, data)
-        paths.append(path)
+    with _renderers(record, formats) as renderers:
+        for name, render in renderers.items():
+            path = folder / _NAMES[name]
+            try:
+                data = render()
+            except Exception as error:  # noqa: BLE001 - whatever breaks one report, the others stand
+                reason = clean_text(error) or type(error).__name__
+                problems.append(f"{path.name} was not written: {reason}")
+                continue
+            write_whole(path, data)
+            paths.append(path)
     return Written(tuple(paths), tuple(problems))
 
 
@@ -56,10 +57,28 @@ _NAMES: dict[Format, str] = {
     "junit": "junit.xml",
     "pdf": "report.pdf",
 }
-_RENDERERS: dict[Format, Callable[[AuditRecord], bytes]] = {
-    "json": lambda record: record_to_json(record).encode(),
-    "html": lambda record: render_html(record).encode(),
-    "markdown": lambda record: render_markdown(record).encode(),
-    "junit": lambda record: render_junit(record).encode(),
-    "pdf": render_pdf,
+_TEXTS: dict[Format, Callable[[AuditRecord], str]] = {
+    "json": record_to_json,
+    "html": render_html,
+    "markdown": render_markdown,
+    "junit": render_junit,
 }
+
+
+@contextmanager
+def _renderers(
+    record: AuditRecord, formats: Sequence[Format]
+) -> Iterator[dict[Format, Callable[[], bytes]]]:
+    """Hand out what makes each report asked for; the PDF is begun, while the others are made."""
+
+    def encoded(text: Callable[[AuditRecord], str]) -> bytes:
+        return text(record).encode()
+
+    renderers: dict[Format, Callable[[], bytes]] = {
+        name: partial(encoded, text) for name, text in _TEXTS.items() if name in formats
+    }
+    if "pdf" not in formats:
+        yield renderers
+        return
+    with making_pdf(record) as finished:
+        yield {**renderers, "pdf": finished}

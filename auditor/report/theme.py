@@ -93,7 +93,7 @@ VERDICT_ROLES: Mapping[Verdict, str] = MappingProxyType(
 )
 
 SCREEN = Theme(MappingProxyType({role: f"var(--{role})" for role in ROLES}))
-PRINT = Theme(MappingProxyType(_LIGHT), font="Liberation Sans, Arial, DejaVu Sans, sans-serif")
+PRINT = Theme(MappingProxyType(_LIGHT), font="Inter, JetBrains Mono NL")
 DARK = Theme(MappingProxyType(_DARK))
 
 

@@ -1,15 +1,18 @@
-"""The PDF: opens, has an outline and links that lead somewhere, and can be missing."""
+"""The PDF: keeps the rules of an archive, has an outline and links that lead somewhere."""
 
-import builtins
 import io
-import logging
 import re
-import sys
+import shutil
+import subprocess
+from dataclasses import replace
 
 import pypdf
 import pytest
+from pdf_rules import broken_rules, elements
 
-from auditor.report.pdf import PACKAGES, PdfUnavailable, render_pdf
+from auditor.core.record import record_to_json
+from auditor.report.pdf import render_pdf
+from auditor.report.pdf_layout import began_at
 
 pytest.importorskip("weasyprint", exc_type=ImportError)
 
@@ -107,25 +110,58 @@ def test_no_page_ends_in_a_heading_or_between_a_measure_and_its_limits(reader):
         assert not any(line.startswith(("warns ", "fails ")) for line in shown[:3])
 
 
+def test_it_keeps_the_rules_of_pdf_a_3a(pdf):
+    assert broken_rules(pdf) == []
+
+
+def test_the_record_lies_inside_byte_by_byte(reader, record):
+    assert reader.attachments == {"record.json": [record_to_json(record).encode()]}
+
+
+def test_it_says_what_it_is_and_when_the_audit_began(reader):
+    said = reader.metadata
+    assert said.title == "digits-cnn: failed – model audit"
+    assert said.creator == "auditor"
+    assert said.creation_date.isoformat() == "2026-11-23T15:20:00+00:00"
+    assert said.modification_date == said.creation_date
+    assert reader.trailer["/Root"]["/Lang"] == "en"
+
+
+def test_it_is_tagged_from_the_title_to_the_last_table(reader):
+    roles = [element["/S"] for element in elements(reader)]
+    assert roles[0] == "/Document"
+    assert roles.count("/H1") == 1
+    for role in ("/H2", "/H3", "/P", "/L", "/Table", "/TH", "/TD", "/Figure", "/Caption", "/Link"):
+        assert role in roles
+
+
+@pytest.mark.parametrize(
+    ("began", "year"),
+    [("no date", 1970), ("2026-11-23T15:20:00", 2026), ("0001-01-01T00+09", 1970)],
+)
+def test_a_date_of_no_meaning_costs_no_pdf(record, began, year):
+    assert began_at(replace(record, volatile=replace(record.volatile, started=began))).year == year
+
+
+@pytest.mark.skipif(shutil.which("qpdf") is None, reason="qpdf is not installed")
+def test_qpdf_finds_no_fault(pdf, tmp_path):
+    (tmp_path / "report.pdf").write_bytes(pdf)
+    done = subprocess.run(
+        ["qpdf", "--check", tmp_path / "report.pdf"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("pdfinfo") is None, reason="poppler is not installed")
+def test_poppler_reads_it_without_a_word(pdf, tmp_path):
+    (tmp_path / "report.pdf").write_bytes(pdf)
+    done = subprocess.run(["pdfinfo", tmp_path / "report.pdf"], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert re.search(rb"Tagged: +yes", done.stdout)
+
+
 @pytest.mark.slow
 def test_equal_records_give_equal_bytes_and_no_noise(pdf, record, caplog, capfd):
     assert render_pdf(record) == pdf
     assert "".join(capfd.readouterr()) == ""
-    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
-
-
-@pytest.mark.parametrize("error", [OSError("cannot load library 'libpango'"), ImportError("no")])
-def test_missing_libraries_are_named(record, monkeypatch, error):
-    real = builtins.__import__
-
-    def broken(name, *args, **kwargs):
-        if name.startswith("weasyprint"):
-            raise error
-        return real(name, *args, **kwargs)
-
-    for name in [name for name in sys.modules if name.split(".")[0] == "weasyprint"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(builtins, "__import__", broken)
-    with pytest.raises(PdfUnavailable) as raised:
-        render_pdf(record)
-    assert (PACKAGES in str(raised.value)) == isinstance(error, OSError)
+    assert not caplog.records

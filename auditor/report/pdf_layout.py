@@ -1,0 +1,112 @@
+"""The pages of a PDF, laid out by WeasyPrint. Runs in the process of the PDF alone."""
+
+import ctypes.util
+import hashlib
+import logging
+import sys
+import warnings
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+from auditor.core.record import AuditRecord, record_from_json
+from auditor.report.page import Medium, render_page
+from auditor.report.pdf_fonts import drawable
+from auditor.report.theme import PRINT, paper_colours
+
+PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+_MEDIUM = Medium(PRINT, paper_colours(), ("paper.css", "map.css"), folds=False)
+
+
+def laid_out(text: bytes) -> bytes:
+    """Return a record, given as JSON, as a PDF/A-3a file that carries the same JSON inside.
+
+    Raises:
+        ImportError: WeasyPrint is missing.
+        OSError: a native library of WeasyPrint is missing.
+    """
+    weasyprint = _weasyprint()
+    record = record_from_json(drawable(text.decode()).encode())
+    page = render_page(record, _MEDIUM)
+    document = weasyprint.HTML(string=page, url_fetcher=no_fetching(weasyprint)).render()
+    _describe(document.metadata, record)
+    pdf: bytes = document.write_pdf(
+        pdf_variant="pdf/a-3a",
+        pdf_identifier=hashlib.sha256(text).digest()[:16],
+        attachments=[_attached(weasyprint, text, record)],
+        finisher=_mend,
+    )
+    return pdf
+
+
+def no_fetching(weasyprint: ModuleType) -> Any:
+    """Return what has addresses that hold their data looked up, and refuses all others."""
+    return weasyprint.urls.URLFetcher(allowed_protocols=("data",), allow_redirects=False)
+
+
+def _weasyprint() -> ModuleType:
+    try:
+        _spare_the_search()
+        import weasyprint
+        import weasyprint.urls
+    except ImportError as error:
+        raise ImportError(f"WeasyPrint can't be imported ({error})") from error
+    except OSError as error:
+        raise OSError(
+            "a native library of WeasyPrint is missing; on Debian or Ubuntu: "
+            f"apt-get install {PACKAGES}"
+        ) from error
+    for name in ("weasyprint", "fontTools", "pydyf"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    module: ModuleType = weasyprint
+    return module
+
+
+def _spare_the_search() -> None:
+    """Have native libraries opened by the names that the loader of Linux knows.
+
+    WeasyPrint tries other systems' names first, for each of which ctypes asks gcc and ldconfig:
+    0.3 s for nothing.
+    """
+    if sys.platform == "linux":
+        ctypes.util.find_library = lambda name: None
+    warnings.simplefilter("ignore")
+
+
+def _mend(_: Any, pdf: Any) -> None:
+    """Mend what PDF/A forbids, or what a reader aloud would stumble over."""
+    for thing in pdf.objects:
+        extra = getattr(thing, "extra", {})
+        if extra.get("Subtype") == "/Image":
+            extra["Interpolate"] = "false"
+        if isinstance(thing, dict) and thing.get("S") == "/Figure" and "Alt" not in thing:
+            thing |= {"S": "/NonStruct", "ActualText": "()"}  # decoration: it says nothing
+    files = pdf.catalog["AF"]
+    files[:] = dict.fromkeys(files)  # each is there twice
+
+
+def _describe(metadata: Any, record: AuditRecord) -> None:
+    moment = began_at(record).strftime("%Y-%m-%dT%H:%M:%SZ")
+    metadata.created = metadata.modified = moment
+    metadata.generator = "auditor"
+
+
+def _attached(weasyprint: ModuleType, text: bytes, record: AuditRecord) -> Any:
+    moment = began_at(record)
+    return weasyprint.Attachment(
+        string=text,
+        name="record.json",
+        description="The record that this report is drawn from",
+        created=moment,
+        modified=moment,
+        relationship="Source",
+    )
+
+
+def began_at(record: AuditRecord) -> datetime:
+    """Return when the audit began, in universal time; a date of no meaning where it is unknown."""
+    try:
+        moment = datetime.fromisoformat(record.volatile.started)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime(1970, 1, 1, tzinfo=UTC)
