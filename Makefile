@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 SOURCES = auditor tests benchmarks scripts sample_models
 
-.PHONY: demo test benchmark-detection benchmark-detection-fast coverage lint golden docs wheel clean
+.PHONY: demo test benchmark-detection benchmark-detection-fast coverage lint golden docs screenshots wheel clean
 
 demo: $(VENV)/ready
 	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
@@ -44,6 +44,10 @@ docs: $(VENV)/ready-dev
 	$(BIN)/python scripts/make_docs.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "The site: $(CURDIR)/site/index.html"
+
+# The pictures of the documents; RECORDS=<folder> takes the sample models' records out of a folder.
+screenshots: $(VENV)/ready-dev
+	$(BIN)/python scripts/make_screenshots.py $(if $(RECORDS),--records $(RECORDS))
 
 wheel: $(VENV)/ready-dev
 	rm -rf dist

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from auditor.checks import catalogue
+from auditor.cli import app
 from tests.subjects import ROOT
 
 BIN = Path(sys.executable).parent
@@ -21,7 +23,14 @@ def commands(document: str) -> list[str]:
     return [line for line in lines if line]
 
 
-AUDITS = [line for line in commands("README.md") if line.startswith("audit ")]
+GUIDES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = [*GUIDES, "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"]
+
+AUDITS = [
+    line
+    for line in dict.fromkeys(line for document in GUIDES for line in commands(document))
+    if line.startswith("audit ")
+]
 
 FIRST = "audit run audit.yaml"
 
@@ -96,7 +105,7 @@ def run(line: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in AUDITS if line not in (FIRST, *AFTER)])
-def test_a_command_of_the_readme_runs(line: str, folder: Path) -> None:
+def test_a_command_of_the_documents_runs(line: str, folder: Path) -> None:
     run(line, folder)
 
 
@@ -105,6 +114,11 @@ def test_what_goes_on_from_an_audit_runs(folder: Path) -> None:
     assert len(AFTER) == 3
     for line in (FIRST, *AFTER):
         run(line, folder)
+    text = (ROOT / "docs/report.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "pass dead-units Each of the 16" in done.stdout
 
 
 @pytest.mark.slow
@@ -130,27 +144,73 @@ def test_the_python_of_the_readme_runs(folder: Path) -> None:
 
 
 def test_make_knows_the_targets_of_the_documents() -> None:
-    lines = commands("README.md") + commands("CONTRIBUTING.md")
-    targets = [line.split()[1] for line in lines if line.startswith("make ")]
-    assert {"demo", "test", "lint", "golden"} <= set(targets)
-    for target in targets:
+    named = {
+        target
+        for document in DOCUMENTS
+        for target in re.findall(
+            r"(?:`|^)make ([a-z-]+)",
+            (ROOT / document).read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+    }
+    assert {"demo", "test", "lint", "golden", "docs", "screenshots"} <= named
+    for target in named:
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-def test_the_readme_lists_every_check() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert {check.id for check in catalogue()} <= set(re.findall(r"`([a-z-]+)` \|", text))
+def test_audit_knows_the_commands_of_the_documents() -> None:
+    known = set(typer.main.get_command(app).commands)
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        assert set(re.findall(r"(?:`|^)audit ([a-z]+)", text, flags=re.MULTILINE)) <= known
 
 
-def test_the_yaml_of_the_readme_is_a_spec() -> None:
+def test_the_table_of_the_readme_is_what_the_checks_say(tmp_path: Path) -> None:
+    script = [sys.executable, ROOT / "scripts/make_docs.py"]
+    done = subprocess.run([*script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    fresh = (ROOT / "README.md").read_text(encoding="utf-8")
+    for check in catalogue():
+        assert f" `{check.id}` | {check.finds} |\n" in fresh
+    stale = tmp_path / "README.md"
+    stale.write_text(fresh.replace("| `dead-units` |", "| `dad-units` |"), encoding="utf-8")
+    done = subprocess.run([*script, "--check", "--readme", stale], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "stale" in done.stderr
+    subprocess.run([*script, "--readme", stale], check=True, capture_output=True)
+    assert stale.read_text(encoding="utf-8") == fresh
+
+
+def test_the_pictures_of_the_documents_are_there_and_small() -> None:
+    there = {path.name for path in (ROOT / "docs/images").iterdir()}
+    shown = set()
+    for document in GUIDES:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        folder = (ROOT / document).parent
+        for source in re.findall(r'(?:src|srcset)="([^"]+)"|!\[[^]]+\]\(([^)]+)\)', text):
+            path = folder / "".join(source)
+            assert path.is_file(), source
+            shown.add(path.name)
+        for picture in re.findall(r"<picture>.*?</picture>", text, flags=re.DOTALL):
+            assert 'media="(prefers-color-scheme: dark)"' in picture
+            assert re.search(r'alt="[^"]{20,}"', picture)
+            dark, light = re.findall(r'"([^"]+)\.png"', picture)
+            assert dark.removesuffix("-dark") == light.removesuffix("-light")
+    assert "report-light.png" in shown
+    assert shown == there
+    assert sum(path.stat().st_size for path in (ROOT / "docs/images").iterdir()) < 1_000_000
+
+
+def test_the_yaml_of_the_documents_is_a_spec() -> None:
     import yaml
 
     from auditor.core.spec_file import spec_from
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL):
-        assert spec_from(yaml.safe_load(block), "README.md", ROOT)
+    for document in GUIDES:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL):
+            assert spec_from(yaml.safe_load(block), document, ROOT)
 
 
 def test_the_script_of_contributing_runs(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """What `audit list` and `audit explain` print of every check."""
 
 import re
+import shlex
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner
 
-from auditor.checks import catalogue, limits_for
+from auditor.checks import catalogue, limits_for, select
 from auditor.cli import app
 from auditor.core.check import HEADINGS, SECTIONS, Check
 from auditor.core.spec_file import spec_from
 from auditor.diagnosis.rules import RULES
-from auditor.explain import behind, bounds, explained, listed, settings, shown_by
+from auditor.explain import behind, bounds, command, explained, listed, settings, shown_by
 from tests.subjects import ROOT
 
 CHECKS = pytest.mark.parametrize("check", catalogue(), ids=lambda check: check.id)
@@ -74,6 +76,15 @@ def test_the_settings_shown_are_those_of_the_check(check: Check) -> None:
         assert spec.limits[check.id][name].model_dump() == {"warn": limit.warn, "fail": limit.fail}
     (waiver,) = spec.waive
     assert (waiver.check, waiver.where) == (check.id, "*")
+
+
+@CHECKS
+def test_the_command_shown_runs_the_check_alone(check: Check) -> None:
+    program, name, *arguments = shlex.split(command(check))
+    assert (program, name) == ("audit", "run")
+    given = typer.main.get_command(app).commands[name].make_context(name, arguments).params
+    assert given["target"] == "audit.yaml"
+    assert select(given["only"]) == (check,)
 
 
 @CHECKS

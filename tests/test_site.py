@@ -16,6 +16,7 @@ from auditor.checks import catalogue
 from auditor.core.check import HEADINGS, SECTIONS, Check
 from auditor.diagnosis.rules import RULES
 from auditor.explain import settings
+from tests.report.browser import CHROMIUM, chromium
 from tests.subjects import ROOT
 
 pytestmark = pytest.mark.slow
@@ -163,18 +164,15 @@ def test_nothing_is_loaded_from_outside(site: Path, pages: dict[Path, Page]) -> 
         assert not re.search(r"""(url\(|@import)\s*["']?(https?:)?//""", text), style
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 def test_a_browser_asks_for_nothing_from_outside(site: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     asked: list[str] = []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
         for name in ("index", "checks/dead-units", "detection", "own-model"):
             page.goto(f"{(site / name).as_uri()}.html", wait_until="load")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        browser.close()
     assert len(asked) > 20
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
 
