@@ -25,7 +25,11 @@ AUDITS = [line for line in commands("README.md") if line.startswith("audit ")]
 
 FIRST = "audit run audit.yaml"
 
-AFTER = [line for line in AUDITS if "--resume" in line or line.split()[1] in ("judge", "render")]
+AFTER = [
+    line
+    for line in AUDITS
+    if "--resume" in line or line.split()[1] in ("judge", "render", "show", "fleet")
+]
 """What goes on from an audit of the same spec in the same folder."""
 
 
@@ -102,7 +106,7 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_what_goes_on_from_an_audit_runs(folder: Path) -> None:
-    assert len(AFTER) == 3
+    assert len(AFTER) == 5
     for line in (FIRST, *AFTER):
         run(line, folder)
 
