@@ -1,7 +1,6 @@
 """Audits from Python: of live objects, of a spec, and of what an earlier audit kept."""
 
 import datetime
-import html
 import inspect
 import os
 import platform
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Record(AuditRecord):
     """An audit's record that can write and show itself."""
 
@@ -52,14 +51,23 @@ class Record(AuditRecord):
 
         Path(path).write_bytes(render_pdf(self))
 
-    def _repr_html_(self) -> str:
-        from auditor.report.html import render_html
+    def __repr__(self) -> str:
+        """Tell in a line what came out, since a whole record is a megabyte."""
+        from auditor.report.answer import headline
+        from auditor.report.wording import WORDS
 
-        page = html.escape(render_html(self), quote=True)
-        return (
-            f'<iframe srcdoc="{page}" sandbox="allow-same-origin" '
-            'style="width:100%;height:640px;border:1px solid #8884"></iframe>'
-        )
+        name = clean_text(self.subject.name, 60) or "unnamed"
+        return f"<audit of {name}: {WORDS[self.verdict].lower()}; {headline(self)}>"
+
+    def _repr_html_(self) -> str:
+        from auditor.report.notebook import render_notebook
+
+        return render_notebook(self)
+
+    def _repr_markdown_(self) -> str:
+        from auditor.report.markdown import render_markdown
+
+        return render_markdown(self)
 
 
 def audit(

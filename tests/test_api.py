@@ -75,12 +75,15 @@ def test_every_way_to_give_a_loss_finds_the_same() -> None:
 
 @pytest.mark.usefixtures("frugal")
 def test_the_record_shows_itself_in_a_notebook() -> None:
-    shown = quick(only=["dead-units", "activation-scale-off"])._repr_html_()
-    assert shown.startswith("<iframe srcdoc=")
-    assert "allow-scripts" not in shown or "allow-same-origin" not in shown
-    inner = re.search(r'srcdoc="([^"]*)"', shown)
-    assert inner
-    assert "&lt;html" in inner[1]
+    record = quick(name="a <b>name</b>", only=["dead-units", "activation-scale-off"])
+    shown = record._repr_html_()
+    assert len(shown) < 60_000
+    assert "a &lt;b&gt;name" in shown
+    assert "<script" not in shown
+    assert record._repr_markdown_().startswith("# ")
+    assert repr(record) == (
+        "<audit of a <b>name</b>: passed; All 2 checks that could be judged passed.>"
+    )
 
 
 @pytest.mark.usefixtures("frugal")

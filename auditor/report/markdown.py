@@ -1,9 +1,10 @@
-"""A summary in Markdown, short enough for a pull request."""
+"""A summary in Markdown, short enough for a comment on a pull request: what is long is folded."""
 
 import re
 
 from auditor.core.advice import fence
 from auditor.core.record import AuditRecord
+from auditor.core.text import counted
 from auditor.core.verdict import Verdict
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
@@ -22,6 +23,7 @@ _SIGNS = {
 }
 _MARKS = re.compile(r"[\\`*_\[\]~$!]")
 _ENTITIES = re.compile(r"[<>&{}|]|:(?=//)|(?<=www)\.")
+_SPECIAL = re.compile(r"[\\`*_\[\]~$!<>&{}|]|:(?=//)|(?<=www)\.")
 _BLOCKS = re.compile(r"^\s*(#|[-+=](?=[\s=-]|$)|\d{1,9}(?=[.)](\s|$)))")
 _MENTION = re.compile(r"[@#](?=\w)")
 _MOST_PLACES = 5
@@ -29,12 +31,25 @@ _LONGEST = 400
 
 
 def render_markdown(record: AuditRecord) -> str:
-    """Return a summary of the record, of less than 64 kB."""
+    """Return a summary of the record in the order of the page, of less than 64 kB."""
     page = view_page(record)
-    blocks = [*_top(page), *_first(page), _sections(page)]
-    for section in page.sections:
-        blocks += [_finding(finding, section) for finding in (*section.open, *section.waived)]
-    blocks += [_unjudged(page), _passed(page), _audit(page)]
+    found = [
+        _finding(finding, section)
+        for section in page.sections
+        for finding in section.open
+        if finding.verdict in {Verdict.FAIL, Verdict.WARN}
+    ]
+    waived = [_finding(one, section) for section in page.sections for one in section.waived]
+    blocks = [
+        *_top(page),
+        *_first(page),
+        _sections(page),
+        _audited(page),
+        _unjudged(page),
+        *(["## Findings", *found, *waived] if found or waived else []),
+        _passed(page),
+        _audit(page),
+    ]
     return _fitted([block for block in blocks if block])
 
 
@@ -47,28 +62,38 @@ def escaped(text: str, longest: int = _LONGEST) -> str:
     return _BLOCKS.sub(lambda found: f"\u200b{found[0].lstrip()}", safe)
 
 
+def _in_html(text: str) -> str:
+    """Return text for between tags, where what Markdown makes of it depends on who reads it."""
+    plain = _MENTION.sub(lambda found: f"{found[0]}\u200b", text)
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", plain)
+
+
 def _rich(spans: tuple[Span, ...]) -> str:
     """Return a whole paragraph: it was cut to what a page can hold where its spans were made."""
     shown = [(escaped(span.text, len(span.text)), span.code) for span in spans]
     return "".join(f"<code>{text}</code>" if code else text for text, code in shown)
 
 
+def _folded(title: str, body: str) -> str:
+    """Return a block that opens at its title."""
+    return f"<details><summary>{_in_html(title)}</summary>\n\n{body}\n\n</details>"
+
+
 def _top(page: PageView) -> list[str]:
-    facts = " · ".join(f"{escaped(name)}: {escaped(value)}" for name, value in page.facts)
     blocks = [
         f"# {_SIGNS[page.verdict]} {escaped(page.name)}: {page.word.lower()}",
-        escaped(page.headline),
-        facts,
+        f"**May it ship?** {escaped(page.answer)} {escaped(page.headline)}",
+        f"**How sure?** {escaped(page.sureness)}",
     ]
     if page.error:
-        blocks.insert(2, f"**The audit did not run to its end.** {escaped(page.error)}")
+        blocks.append(f"**The audit did not run to its end.** {escaped(page.error)}")
     return blocks
 
 
 def _first(page: PageView) -> list[str]:
     """Return what to fix first: causes, then findings of no known cause."""
     causes = (*page.causes, *page.more_causes)
-    blocks = [_cause(place, cause) for place, cause in enumerate(causes, 1)]
+    blocks = [block for place, cause in enumerate(causes, 1) for block in _cause(place, cause)]
     if page.first:
         lines = [
             f"{place}. {_SIGNS[one.verdict]} **{escaped(one.title)}** ({one.word.lower()}). "
@@ -79,18 +104,25 @@ def _first(page: PageView) -> list[str]:
             lines.append(f"\n{page.first_left} more below.")
         also = "### Also found\n\n" if blocks else ""
         blocks.append(also + "\n".join(lines))
-    return ["## What to fix first", *blocks] if blocks else []
+    if not blocks:
+        return ["## Nothing to fix", "No check failed or gave a warning."]
+    return ["## What to fix first", *blocks]
 
 
-def _cause(place: int, cause: CauseView) -> str:
-    lines = [f"### {place}. {_rich(cause.title)} ({escaped(cause.confidence)})", ""]
-    if cause.finding:
-        lines += [_rich(cause.seen), ""]
+def _cause(place: int, cause: CauseView) -> list[str]:
+    sure = f"{cause.confidence[:1].upper()}{cause.confidence[1:]}."
+    seen = f" {_rich(cause.seen)}" if cause.finding else ""
+    blocks = [f"### {place}. {_rich(cause.title)}\n\n{escaped(sure)}{seen}"]
+    if cause.remedies:
+        blocks.append("\n".join(map(_remedy, cause.remedies)))
+    if cause.more_remedies:
+        title = counted(len(cause.more_remedies), "more remedy", "more remedies")
+        blocks.append(_folded(title, "\n".join(map(_remedy, cause.more_remedies[:10]))))
     if cause.explains:
-        titles = "; ".join(escaped(title) for title, _ in cause.explains[:20])
-        lines += [f"It may explain as well: {titles}.", ""]
-    remedies = (*cause.remedies, *cause.more_remedies)
-    return "\n".join([*lines, *(_remedy(remedy) for remedy in remedies[:10])])
+        names = "\n".join(f"- {escaped(title)}" for title, _ in cause.explains[:20])
+        title = f"It may explain {counted(len(cause.explains), 'other finding')}"
+        blocks.append(_folded(title, names))
+    return blocks
 
 
 def _remedy(remedy: RemedyView) -> str:
@@ -103,7 +135,7 @@ def _remedy(remedy: RemedyView) -> str:
         )
     elif remedy.note:
         told += f" ({escaped(remedy.note)})"
-    return told
+    return "\n".join([told, *_code(remedy.code, remedy.language, 2)])
 
 
 def _sections(page: PageView) -> str:
@@ -115,15 +147,19 @@ def _sections(page: PageView) -> str:
     return "\n".join(lines)
 
 
+def _audited(page: PageView) -> str:
+    facts = " · ".join(f"{escaped(name)}: {escaped(value)}" for name, value in page.facts)
+    return f"## What was audited\n\n{facts}"
+
+
 def _finding(finding: FindingView, section: SectionView) -> str:
+    title = f"{_SIGNS[finding.verdict]} {finding.title} ({finding.word.lower()})"
     lines = [
-        f"### {_SIGNS[finding.verdict]} {escaped(finding.title)} ({finding.word.lower()})",
-        "",
         f"{_rich(finding.summary)} <sub>{escaped(section.title)}, {escaped(finding.check)}</sub>",
     ]
     if finding.waived is not None:
         lines += ["", f"**Waived:** {_rich(finding.waived)}"]
-        return "\n".join(lines)
+        return _folded(title, "\n".join(lines))
     if finding.metrics:
         lines += ["", "| Measure | Value | 95 % interval | Limits |", "|---|--:|--:|---|"]
         lines += [
@@ -140,22 +176,26 @@ def _finding(finding: FindingView, section: SectionView) -> str:
         more = f" and {left:,} more" if left > 0 else ""
         lines += ["", f"Where: {', '.join(names)}{more}."]
     lines += ["", *(_step(n, step) for n, step in enumerate(finding.advice[:8], 1))]
-    return "\n".join(lines).rstrip()
+    return _folded(title, "\n".join(lines).rstrip())
 
 
 def _step(place: int, step: StepView) -> str:
-    """Return a numbered step; its code belongs to it, so it stands below the first word."""
     mark = f"{place}. "
-    if not step.code:
-        return mark + _rich(step.text)
-    marks = fence(step.code)
-    code = (marks + step.language, *step.code.split("\n"), marks)
-    return "\n".join([mark + _rich(step.text), *(" " * len(mark) + line for line in code)])
+    return "\n".join([mark + _rich(step.text), *_code(step.code, step.language, len(mark))])
+
+
+def _code(code: str, language: str, indent: int) -> list[str]:
+    """Return the lines of code that belong to an item: they stand below its first word."""
+    if not code:
+        return []
+    marks = fence(code)
+    return [" " * indent + line for line in (marks + language, *code.split("\n"), marks)]
 
 
 def _unjudged(page: PageView) -> str:
     lines = [f"- {escaped(f.title)}: {_rich(f.summary)}" for f in page.unjudged]
-    return "## What could not be judged, and why\n\n" + "\n".join(lines) if lines else ""
+    title = f"What could not be judged, and why ({len(lines)})"
+    return _folded(title, "\n".join(lines)) if lines else ""
 
 
 def _passed(page: PageView) -> str:
@@ -164,10 +204,8 @@ def _passed(page: PageView) -> str:
         for section in page.sections
         for finding in (*section.notes, *section.passed)
     ]
-    if not lines:
-        return ""
-    body = "\n".join(lines)
-    return f"<details><summary>Passed, and for information</summary>\n\n{body}\n\n</details>"
+    title = f"Passed, and for information ({len(lines)})"
+    return _folded(title, "\n".join(lines)) if lines else ""
 
 
 def _audit(page: PageView) -> str:

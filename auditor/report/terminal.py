@@ -9,11 +9,11 @@ from rich.text import Text
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
-from auditor.report.terminal_marks import STYLES, Hung, cropped, verdict_mark
+from auditor.report.terminal_marks import STYLES, Hung, verdict_mark
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
 from auditor.report.view_finding import FindingView, MetricView
-from auditor.report.wording import WORDS, Span
+from auditor.report.wording import WORDS, cropped, plain
 
 MOST_FINDINGS = 8
 MOST_UNJUDGED = 8
@@ -73,7 +73,9 @@ def _first(page: PageView) -> list[RenderableType]:
             lines.append(Text("Also found", style="bold"))
         lines += _hung((finding, finding.title) for finding in page.first)
         lines += _more(page.first_left, "finding")
-    return [Text("What to fix first", style="bold"), *lines] if lines else []
+    if not lines:
+        return [Text("Nothing to fix: no check failed or gave a warning.")]
+    return [Text("What to fix first", style="bold"), *lines]
 
 
 def _cause(place: int, cause: CauseView) -> list[RenderableType]:
@@ -81,7 +83,7 @@ def _cause(place: int, cause: CauseView) -> list[RenderableType]:
     told = cropped(cause.confidence, 120)
     if cause.explains:
         told += f"; may explain {counted(len(cause.explains), 'other finding')}"
-    title = Text(cropped(_plain(cause.title), 160), style="bold")
+    title = Text(cropped(plain(cause.title), 160), style="bold")
     lines: list[RenderableType] = [
         Hung(Text(f"{place}."), title, 3),
         Hung(Text(), Text(told, style="green" if cause.proven else "dim"), 3),
@@ -92,7 +94,7 @@ def _cause(place: int, cause: CauseView) -> list[RenderableType]:
 
 
 def _remedy(remedy: RemedyView) -> list[Text]:
-    lines = [Text(cropped(_plain(remedy.text), _LONGEST))]
+    lines = [Text(cropped(plain(remedy.text), _LONGEST))]
     if (trial := remedy.trial) is not None:
         measure = cropped(trial.measure, 90)
         lines.append(Text(f"tried: {measure} {trial.before} → {trial.after}, {trial.outcome}"))
@@ -141,7 +143,7 @@ def _unjudged(unjudged: Sequence[FindingView], whole: bool) -> list[RenderableTy
         return []
     shown = unjudged if whole else unjudged[:MOST_UNJUDGED]
     longest = 600 if whole else 110
-    lines = _hung((one, f"{one.title}: {cropped(_plain(one.summary), longest)}") for one in shown)
+    lines = _hung((one, f"{one.title}: {cropped(plain(one.summary), longest)}") for one in shown)
     head = Text("What could not be judged, and why", style="bold")
     return [head, *lines, *_more(len(unjudged) - len(shown), "check")]
 
@@ -158,7 +160,7 @@ def _findings(sections: Sequence[SectionView], whole: bool) -> list[RenderableTy
     waived = [finding for section in sections for finding in section.waived]
     lines: list[RenderableType] = [*_hung((one, _finding(one, whole)) for one in shown)]
     lines += _more(len(found) - len(shown), "finding")
-    lines += _hung((one, f"{one.title}. Waived: {_plain(one.waived or ())}") for one in waived)
+    lines += _hung((one, f"{one.title}. Waived: {plain(one.waived or ())}") for one in waived)
     if passed := sum(len(section.passed) for section in sections):
         lines.append(verdict_mark(Verdict.PASS, f"Passed: {counted(passed, 'check')}"))
     return [Text("Findings", style="bold"), *lines] if lines else []
@@ -168,7 +170,7 @@ def _finding(finding: FindingView, whole: bool) -> Text:
     """Return a finding: what is wrong, the values beyond their limits, and where."""
     text = Text(f"{cropped(finding.title, 120)} ({finding.check})", style="bold")
     beyond = [metric for metric in finding.metrics if metric.beyond]
-    lines = [_plain(finding.summary)] if whole or not beyond else []
+    lines = [plain(finding.summary)] if whole or not beyond else []
     lines += [_metric(metric) for metric in (beyond if beyond else finding.metrics)[:_MOST_METRICS]]
     if finding.places:
         all_of_them = len(finding.places) + len(finding.more_places) + finding.places_left
@@ -203,7 +205,3 @@ def _mark(finding: FindingView) -> Text:
 def _more(left: int, noun: str) -> list[RenderableType]:
     text = f"{counted(left, f'more {noun}')} in the report"
     return [Text(text, style="dim")] if left > 0 else []
-
-
-def _plain(spans: Sequence[Span]) -> str:
-    return "".join(span.text for span in spans)

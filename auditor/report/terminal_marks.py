@@ -59,12 +59,3 @@ class Hung:
 def verdict_mark(verdict: Verdict, word: str) -> Text:
     """Return the sign and the word of a verdict."""
     return Text(f"{SIGNS[verdict]} {word}", style=STYLES[verdict])
-
-
-def cropped(text: str, most: int) -> str:
-    """Return text of at most `most` characters, cut between words where they are not long."""
-    if len(text) <= most:
-        return text
-    cut = text[: most - 1]
-    at = cut.rfind(" ", most - 20)
-    return f"{cut[:at] if at > 0 else cut}…"

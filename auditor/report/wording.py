@@ -58,6 +58,20 @@ def spans(text: str) -> tuple[Span, ...]:
     return tuple(Span(part, code=index % 2 == 1) for index, part in enumerate(parts) if part)
 
 
+def plain(some: Sequence[Span]) -> str:
+    """Return a paragraph without telling its code apart."""
+    return "".join(span.text for span in some)
+
+
+def cropped(text: str, most: int) -> str:
+    """Return text of at most `most` characters, cut between words where they are not long."""
+    if len(text) <= most:
+        return text
+    cut = text[: most - 1]
+    at = cut.rfind(" ", most - 20)
+    return f"{cut[:at] if at > 0 else cut}…"
+
+
 def shortened(text: object, most: int) -> str:
     """Return a name cut in its middle to at most `most` characters; its end tells the most."""
     whole = clean_text(text)
