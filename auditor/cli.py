@@ -27,6 +27,8 @@ from auditor.options import (
     QuietOption,
     SeedOption,
     SkipOption,
+    TableFormat,
+    TableFormatOption,
     Target,
     TaskOption,
     TrainOption,
@@ -120,11 +122,13 @@ def plan(
     device: DeviceOption = None,
     only: OnlyOption = None,
     skip: SkipOption = None,
+    form: TableFormatOption = TableFormat.TEXT,
 ) -> None:
     """Show the passes that an audit would make, without making them."""
     from auditor.api import chosen
     from auditor.engine.plan import planned
     from auditor.engine.supervisor import brought_in
+    from auditor.machine import plan_json
     from auditor.plan_table import plan_table, plans_by_section
     from auditor.printing import print_shown
     from auditor.targets import flags_named, spec_of
@@ -136,15 +140,20 @@ def plan(
         subject = brought_in(spec)
     sections = plans_by_section(checks, spec.audit.profile, subject)
     whole = planned(checks, spec.audit.profile, subject)
-    print_shown(plan_table(whole, sections, subject, remedies=spec.audit.remedies))
+    if form is TableFormat.JSON:
+        typer.echo(plan_json(whole, sections))
+    else:
+        print_shown(plan_table(whole, sections, subject, remedies=spec.audit.remedies))
 
 
 @app.command(name="list")
-def list_checks() -> None:
+def list_checks(form: TableFormatOption = TableFormat.TEXT) -> None:
     """List the checks and what each finds, by section of the report."""
+    from auditor.checks import catalogue
     from auditor.explain import listed
+    from auditor.machine import checks_json
 
-    typer.echo(listed())
+    typer.echo(checks_json(catalogue()) if form is TableFormat.JSON else listed())
 
 
 @app.command()

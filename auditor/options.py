@@ -22,6 +22,13 @@ class FailOn(enum.StrEnum):
     NEVER = "never"
 
 
+class TableFormat(enum.StrEnum):
+    """How a table is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 Target = Annotated[
     str | None,
     typer.Argument(help="A spec (audit.yaml), a folder that holds one, or a checkpoint."),
@@ -70,6 +77,9 @@ OutOption = Annotated[
 FormatOption = Annotated[
     list[str] | None,
     typer.Option("--format", help="html, pdf, json, markdown or junit; may be repeated."),
+]
+TableFormatOption = Annotated[
+    TableFormat, typer.Option("--format", help="For people or for programs.")
 ]
 FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="Least verdict for exit code 1.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]

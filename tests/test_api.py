@@ -1,4 +1,3 @@
-import re
 import warnings
 from pathlib import Path
 from typing import Any
