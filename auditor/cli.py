@@ -1,5 +1,6 @@
 """The command line. The only place that prints; imports what a command needs when it runs."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -223,6 +224,10 @@ def main() -> None:
     from auditor.core.errors import AuditBrokenError, InputError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without Unicode shows the codes of signs instead of ending the program.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:

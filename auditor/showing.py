@@ -79,6 +79,8 @@ def fleet(
 
     Audits are of one model where its name, factory and task agree.
     """
+    from auditor.core.errors import InputError
+    from auditor.core.text import clean_text
     from auditor.printing import write_shown
     from auditor.report.fleet import fleet as models_of
     from auditor.report.fleet_json import fleet_json
@@ -89,6 +91,8 @@ def fleet(
     from auditor.targets import writable
 
     file = Path(out or "fleet.html")
+    if file.is_dir():
+        raise InputError(f"--out: {clean_text(file)} is a folder; name a file in it")
     models = models_of(_audits(targets))
     view = view_fleet(models)
     match form:

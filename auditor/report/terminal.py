@@ -9,7 +9,7 @@ from rich.text import Text
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
-from auditor.report.terminal_marks import STYLES, Hung, verdict_mark
+from auditor.report.terminal_marks import STYLES, Either, Hung, paragraph, verdict_mark
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
 from auditor.report.view_finding import FindingView, MetricView
@@ -38,7 +38,7 @@ def summary_table(record: AuditRecord, *, whole: bool = False) -> RenderableType
     parts: tuple[list[RenderableType], ...] = (
         _opening(page),
         _first(page),
-        [_sections(page.sections)],
+        [Either(_sections(page.sections), _narrow(page.sections))],
         _audited(page),
         _unjudged(page.unjudged, whole),
         _findings(page.sections, whole),
@@ -53,11 +53,11 @@ def _opening(page: PageView) -> list[RenderableType]:
     name = Text(f"{cropped(page.name, 60)}: ", style="bold")
     lines: list[RenderableType] = [
         Hung(Text(), name + verdict_mark(page.verdict, page.word), 0),
-        Text(page.answer, style="bold"),
-        Text(f"{page.headline} {page.sureness}"),
+        paragraph(page.answer, "bold"),
+        paragraph(f"{page.headline} {page.sureness}"),
     ]
     if page.error:
-        lines.append(Text(f"Stopped early: {cropped(page.error, 300)}", style="magenta"))
+        lines.append(paragraph(f"Stopped early: {cropped(page.error, 300)}", "magenta"))
     return lines
 
 
@@ -74,7 +74,7 @@ def _first(page: PageView) -> list[RenderableType]:
         lines += _hung((finding, finding.title) for finding in page.first)
         lines += _more(page.first_left, "finding")
     if not lines:
-        return [Text("Nothing to fix: no check failed or gave a warning.")]
+        return [paragraph("Nothing to fix: no check failed or gave a warning.")]
     return [Text("What to fix first", style="bold"), *lines]
 
 
@@ -109,7 +109,7 @@ def _sections(sections: Sequence[SectionView]) -> Table:
     columns = [(key, name) for key, name in _COLUMNS if any(key in count for count in counts)]
     waived = any(section.waived for section in sections)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("section", overflow="fold", ratio=1)
+    table.add_column("section", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for name in (*(name for _, name in columns), *(["waived"] if waived else [])):
         table.add_column(name, justify="right", no_wrap=True, min_width=4)
@@ -123,6 +123,16 @@ def _sections(sections: Sequence[SectionView]) -> Table:
         title = Text(cropped(section.title, 72))
         table.add_row(title, verdict_mark(section.verdict, section.word), *cells)
     return table
+
+
+def _narrow(sections: Sequence[SectionView]) -> Group:
+    marks = [verdict_mark(section.verdict, section.word) for section in sections]
+    indent = max((mark.cell_len for mark in marks), default=0) + 2
+    told = (
+        f"{cropped(section.title, 72)}: {', '.join(count.text for count in section.counts)}"
+        for section in sections
+    )
+    return Group(*(Hung(mark, Text(text), indent) for mark, text in zip(marks, told, strict=True)))
 
 
 def _counts(section: SectionView) -> dict[Verdict, int]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 
 from auditor.core.verdict import Verdict
@@ -54,6 +55,23 @@ class Hung:
                 head.pad_right(max(self.indent - head.cell_len, 0))
             line.rstrip()
             yield Text.assemble(head, line)
+
+
+@dataclass(frozen=True)
+class Either:
+    """What is shown where there is room for it, and what is shown where there is not."""
+
+    wide: RenderableType
+    narrow: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = Measurement.get(console, options.update(width=1000), self.wide).maximum
+        yield self.wide if needed <= options.max_width else self.narrow
+
+
+def paragraph(text: str, style: str = "") -> Hung:
+    """Return a paragraph of its own."""
+    return Hung(Text(), Text(text, style=style), 0)
 
 
 def verdict_mark(verdict: Verdict, word: str) -> Text:
