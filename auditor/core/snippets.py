@@ -5,6 +5,7 @@ What a reader has is taken for granted by these names: `model`, `optimizer`, `lo
 on models by `tests/checks/test_advice.py`.
 """
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 
@@ -52,6 +53,26 @@ def optimizer(name: str, settings: Mapping[str, object], parameters: str = "") -
         return ""
     words = [parameters or "model.parameters()", *(f"{k}={v!r}" for k, v in settings.items())]
     return f"optimizer = torch.optim.{name}({', '.join(words)})"
+
+
+def read(text: str) -> tuple[str, dict[str, object]]:
+    """Return the kind and the settings of an optimizer told as "SGD(lr=0.1, momentum=0.9)"; no
+    kind where it is told in another way.
+    """
+    kind, _, inside = text.partition("(")
+    try:
+        call = ast.parse(f"{kind}({inside.removesuffix(')')})", mode="eval").body
+        if isinstance(call, ast.Call) and not call.args:
+            return kind, {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    return "", {}
+
+
+def rebuilt(text: str, rate: float) -> str:
+    """Return code that builds an optimizer, told in words, with another learning rate."""
+    kind, settings = read(text)
+    return optimizer(kind, {**settings, "lr": float(digits(rate))}) or rate_set(rate)
 
 
 def rate_set(rate: float) -> str:
@@ -160,6 +181,16 @@ def initialised(name: str, how: str = "kaiming_normal_", arguments: str = "") ->
         f"torch.nn.init.{how}(layer.weight{more})\n"
         "if layer.bias is not None:\n"
         "    torch.nn.init.zeros_(layer.bias)"
+    )
+
+
+def anomaly(batch: int, loader: str = "train_loader") -> str:
+    """Return code that runs one batch so that autograd names what makes NaN."""
+    return (
+        "import itertools\n\n"
+        f"inputs, targets = next(itertools.islice({loader}, {batch}, None))\n"
+        "with torch.autograd.detect_anomaly():\n"
+        "    loss_fn(model(inputs), targets).backward()"
     )
 
 
