@@ -184,6 +184,42 @@ def initialised(name: str, how: str = "kaiming_normal_", arguments: str = "") ->
     )
 
 
+_ALONE = """\
+for p in model.parameters():
+    p.requires_grad_(False)
+layer.reset_parameters()
+for p in layer.parameters():
+    p.requires_grad_(True)
+optimizer = torch.optim.Adam(layer.parameters(), lr=0.001)"""
+
+
+def trained_alone(name: str) -> str:
+    """Return code that makes one layer fresh, and the only one to be trained."""
+    return f"layer = {layer(name)}\n{_ALONE}"
+
+
+def scaled(name: str, factor: float) -> str:
+    """Return code that divides the weights of a layer."""
+    return f"with torch.no_grad():\n    {layer(name)}.weight.div_({digits(factor)})"
+
+
+def outputs_compared(loader: str = "val_loader") -> str:
+    """Return code that names the modules whose output for one example hangs on another."""
+    return (
+        f"inputs, _ = next(iter({loader}))\n"
+        "changed = inputs.clone()\n"
+        "changed[1] = inputs[2]\n"
+        "seen = []\n"
+        "for name, module in model.eval().named_modules():\n"
+        "    module.register_forward_hook(lambda m, i, o, n=name: seen.append((n, o)))\n"
+        "model(inputs), model(changed)\n"
+        "half = len(seen) // 2\n"
+        "for (name, one), (_, other) in zip(seen[:half], seen[half:]):\n"
+        "    if torch.is_tensor(one) and not torch.allclose(one[0], other[0]):\n"
+        "        print(name)"
+    )
+
+
 def anomaly(batch: int, loader: str = "train_loader") -> str:
     """Return code that runs one batch so that autograd names what makes NaN."""
     return (

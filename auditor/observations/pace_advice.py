@@ -33,8 +33,8 @@ def advice_on_pace(top: Judged, both: list[Judged], still: list[str]) -> tuple[s
         lines.append(
             step(
                 f"Bring the learning rate of {clean_text(pace.seen.optimizer)} {side} from "
-                f"`{pace.seen.learning_rate:g}` to about `{aim:.2g}`, which moves the median weight "
-                f"by 1e-3 a step; try `{aim / 3:.2g}` and `{aim * 3:.2g}` as well{warm}.",
+                f"`{pace.seen.learning_rate:g}` to about `{aim:.2g}`, which moves the median "
+                f"weight by 1e-3 a step; try `{aim / 3:.2g}` and `{aim * 3:.2g}` as well{warm}.",
                 snippets.rebuilt(pace.seen.optimizer, aim),
             )
         )
