@@ -5,6 +5,7 @@ What a reader has is taken for granted by these names: `model`, `optimizer`, `lo
 on models by `tests/checks/test_advice.py`.
 """
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 
@@ -52,6 +53,26 @@ def optimizer(name: str, settings: Mapping[str, object], parameters: str = "") -
         return ""
     words = [parameters or "model.parameters()", *(f"{k}={v!r}" for k, v in settings.items())]
     return f"optimizer = torch.optim.{name}({', '.join(words)})"
+
+
+def read(text: str) -> tuple[str, dict[str, object]]:
+    """Return the kind and the settings of an optimizer told as "SGD(lr=0.1, momentum=0.9)"; no
+    kind where it is told in another way.
+    """
+    kind, _, inside = text.partition("(")
+    try:
+        call = ast.parse(f"{kind}({inside.removesuffix(')')})", mode="eval").body
+        if isinstance(call, ast.Call) and not call.args:
+            return kind, {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    return "", {}
+
+
+def rebuilt(text: str, rate: float) -> str:
+    """Return code that builds an optimizer, told in words, with another learning rate."""
+    kind, settings = read(text)
+    return optimizer(kind, {**settings, "lr": float(digits(rate))}) or rate_set(rate)
 
 
 def rate_set(rate: float) -> str:
@@ -160,6 +181,52 @@ def initialised(name: str, how: str = "kaiming_normal_", arguments: str = "") ->
         f"torch.nn.init.{how}(layer.weight{more})\n"
         "if layer.bias is not None:\n"
         "    torch.nn.init.zeros_(layer.bias)"
+    )
+
+
+_ALONE = """\
+for p in model.parameters():
+    p.requires_grad_(False)
+layer.reset_parameters()
+for p in layer.parameters():
+    p.requires_grad_(True)
+optimizer = torch.optim.Adam(layer.parameters(), lr=0.001)"""
+
+
+def trained_alone(name: str) -> str:
+    """Return code that makes one layer fresh, and the only one to be trained."""
+    return f"layer = {layer(name)}\n{_ALONE}"
+
+
+def scaled(name: str, factor: float) -> str:
+    """Return code that divides the weights of a layer."""
+    return f"with torch.no_grad():\n    {layer(name)}.weight.div_({digits(factor)})"
+
+
+def outputs_compared(loader: str = "val_loader") -> str:
+    """Return code that names the modules whose output for one example hangs on another."""
+    return (
+        f"inputs, _ = next(iter({loader}))\n"
+        "changed = inputs.clone()\n"
+        "changed[1] = inputs[2]\n"
+        "seen = []\n"
+        "for name, module in model.eval().named_modules():\n"
+        "    module.register_forward_hook(lambda m, i, o, n=name: seen.append((n, o)))\n"
+        "model(inputs), model(changed)\n"
+        "half = len(seen) // 2\n"
+        "for (name, one), (_, other) in zip(seen[:half], seen[half:]):\n"
+        "    if torch.is_tensor(one) and not torch.allclose(one[0], other[0]):\n"
+        "        print(name)"
+    )
+
+
+def anomaly(batch: int, loader: str = "train_loader") -> str:
+    """Return code that runs one batch so that autograd names what makes NaN."""
+    return (
+        "import itertools\n\n"
+        f"inputs, targets = next(itertools.islice({loader}, {batch}, None))\n"
+        "with torch.autograd.detect_anomaly():\n"
+        "    loss_fn(model(inputs), targets).backward()"
     )
 
 

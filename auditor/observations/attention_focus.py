@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import Verdict
@@ -61,7 +62,14 @@ def advice_on_heads(lost: list[tuple[AttentionLayer, str]]) -> list[str]:
             f"Keep the scores of `{name}` small: divide them by the root of the head's width, "
             "normalise queries and keys (`torch.nn.LayerNorm`, or `RMSNorm`), and hold the norm "
             "of their weights down by weight decay or spectral normalisation.",
-            "Train with a warm-up and a lower learning rate: entropy collapses early in training.",
+            step(
+                "Train with a warm-up and a lower learning rate: entropy collapses early in "
+                "training.",
+                "scheduler = torch.optim.lr_scheduler.LinearLR(\n"
+                "    optimizer, start_factor=0.01, total_iters=500\n"
+                ")\n"
+                "scheduler.step()  # after each optimizer.step()",
+            ),
         ]
     return [
         f"Look at the weights that make queries and keys in `{name}`: at or near zero they make "

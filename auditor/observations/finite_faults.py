@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.values import Array
@@ -78,14 +80,20 @@ def in_values(values: NonFinite, spoilt: int, mode: str) -> list[Fault]:
     unread = _unread(values, lost)
     if unread:
         sentence += " The losses are finite: it stands where they do not read, such as padding."
-    advice = _advice(first, traced)
+    broke = np.flatnonzero(broken)
+    in_training = values.split == "train" and len(broke)
+    advice = _advice(first, traced, int(broke[0]) if in_training else None)
     if from_inputs.any() or from_targets.any():
         what, flags = ("inputs", from_inputs) if from_inputs.any() else ("targets", from_targets)
         whole = "all" if flags.sum() == broken.sum() else f"{int(flags.sum()):,}"
         sentence += f" The {what} of {whole} of these batches held values that are not finite."
-        advice = (
+        loader = "val_loader" if values.split == "val" else "train_loader"
+        advice = step(
             f"Clean the data first: its {what} hold NaN or infinity before the model has seen "
-            f"them. Drop or fill them in the loader, and assert `torch.isfinite({what}).all()`."
+            "them. Drop or fill them in the loader. This names the batches and has to print none:",
+            f"for number, (inputs, targets) in enumerate({loader}):\n"
+            f"    if not torch.isfinite({what}).all():\n"
+            "        print(number)",
         )
     elif spoilt:
         advice = ""
@@ -254,13 +262,14 @@ def _examples(traced: list[Culprit], known: list[Place]) -> list[Place]:
     ]
 
 
-def _advice(first: str, traced: list[Culprit]) -> str:
+def _advice(first: str, traced: list[Culprit], batch: int | None = None) -> str:
     alone = next((culprit for culprit in traced if culprit.alone), None)
     if alone and alone.place.startswith("the input of "):
         first = f"`forward`, at what makes the input of `{alone.place[len('the input of ') :]}`,"
     what = f"example {alone.example}" if alone else "the first such batch"
-    return (
-        f"Run {what} under `torch.autograd.set_detect_anomaly(True)` and look in {first} for a "
+    return step(
+        f"Run {what} with anomaly detection and look in {first} for a "
         "division, logarithm, root or exponential without an epsilon or a clamp, or a softmax over "
-        "scores that a mask has all made minus infinity."
+        "scores that a mask has all made minus infinity.",
+        snippets.anomaly(batch) if batch is not None else "",
     )

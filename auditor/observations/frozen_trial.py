@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Place
 from auditor.core.request import Capability, Cost, Depth, Request, Split
 from auditor.core.text import clean_text, listed
@@ -62,8 +64,10 @@ def said_of_frozen(fresh: InitialWeights, copies: MendedCopies | None) -> list[S
                 Place("parameter", clean_text(t.name), f"frozen, {proof_of_start(t)}")
                 for t in frozen
             ),
-            "Load the trained weights before freezing, in the factory too; or let the layer learn: "
-            f"`model.get_parameter({clean_text(frozen[0].name)!r}).requires_grad_(True)`, for each "
-            "of them and before the optimizer is made.",
+            step(
+                "Load the trained weights before freezing, in the factory too; or let the layer "
+                "learn, before the optimizer is made:",
+                snippets.frozen([t.name for t in frozen]).replace("(False)", "(True)"),
+            ),
         )
     ]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.observations.gradients import GradientNorms
@@ -92,9 +94,12 @@ class Gaps:
             )
         if self.severed:
             lines.append(
-                f"Look in `forward` at what follows `{self.severed[0]}`: `detach()`, "
-                "`torch.no_grad()`, `.data` or `argmax` cuts it off from the loss. If that is on "
-                "purpose, set `requires_grad_(False)`."
+                step(
+                    f"Look in `forward` at what follows `{self.severed[0]}`: `detach()`, "
+                    "`torch.no_grad()`, `.data` or `argmax` cuts it off from the loss. If that is "
+                    "on purpose, freeze it:",
+                    snippets.frozen(self.severed),
+                )
             )
         return lines
 
@@ -103,8 +108,11 @@ class Gaps:
         lines = []
         if self.unused:
             lines.append(
-                f"Use `{self.unused[0]}` in `forward`, or remove it or set "
-                "`requires_grad_(False)`: it is saved and counted but never trained."
+                step(
+                    f"Use `{self.unused[0]}` in `forward`, or remove it or freeze it: it is saved "
+                    "and counted but never trained.",
+                    snippets.frozen(self.unused),
+                )
             )
         if self.doubtful:
             lines.append("Audit a copy in float32, `model.float()`: this precision hides it.")

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from auditor.core import snippets
+from auditor.core.advice import step as step_of_advice
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
@@ -34,6 +36,14 @@ def why_unchanged(change: StepChange) -> str:
     return f"steps round to nothing in {change.type}"
 
 
+AUTOCAST = """\
+model.float()
+with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+    loss = loss_fn(model(inputs), targets)
+loss.backward()
+optimizer.step()"""
+"""A step with weights in float32 and the forward pass in half precision."""
+
 REMEDIES = {
     "not in the optimizer": "Hand {name} to the optimizer, or freeze it with "
     "`requires_grad_(False)`.",
@@ -64,11 +74,16 @@ def said_of_steps(step: StepChanges, causes: SilenceCauses | None = None) -> lis
         rounds = reason.startswith("steps round")
         # In float32 a step rounds to nothing only where hardly any gradient is left.
         quiet = gone or reason == NO_EFFECT or (rounds and changes[0].type not in HALVES)
-        remedy = REMEDIES.get(reason, "").format(name=f"`{names[0]}`")
+        fixable = reason in ("not in the optimizer", "its learning rate is 0")
+        remedy = step_of_advice(
+            REMEDIES.get(reason, "").replace("{name}", f"`{names[0]}`"),
+            snippets.frozen([c.name for c in changes]) if fixable else "",
+        )
         if rounds:
-            remedy = (
+            remedy = step_of_advice(
                 f"Keep `{names[0]}` and its likes in float32 while training (mixed precision with "
-                "master weights: `torch.autocast`), or raise the learning rate."
+                "master weights), or raise the learning rate.",
+                AUTOCAST,
             )
         text = (
             f"{len(step.losses):,} steps of {clean_text(step.optimizer)} on a copy leave "
@@ -93,8 +108,11 @@ def said_of_steps(step: StepChanges, causes: SilenceCauses | None = None) -> lis
                     for c in worst_ones
                     if c.lost > LOST
                 ),
-                "Keep the weights in float32 while training and compute in half precision "
-                "(`torch.autocast`); convert when you save.",
+                step_of_advice(
+                    "Keep the weights in float32 while training and compute in half precision; "
+                    "convert when you save.",
+                    AUTOCAST,
+                ),
             )
         )
     return found

@@ -1,6 +1,5 @@
 """What a check says of the declared settings, once they were tried against others."""
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,14 +145,8 @@ def code(racer: Racer) -> str:
     rate = {"lr": float(f"{racer.rate:.3g}")}
     if racer.kind == "SGD":
         return snippets.optimizer("SGD", {**rate, "momentum": 0.9, "nesterov": True})
-    name, _, inside = racer.name.partition("(")
-    try:
-        call = ast.parse(f"{name}({inside.removesuffix(')')})", mode="eval").body
-        words = call.keywords if isinstance(call, ast.Call) and not call.args else None
-        settings = {str(word.arg): ast.literal_eval(word.value) for word in words or ()}
-    except (SyntaxError, ValueError):
-        return ""
-    return snippets.optimizer(name, {**rate, **settings}) if words is not None else ""
+    kind, settings = snippets.read(racer.name)
+    return snippets.optimizer(kind, {**rate, **settings})
 
 
 def _began(text: str) -> str:

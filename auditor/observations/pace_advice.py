@@ -1,5 +1,7 @@
 """What to do about learning rates and single weights whose updates are off."""
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.observations.pace import Pace, WeightPace
@@ -29,9 +31,12 @@ def advice_on_pace(top: Judged, both: list[Judged], still: list[str]) -> tuple[s
         side = "down" if ratio > TARGET else "up"
         warm = ", or a warm-up where only the start is rough" if side == "down" else ""
         lines.append(
-            f"Bring the learning rate of {clean_text(pace.seen.optimizer)} {side} from "
-            f"`{pace.seen.learning_rate:g}` to about `{aim:.2g}`, which moves the median weight by "
-            f"1e-3 a step; try `{aim / 3:.2g}` and `{aim * 3:.2g}` as well{warm}."
+            step(
+                f"Bring the learning rate of {clean_text(pace.seen.optimizer)} {side} from "
+                f"`{pace.seen.learning_rate:g}` to about `{aim:.2g}`, which moves the median "
+                f"weight by 1e-3 a step; try `{aim / 3:.2g}` and `{aim * 3:.2g}` as well{warm}.",
+                snippets.rebuilt(pace.seen.optimizer, aim),
+            )
         )
     single = [one for one in both if one.off and one.whole is Verdict.PASS]
     if single:
@@ -39,20 +44,30 @@ def advice_on_pace(top: Judged, both: list[Judged], still: list[str]) -> tuple[s
         slower = weight.apart < 0 or weight.opens_apart < 0
         size = "large" if slower else "small"
         rate = rate_for(single[0].pace, weight)
+        owner = weight.name.rpartition(".")[0]
         lines.append(
-            f"Look at how `{weight.name}` is initialised: its values are too {size} for its "
-            "gradient. torch's own initialisation, `reset_parameters()` of its layer, is a start."
+            step(
+                f"Look at how `{weight.name}` is initialised: its values are too {size} for its "
+                "gradient. torch's own initialisation is a start, where its layer has one.",
+                f"{snippets.layer(owner)}.reset_parameters()" if owner else "",
+            )
         )
         if rate is not None:
+            kind, settings = snippets.read(single[0].pace.seen.optimizer)
             lines.append(
-                "If its size is right, give it a learning rate of its own: in a group "
-                f"`{{'params': [...], 'lr': {rate:.2g}}}` a step moves `{weight.name}` by about "
-                "1e-3."
+                step(
+                    "If its size is right, give it a learning rate of its own, at which a step "
+                    f"moves `{weight.name}` by about 1e-3:",
+                    snippets.own_rate(weight.name, rate, kind, settings),
+                )
             )
     if still:
         lines.append(
-            f"Make sure that `{still[0]}` is among the optimiser's parameters and used in "
-            "`forward`, or freeze it with `requires_grad_(False)`. If it is, its gradient is zero "
-            "(a dead layer, `detach()`), or its steps underflow: too small for its precision."
+            step(
+                f"Make sure that `{still[0]}` is among the optimiser's parameters and used in "
+                "`forward`, or freeze it. If it is, its gradient is zero (a dead layer, "
+                "`detach()`), or its steps underflow: too small for its precision.",
+                snippets.frozen(still),
+            )
         )
     return tuple(lines)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.text import clean_text, counted
 from auditor.observations.saturated_layers import Layer, stuck_high, stuck_low
 from auditor.observations.saturation import SquashedLayer
@@ -88,16 +90,34 @@ def advice_on_layer(layer: Layer) -> tuple[str, ...]:
     before = f"`{clean_text(feeder.layer)}`" if feeder.layer else f"what feeds `{name}`"
     if layer.parts[0].cell:
         return (
-            f"Bring the inputs of `{name}` to mean 0 and deviation 1, and initialise it anew: "
-            "recurrent weights orthogonal (`torch.nn.init.orthogonal_`), the others by "
-            "`torch.nn.init.xavier_uniform_`, biases zero but for a forget gate's, at 1.",
-            "Train with a lower learning rate and clip the gradient's norm; a step too large is "
-            "what throws gates to their ends.",
+            step(
+                f"Bring the inputs of `{name}` to mean 0 and deviation 1, and initialise it anew; "
+                "a forget gate's bias may start at 1.",
+                f"for name, p in {snippets.layer(layer.parts[0].layer)}.named_parameters():\n"
+                '    if "weight_hh" in name:\n'
+                "        torch.nn.init.orthogonal_(p)\n"
+                "    elif p.ndim > 1:\n"
+                "        torch.nn.init.xavier_uniform_(p)\n"
+                "    else:\n"
+                "        torch.nn.init.zeros_(p)",
+            ),
+            step(
+                "Train with a lower learning rate and clip the gradient's norm; a step too large "
+                "is what throws gates to their ends.",
+                snippets.clipped("1.0"),
+            ),
         )
     return (
-        f"Initialise {before} anew with "
-        f"`torch.nn.init.xavier_uniform_`, its bias at zero, and bring its inputs to mean 0 and "
-        "deviation 1.",
-        f"Put normalisation before `{name}`, or replace it by a function without an upper end "
-        "(`torch.nn.GELU()`), and train with a lower learning rate.",
+        step(
+            f"Initialise {before} anew, its bias at zero, and bring its inputs to mean 0 and "
+            "deviation 1.",
+            snippets.initialised(feeder.layer, "xavier_uniform_") if feeder.layer else "",
+        ),
+        step(
+            f"Put normalisation before `{name}`, or replace it by a function without an upper end, "
+            "and train with a lower learning rate.",
+            snippets.replaced(layer.parts[0].layer, "torch.nn.GELU()")
+            if layer.kind[:1].isupper()
+            else "",
+        ),
     )

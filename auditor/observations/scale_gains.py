@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step as step_of_advice
 from auditor.core.check import Limits
 from auditor.core.statistics import (
     column_quantiles,
@@ -50,7 +52,8 @@ def growth_over_depth(
     # Of the two layers at the steepest step the one farther from 1 is off.
     pair = known[step : step + 2]
     odd = int(pair[np.argmax(np.abs(np.log(typical[pair])))])
-    name = clean_text(scale.layers[places[odd]].layer)
+    layer = scale.layers[places[odd]]
+    name = clean_text(layer.layer)
     does = "grow" if up else "collapse"
     return [
         Fault(
@@ -61,10 +64,13 @@ def growth_over_depth(
             f"{factor:.2g}{interval(bounds[0], bounds[1], '99 %')}, most of it at `{name}`: there "
             f"by a factor of {10 ** abs(steps[step]):.2g}.",
             (
-                f"Initialise `{name}` and its like so that they keep the scale: "
-                "`torch.nn.init.kaiming_normal_` before ReLU, `torch.nn.init.xavier_uniform_` "
-                "before tanh; its weights are now off by about "
-                f"{10 ** abs(steps[step]):.2g} times.",
+                step_of_advice(
+                    f"Initialise `{name}` and its like so that they keep the scale: "
+                    "`torch.nn.init.kaiming_normal_` before ReLU, `torch.nn.init.xavier_uniform_` "
+                    "before tanh; its weights are now off by about "
+                    f"{10 ** abs(steps[step]):.2g} times.",
+                    snippets.initialised(layer.layer) if layer.weighted else "",
+                ),
                 f"Put normalisation or a residual connection around `{name}`.",
             ),
         )
@@ -115,9 +121,12 @@ def amplifying_layers(scale: ActivationScale, size: Array, limits: Limits) -> li
                     f"`{name}` puts out {gain:.3g} times what it is given: its root mean square "
                     f"is {typical:.3g}.",
                     (
-                        f"Divide the weights of `{name}` by about {gain:.2g}, or initialise it "
-                        "anew (`torch.nn.init.kaiming_normal_`) and train with a lower learning "
-                        "rate; a layer is meant to keep the scale of its input.",
+                        step_of_advice(
+                            f"Divide the weights of `{name}` by about {gain:.2g}, or initialise it "
+                            "anew (`torch.nn.init.kaiming_normal_`) and train with a lower "
+                            "learning rate; a layer is meant to keep the scale of its input.",
+                            snippets.scaled(kind.layer, gain),
+                        ),
                         f"Put a normalisation (`torch.nn.LayerNorm`, `BatchNorm`) after `{name}`.",
                     ),
                 )
@@ -169,9 +178,12 @@ def _loud_together(
             f"{counted(len(places), 'layer')} amplify what they are given by {mean:.3g} times each"
             f"{interval(low, high, '99 %')}; most does `{name}`, by {typical[top]:.3g}.",
             (
-                f"Initialise `{name}` and its like so that they keep the scale "
-                "(`torch.nn.init.kaiming_normal_` before ReLU), or put normalisation between "
-                f"them; their weights are now about {mean:.2g} times too large.",
+                step_of_advice(
+                    f"Initialise `{name}` and its like so that they keep the scale "
+                    "(`torch.nn.init.kaiming_normal_` before ReLU), or put normalisation between "
+                    f"them; their weights are now about {mean:.2g} times too large.",
+                    snippets.initialised(scale.layers[places[top]].layer),
+                ),
             ),
         )
     ]

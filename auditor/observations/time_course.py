@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.figure import Figure, Guide, Lines, Series
 from auditor.core.finding import Limit, Metric, Place
 from auditor.core.foremost import foremost, how_many
@@ -119,9 +121,12 @@ def growing(seen: ThroughTime | None, limit: Limit) -> TimeCourse:
             for _, r, p in beyond
         ),
         advice=(
-            f"Initialise the recurrent weights of `{clean_text(reach.layer)}` orthogonally, "
-            "`nn.init.orthogonal_`, or use `nn.LSTM` or `nn.GRU`; clip the gradient's norm, and "
-            "cut long sequences (truncated back-propagation through time).",
+            step(
+                f"Initialise the recurrent weights of `{clean_text(reach.layer)}` orthogonally, or "
+                "use `nn.LSTM` or `nn.GRU`; clip the gradient's norm, and cut long sequences "
+                "(truncated back-propagation through time).",
+                _orthogonal(reach),
+            ),
         )
         if beyond
         else (),
@@ -149,19 +154,47 @@ def _per_step(pace: Pace) -> str:
     return f"{value:.3g} times a step{interval}"
 
 
+def _orthogonal(reach: Reach) -> str:
+    """Return code that initialises recurrent weights."""
+    return (
+        f"for name, p in {snippets.layer(reach.layer)}.named_parameters():\n"
+        '    if "weight_hh" in name:\n'
+        "        torch.nn.init.orthogonal_(p)"
+    )
+
+
+def _second_gates(reach: Reach, biases: str, value: float) -> str:
+    """Return code that sets the biases of the second of a layer's gates."""
+    return (
+        f"layer = {snippets.layer(reach.layer)}\n"
+        "with torch.no_grad():\n"
+        "    for name, p in layer.named_parameters():\n"
+        f'        if name.startswith("{biases}"):\n'
+        f"            p[layer.hidden_size : 2 * layer.hidden_size] = {value}"
+    )
+
+
 def _against_fading(reach: Reach) -> tuple[str, ...]:
     name = clean_text(reach.layer)
     gates = {
-        "LSTM": f"Start the forget gates of `{name}` open, so that its cell remembers: for each "
-        "`bias_ih_l*` and `bias_hh_l*` set `bias[hidden:2 * hidden] = 0.5`, a forget bias of 1.",
-        "GRU": f"Start the update gates of `{name}` closed, so that its state is kept: "
-        "`bias_hh_l0[hidden:2 * hidden] = 1.0`.",
+        "LSTM": step(
+            f"Start the forget gates of `{name}` open, so that its cell remembers: a forget bias "
+            "of 1, half of it in each of its two biases.",
+            _second_gates(reach, "bias_", 0.5),
+        ),
+        "GRU": step(
+            f"Start the update gates of `{name}` closed, so that its state is kept.",
+            _second_gates(reach, "bias_hh", 1.0),
+        ),
     }
     return (
         gates.get(
             reach.kind,
-            f"Replace `{name}` ({clean_text(reach.kind)}) by `nn.LSTM` or `nn.GRU`, whose gates "
-            "carry the gradient, or initialise its recurrent weights with `nn.init.orthogonal_`.",
+            step(
+                f"Replace `{name}` ({clean_text(reach.kind)}) by `nn.LSTM` or `nn.GRU`, whose "
+                "gates carry the gradient, or initialise its recurrent weights orthogonally.",
+                _orthogonal(reach),
+            ),
         ),
         f"Let the loss read more than the end of the {reach.steps:,} steps: average the outputs "
         "over the steps, or add attention over them.",

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from auditor.core import snippets
+from auditor.core.advice import step as step_of_advice
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
@@ -13,10 +15,15 @@ from auditor.observations.said import Said
 from auditor.observations.step_changes import StepChange, StepChanges
 from auditor.observations.targets import no_better_than_constant
 
-SAVE = (
-    "Save after training, from the very model that the optimizer holds: compare "
-    "`id(next(model.parameters()))` with that of `optimizer.param_groups[0]['params'][0]`, "
-    "and print a weight before and after `optimizer.step()`."
+SAVE = step_of_advice(
+    "Save after training, from the very model that the optimizer holds, and see that a step moves "
+    "its weights:",
+    "weight = next(p for p in model.parameters() if p.requires_grad)\n"
+    'assert any(weight is p for group in optimizer.param_groups for p in group["params"])\n'
+    "before = weight.detach().clone()\n"
+    "loss_fn(model(inputs), targets).backward()\n"
+    "optimizer.step()\n"
+    "assert not torch.equal(before, weight)",
 )
 
 FARTHER = "; the optimizer goes farther"
@@ -68,10 +75,16 @@ def said_of_weights(
                 Verdict.FAIL if drawn and step is not None else Verdict.WARN,
                 text,
                 tuple(Place("parameter", clean_text(t.name), proof_of_start(t)) for t in still),
-                f"See that the optimizer of the training script holds {names[0]} and was made "
-                "after the last change to the model, that nothing resets the layer after "
-                "training, and that it was not frozen; if it was, freeze it in the factory too. If "
-                "it does get its steps, they are too small to show: `update-ratio-off` tells.",
+                step_of_advice(
+                    f"See that the optimizer of the training script holds {names[0]} and was made "
+                    "after the last change to the model, that nothing resets the layer after "
+                    "training, and that it was not frozen; if it was, freeze it in the factory "
+                    "too. If it does get its steps, they are too small to show: "
+                    "`update-ratio-off` tells.",
+                    'held = {id(p) for group in optimizer.param_groups for p in group["params"]}\n'
+                    f"p = {snippets.parameter(still[0].name)}\n"
+                    "assert id(p) in held and p.requires_grad",
+                ),
             )
         )
     if fresh.untouched and start.moved:

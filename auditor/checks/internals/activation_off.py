@@ -47,6 +47,8 @@ linear function of its input) and 6.3 (hidden units: rectifiers are the default;
 discouraged); Glorot & Bengio 2010 (sigmoids slow learning down).
 """
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Metric, Place
 from auditor.core.text import clean_text, counted, listed
@@ -131,12 +133,28 @@ def _advice(found: ActivationTrial) -> tuple[str, ...]:
     for doubt in found.doubts[:3]:
         before, layer = clean_text(doubt.before, 80), clean_text(doubt.layer, 80)
         if doubt.kind == "missing":
-            steps.append(f"Put `nn.ReLU()` between `{before}` and `{layer}`.")
+            steps.append(
+                step(
+                    f"Put `nn.ReLU()` between `{before}` and `{layer}`, in the model's code or by",
+                    f"layer = {snippets.layer(doubt.layer)}\n"
+                    f"new = torch.nn.Sequential(torch.nn.ReLU(), layer)\n"
+                    f"{snippets.replaced(doubt.layer, 'new')}",
+                )
+            )
         else:
             names = listed([f"`{clean_text(name, 80)}`" for name in doubt.between])
+            first, *others = doubt.between
             steps.append(
-                f"Between `{before}` and `{layer}` keep one activation, `nn.ReLU()`, in the place "
-                f"of {names}."
+                step(
+                    f"Between `{before}` and `{layer}` keep one activation, `nn.ReLU()`, in the "
+                    f"place of {names}, where they are modules:",
+                    "\n".join(
+                        (
+                            snippets.replaced(first, "torch.nn.ReLU()"),
+                            *(snippets.replaced(name, "torch.nn.Identity()") for name in others),
+                        )
+                    ),
+                )
             )
     more = len(found.doubts) - len(steps)
     if more > 0:

@@ -53,6 +53,8 @@ Yosinski, Clune, Bengio & Lipson 2014, "How transferable are features in deep ne
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import quoted, step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -152,9 +154,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             metrics=tuple(metrics),
             where=(WHOLE,),
             advice=(
-                "Load the checkpoint that was meant: compare its file, its date and its SHA-256 "
-                "with those of the run. Where there is none, train a new model: it is better after "
-                f"{told.steps} steps.",
+                step(
+                    "Load the checkpoint that was meant: compare its file, its date and its "
+                    "SHA-256 with those of the run, and that all of it arrives. Where there is "
+                    f"none, train a new model: it is better after {told.steps} steps.",
+                    snippets.STRICT,
+                ),
                 "See how the loss went in training: where it ended below that of a constant "
                 f"answer ({told.constant:.4g}), these are not the weights of that run, or not its "
                 "data.",
@@ -179,6 +184,7 @@ def _gates(told: GateOrders, as_it_is: Metric, rng: np.random.Generator) -> Judg
     stood = sorted(range(len(names)), key=lambda place: told.order[place])
     layers = listed([f"`{name}`" for name in told.layers], 3)
     blocks = ", ".join(map(str, told.order))
+    spans = [mean_interval(losses) for losses in (told.before, told.after)]
     return Judgement(
         Verdict.FAIL,
         f"With the gates of {layers} in another order, "
@@ -196,10 +202,29 @@ def _gates(told: GateOrders, as_it_is: Metric, rng: np.random.Generator) -> Judg
         where=tuple(Place("layer", name, "its gates stand in another order")
                     for name in told.layers),
         advice=(
-            f"Put the gates of {layers} in torch's order, in each weight and bias `p`: "
-            f"`p.data = torch.cat([p.data.chunk({len(names)})[i] for i in ({blocks})])`.",
+            step(
+                f"Put the gates of {layers} in torch's order, in each weight and bias, and save:",
+                f"for name in [{', '.join(map(quoted, told.layers[:8]))}]:\n"
+                "    for p in model.get_submodule(name).parameters():\n"
+                f"        p.data = torch.cat([p.data.chunk({len(names)})[i] for i in ({blocks})])\n"
+                'torch.save(model.state_dict(), "mended.pt")',
+            ),
             "Mend the conversion that wrote this checkpoint: frameworks keep gates in orders of "
             "their own. Compare the outputs of both on the same input.",
+        ),
+        figures=(
+            Bars(
+                "Loss with the gates in another order",
+                f"On {where} examples that did not choose the order, nothing trained; the bracket "
+                "is the 95 % interval.",
+                "loss",
+                ("as it is", f"in order {blocks}"),
+                (before, after),
+                tuple(low for low, _ in spans),
+                tuple(high for _, high in spans),
+                marked=(True, False),
+                guides=(Guide(told.constant, "best constant answer"),),
+            ),
         ),
     )  # fmt: skip
 
@@ -235,11 +260,12 @@ def _blamed(
             *(() if sure or not worse_than_nothing(told, rng) else (WHOLE,)),
         ),
         advice=(
-            f"Load a sound copy of `{first}`. Where there is none, train it alone: "
-            f"`reset_parameters()`, `requires_grad` False for all parameters but those of "
-            f"`{first}`, and a few epochs.",
-            "Look at what loading said: `print(model.load_state_dict(state, strict=False))` "
-            "lists missing and unexpected keys.",
+            step(
+                f"Load a sound copy of `{first}`. Where there is none, train it alone for a few "
+                "epochs:",
+                snippets.trained_alone(first),
+            ),
+            step("Look at what loading says:", snippets.STRICT),
             f"Compare `{first}` with the file it came from, value by value, and with an earlier "
             "checkpoint: its axes, and the order of its units or gates, if it was converted.",
         ),

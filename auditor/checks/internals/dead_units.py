@@ -62,6 +62,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -379,29 +381,34 @@ def _advice(layers: list[Layer], top: Layer) -> tuple[str, ...]:
         "A large negative bias, or inputs that are not centred, keep units at zero."
     )
     if _outdated(seen):
-        first = (
-            f"Renew the running statistics of `{clean_text(seen.producer)}`: set its `momentum` to "
-            "None, call `reset_running_stats()`, and run a few hundred batches in training mode "
-            "under `torch.no_grad()`."
+        first = step(
+            f"Renew the running statistics of `{clean_text(seen.producer)}` from training data:",
+            snippets.STATISTICS_ANEW,
         )
     elif seen.lifts.size and 2 * _held_down(seen) > seen.dead:
-        first = (
-            f"Start `{_bias(seen)}` at zero (`torch.nn.init.zeros_`), and take it out of weight "
-            "decay and of any rule that drives it down; setting it to zero now revives "
-            f"{_held_down(seen):,} units, which then want some training."
+        first = step(
+            f"Start `{_bias(seen)}` at zero, and take it out of weight decay and of any rule that "
+            f"drives it down; setting it to zero now revives {_held_down(seen):,} units, which "
+            "then want some training.",
+            f"torch.nn.init.zeros_({snippets.layer(seen.producer)}.bias)",
         )
     elif 2 * top.asleep > seen.dead:
         first = (
             f"Prepare validation data as training data: {top.asleep:,} of the units of `{name}` "
             "that are silent there fire in training."
         )
+    module = seen.kind[:1].isupper()
     return (
         first,
         "Train anew with a learning rate 3 to 10 times lower, or with a warm-up over the first "
         "few hundred steps, and watch this share from the first step on: what is dead before it "
         "was built so, and wants the next point.",
-        f"Put normalisation before `{name}`, or replace its `{clean_text(seen.kind)}` by "
-        "`torch.nn.LeakyReLU(0.01)` or `torch.nn.GELU()`, which pass gradient below zero too.",
+        step(
+            f"Put normalisation before `{name}`, or replace its `{clean_text(seen.kind)}` by "
+            "`torch.nn.LeakyReLU(0.01)` or `torch.nn.GELU()`, which pass gradient below zero too, "
+            "and train anew.",
+            snippets.replaced(seen.layer, "torch.nn.LeakyReLU(0.01)") if module else "",
+        ),
     )
 
 

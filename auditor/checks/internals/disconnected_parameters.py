@@ -53,6 +53,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
+from auditor.core.by_depth import table_by_depth
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Cell, Figure, Table
 from auditor.core.finding import Judgement, Metric, Place
@@ -183,7 +186,7 @@ def _hold(unheld: Sequence[tuple[str, int]]) -> list[str]:
     return [
         f"Let the model hold them, then train anew: `self.{name} = nn.ModuleList(...)` in the "
         "place of a list of layers (`nn.ModuleDict` for a dict, `nn.ParameterList` for tensors, "
-        "`nn.Parameter(...)` for one). If they are not to be trained, use `register_buffer`."
+        "`nn.Parameter(...)` for one). If they are not to be trained, use `register_buffer`.",
     ]
 
 
@@ -202,10 +205,24 @@ def _nothing(
         metrics=(Metric("trainable parameters with a gradient", 0, f"of {trainable.size:,}"),),
         where=tuple(Place("parameter", names[p], "no gradient") for p in trainable),
         advice=(
-            "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "
-            "`argmax`, rounding, numpy, or `torch.no_grad()`.",
+            step(
+                "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "
+                "`argmax`, rounding, numpy, or `torch.no_grad()`. This has to pass:",
+                "inputs, targets = next(iter(train_loader))\n"
+                "assert model(inputs).grad_fn is not None\n"
+                "assert loss_fn(model(inputs), targets).grad_fn is not None",
+            ),
         ),
-        figures=(),
+        figures=(
+            table_by_depth(
+                "Parameters without a gradient",
+                "All of them; the largest first.",
+                ("parameter", "values"),
+                [(names[p], float(reach.sizes[p])) for p in trainable],
+                [float(reach.sizes[p]) for p in trainable],
+                "parameters",
+            ),
+        ),
     )
 
 
@@ -219,10 +236,14 @@ def _advice(
     lines = []
     if groups["cut off"]:
         first = names[groups["cut off"][0]]
+        cut = [reach.parameters[p] for p in groups["cut off"]]
         lines.append(
-            f"Follow what `{first}` makes through `forward`: `detach()`, `torch.no_grad()`, "
-            "`.data`, `.item()`, numpy, `argmax` or rounding cuts it off. If that is on purpose, "
-            f"say so: `model.get_parameter({first!r}).requires_grad_(False)`."
+            step(
+                f"Follow what `{first}` makes through `forward`: `detach()`, `torch.no_grad()`, "
+                "`.data`, `.item()`, numpy, `argmax` or rounding cuts it off. If that is on "
+                "purpose, say so:",
+                snippets.frozen(cut),
+            )
         )
     if groups["zero"]:
         first = names[groups["zero"][0]]
@@ -233,14 +254,24 @@ def _advice(
     if groups["unused"]:
         first = clean_text(idle[0][0]) if idle else names[groups["unused"][0]]
         lines.append(
-            f"Use `{first}` in `forward`; or remove it; or, if this task leaves it out on purpose, "
-            "freeze it with `requires_grad_(False)`, so that no one takes it for trained."
+            step(
+                f"Use `{first}` in `forward`; or remove it; or, if this task leaves it out on "
+                "purpose, freeze it, so that no one takes it for trained:",
+                f"{snippets.layer(idle[0][0])}.requires_grad_(False)"
+                if idle
+                else snippets.frozen([reach.parameters[p] for p in groups["unused"]]),
+            )
         )
     if lack.missing or lack.unsure or lack.strangers:
         lines.append(
-            "Make the optimizer after the last change to the model, from all of its parameters: "
-            "`torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=...)`. What "
-            "is not to be trained, freeze with `requires_grad_(False)`."
+            step(
+                "Make the optimizer after the last change to the model, from all of its "
+                "parameters; what is not to be trained, freeze with `requires_grad_(False)`. This "
+                "has to pass:",
+                'held = {id(p) for group in optimizer.param_groups for p in group["params"]}\n'
+                "for name, p in model.named_parameters():\n"
+                "    assert id(p) in held or not p.requires_grad, name",
+            )
         )
     if lack.idle:
         lines.append(

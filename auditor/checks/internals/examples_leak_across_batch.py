@@ -47,8 +47,10 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Heatmap
+from auditor.core.figure import Bars, Guide, Heatmap
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
@@ -113,9 +115,26 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             "its neighbours.",
             metrics=metrics,
             advice=(
-                "Look for a custom `torch.autograd.Function`, a straight-through estimate or a "
-                "backward hook: `torch.autograd.gradcheck` on it, in double precision, shows "
-                "whether its gradient belongs to its values.",
+                step(
+                    "Look for a custom `torch.autograd.Function`, a straight-through estimate or a "
+                    "backward hook, and whether its gradient belongs to its values, here of one "
+                    "named `Custom`:",
+                    "x = torch.randn(4, dtype=torch.float64, requires_grad=True)\n"
+                    "assert torch.autograd.gradcheck(Custom.apply, x)",
+                ),
+            ),
+            figures=(
+                Bars(
+                    title="Whose inputs the gradient of an output reaches",
+                    caption="The largest gradient of one example's output, by its own inputs and "
+                    "by those of others, relative to the former; the line is what rounding makes.",
+                    label="gradient",
+                    labels=("own inputs", "inputs of others"),
+                    values=(1.0, leak.gradient),
+                    marked=(False, True),
+                    guides=(Guide(leak.tolerance, "rounding"),),
+                    log=True,
+                ),
             ),
         )
     return Judgement(verdict, said + _in_training(leak), metrics=metrics)
@@ -178,8 +197,11 @@ def _in_training(leak: BatchLeak) -> str:
 def _advice(leak: BatchLeak, culprit: Culprit | None) -> tuple[str, ...]:
     if culprit is None:
         return (
-            "No single module could be named: run two batches that differ in one example, and "
-            "compare what each module puts out for the others.",
+            step(
+                "No single module could be named: run two batches that differ in their second "
+                "example, and see which modules put out something else for the first one.",
+                snippets.outputs_compared(),
+            ),
         )
     name, kind = clean_text(culprit.layer), culprit.kind
     norm = "BatchNorm" in kind
@@ -210,8 +232,20 @@ def _advice(leak: BatchLeak, culprit: Culprit | None) -> tuple[str, ...]:
         )
     return (
         first,
-        "Prove it mended: `out = model(x); out[0].sum().backward()` with `x.requires_grad_()`; "
-        "`x.grad[1:]` must be all zeros.",
+        step(
+            "Prove it mended: the first output must not hang on the inputs of other examples.",
+            "x = next(iter(val_loader))[0].requires_grad_()\n"
+            "model.eval()(x)[0].sum().backward()\n"
+            "assert not x.grad[1:].any()",
+        )
+        if not math.isnan(leak.gradient)
+        else step(
+            "Prove it mended: the first output must not hang on the inputs of other examples.",
+            "x = next(iter(val_loader))[0]\n"
+            "changed = torch.cat([x[:1], x[1:].flip(0)])\n"
+            "with torch.no_grad():\n"
+            "    assert torch.allclose(model.eval()(x)[0], model(changed)[0])",
+        ),
         "Scores measured so far are those of batches: measure anew, and train anew where the "
         "layer took part in training.",
     )

@@ -46,9 +46,12 @@ cliffs and clipping); Bengio, Simard, Frasconi 1994; Glorot & Bengio 2010.
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Lines
+from auditor.core.figure import Bars, Lines
 from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.foremost import foremost, how_many
 from auditor.core.text import clean_text, counted, interval, listed
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict, worst
@@ -230,6 +233,7 @@ def _not_finite(norms: GradientNorms, table: Array, flow: Array) -> Judgement:
         f"The gradient is not finite in {int(batches.sum()):,} of "
         f"{counted(len(table), 'batch', 'batches')}"
         + (f", at {listed(names, 3)}." if names else "."),
+        figures=_broken(norms, counts, len(table)),
         metrics=(Metric("batches with gradients not finite", int(batches.sum())),),
         where=(
             *(
@@ -241,11 +245,37 @@ def _not_finite(norms: GradientNorms, table: Array, flow: Array) -> Judgement:
             *(Place("parameter", name, "gradient not finite") for name in names[:40]),
         ),
         advice=(
-            "Run one such batch under `torch.autograd.set_detect_anomaly(True)`: it names the "
-            "operation whose gradient is NaN or infinite.",
-            "Clipping does not help here: the norm of a gradient with NaN is NaN, and clipping by "
-            "it spoils every weight. Skip the step instead, as "
-            "`torch.nn.utils.clip_grad_norm_(..., error_if_nonfinite=True)` lets you.",
+            step(
+                f"Run such a batch, number {int(batches.argmax()) + 1} in the loader's order, "
+                "with anomaly detection: it names the operation whose gradient is NaN or infinite.",
+                snippets.anomaly(int(batches.argmax())),
+            ),
+            step(
+                "Clipping does not help here: the norm of a gradient with NaN is NaN, and clipping "
+                "by it spoils every weight. Skip the step instead.",
+                "norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
+                "if torch.isfinite(norm):\n"
+                "    optimizer.step()\n"
+                "optimizer.zero_grad()",
+            ),
+        ),
+    )
+
+
+def _broken(norms: GradientNorms, counts: Array, batches: int) -> tuple[Bars, ...]:
+    """Return in how many batches each parameter's gradient is not finite."""
+    if not counts.any():
+        return ()
+    shown = foremost(counts.tolist())
+    return (
+        Bars(
+            title="Batches with gradients that are not finite",
+            caption=f"Of {batches:,}, by parameter in the model's order; the first from the output "
+            f"is where it begins.{how_many(len(shown), len(counts), 'parameters')}",
+            label="batches",
+            labels=tuple(clean_text(norms.parameters[place]) for place in shown),
+            values=tuple(float(counts[place]) for place in shown),
+            marked=tuple(bool(counts[place]) for place in shown),
         ),
     )
 
@@ -267,8 +297,11 @@ def _leap(whole: Array, losses: Array) -> tuple[float | None, int]:
 def _advice(usual: float, sharp: Step | None) -> tuple[str, ...]:
     place = f"around `{clean_text(sharp.layer)}`" if sharp else "between the layers"
     return (
-        "Clip the gradient before each step: `torch.nn.utils.clip_grad_norm_(model.parameters(), "
-        f"{3 * usual:.2g})`, three times the median norm seen here.",
+        step(
+            f"Clip the gradient before each step at {3 * usual:.2g}, three times the median norm "
+            "seen here:",
+            snippets.clipped(snippets.digits(3 * usual)),
+        ),
         f"Put normalisation or a residual connection {place}, or initialise its weights with a "
         "smaller gain.",
     )

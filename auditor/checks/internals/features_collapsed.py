@@ -57,6 +57,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
@@ -300,8 +301,15 @@ def _advice(culprit: str, lost: list[LostPair], dead: list[Unpredicted]) -> tupl
             f"Look at `{name}`, where it begins: weights of low rank or of equal units (see "
             "weights-degenerate), units at zero (see dead-units), a normalisation over the wrong "
             "dimension, or a learning rate that blew it up.",
-            f"Initialise `{name}` anew, put normalisation before it or a shortcut around it, and "
-            "train with a lower learning rate; watch the effective rank after each epoch.",
+            step(
+                f"Initialise `{name}` anew, put normalisation before it or a shortcut around it, "
+                "and train with a lower learning rate; watch the rank of what it puts out, of "
+                "`features` [examples, units], after each epoch:",
+                "centred = (features - features.mean(0)).double()\n"
+                "spread = torch.linalg.svdvals(centred) ** 2\n"
+                "share = spread / spread.sum()\n"
+                "print(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))",
+            ),
         ]
     if lost:
         pair = lost[0]

@@ -47,6 +47,8 @@ CS231n notes, "Neural Networks Part 2", weight initialisation ("pitfall: all zer
 
 import math
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Table
 from auditor.core.finding import Judgement, Metric, Place
@@ -115,12 +117,16 @@ def _note(tensor: InitialSize) -> str:
 
 
 def _advice(odd: list[InitialSize]) -> tuple[str, ...]:
-    name = clean_text(odd[0].name, 80)
-    layer = name.rpartition(".")[0] or "layer"
+    owner, _, last = odd[0].name.rpartition(".")
+    more = f" The same goes for {len(odd) - 1:,} more." if len(odd) > 1 else ""
     return (
-        f"Leave `{name}` as PyTorch draws it (deviation {odd[0].usual:.3g}), or scale it by "
-        f"fan-in: `nn.init.kaiming_normal_({layer}.weight)` and `nn.init.zeros_({layer}.bias)`"
-        + (f". The same goes for {len(odd) - 1:,} more." if len(odd) > 1 else "."),
+        step(
+            f"Leave `{clean_text(odd[0].name, 80)}` as PyTorch draws it (deviation "
+            f"{odd[0].usual:.3g}), or scale it by fan-in, before any training.{more}",
+            snippets.initialised(owner)
+            if owner and last == "weight"
+            else f"torch.nn.init.kaiming_normal_({snippets.parameter(odd[0].name)})",
+        ),
         "Train the model afresh: what was learnt from such a start seldom recovers.",
     )
 

@@ -43,6 +43,7 @@ Karpathy 2019, "A Recipe for Training Neural Networks"; PyTorch documentation, "
 `torch.nn.functional.dropout` (`training=True` by default).
 """
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -165,8 +166,12 @@ def _repeated(answers: Reproducibility, limit: Limit) -> Said:
         (
             f"If that is not meant, draw only in training: `if self.training:` in "
             f"{_owner(answers)}; in evaluation use the mean (of a variational autoencoder `mu`).",
-            "If it is meant (sampling, Monte Carlo dropout), average over many passes, report the "
-            "spread beside the score, fix a seed, and waive this check with that reason.",
+            step(
+                "If it is meant (sampling, Monte Carlo dropout), average over many passes, report "
+                "the spread beside the score, fix a seed, and waive this check with that reason.",
+                "audit:\n  waive:\n    - {check: not-reproducible, reason: samples on purpose}",
+                language="yaml",
+            ),
         ),
     )
 
@@ -308,8 +313,15 @@ def _unsettled(answers: Reproducibility, limit: Limit) -> Said:
         "other weights.",
         places,
         (
-            "Run a few batches through the model in training mode before it is saved or used: "
-            "`model.train()`, then `model(inputs)` under `torch.no_grad()`, then `model.eval()`.",
+            step(
+                "Run a few batches through the model in training mode before it is saved or used:",
+                "model.train()\n"
+                "with torch.no_grad():\n"
+                "    for inputs, _ in train_loader:\n"
+                "        model(inputs)\n"
+                "model.eval()\n"
+                'torch.save(model.state_dict(), "mended.pt")',
+            ),
             "Save and load the vectors of the power iteration with the weights (`weight_u` and "
             "`weight_v`, of parametrisations `_u` and `_v`): look for `strict=False`, for averages "
             "of weights that leave buffers out, and for weights that were copied by name.",
@@ -334,8 +346,15 @@ def _dropout_advice(answers: Reproducibility) -> tuple[str, ...]:
         )
     names = listed([f"`{culprit.layer}`" for culprit in answers.drawing], 3) or "the layer named"
     return (
-        f"{names} stays in training mode after `model.eval()`: look for `.train()` in `forward` or "
-        "`__init__`, an overridden `train()`, and modules kept in a plain list.",
+        step(
+            f"{names} stays in training mode after `model.eval()`: look for `.train()` in "
+            "`forward` or `__init__`, an overridden `train()`, and modules kept in a plain list. "
+            "This has to print nothing:",
+            "model.eval()\n"
+            "for name, module in model.named_modules():\n"
+            "    if module.training:\n"
+            "        print(name)",
+        ),
     )
 
 

@@ -44,6 +44,7 @@ Vaswani et al. 2017, "Attention Is All You Need", section 3.2.3; van den Oord et
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Guide, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric
@@ -169,9 +170,11 @@ def _advice(use: FutureUse, culprit: Culprit | None) -> tuple[str, ...]:
             "halve the width that the next layer takes."
         )
     elif "Conv" in kind:
-        first = (
-            f"Pad `{name}` on the left alone: `padding=0`, and `F.pad(x, ((kernel_size - 1) * "
-            "dilation, 0))` before it."
+        first = step(
+            f"Pad `{name}` on the left alone: build it with `padding=0`, and pad before it in "
+            "`forward`:",
+            "left = (conv.kernel_size[0] - 1) * conv.dilation[0]\n"
+            "x = conv(torch.nn.functional.pad(x, (left, 0)))",
         )
     elif "Norm" in kind or "Pool" in kind:
         first = (
@@ -179,10 +182,12 @@ def _advice(use: FutureUse, culprit: Culprit | None) -> tuple[str, ...]:
             "features of each step alone, as `nn.LayerNorm(features)` on (batch, time, features)."
         )
     elif "ttention" in kind or "Transformer" in kind:
-        first = (
-            f"Give `{name}` its mask: `attn_mask=nn.Transformer.generate_square_subsequent_mask(T)`"
-            ", or `is_causal=True` for `scaled_dot_product_attention`. Where there is one, print "
-            "it: in torch True, or minus infinity, forbids, and the diagonal is allowed."
+        first = step(
+            f"Give `{name}` its mask as `attn_mask`, or `is_causal=True` to "
+            "`scaled_dot_product_attention`. Where there is one, print it: in torch True, or minus "
+            "infinity, forbids, and the diagonal is allowed.",
+            "mask = torch.nn.Transformer.generate_square_subsequent_mask(steps)\n"
+            "out, _ = attention(x, x, x, attn_mask=mask)",
         )
     elif culprit is not None and not culprit.inner and culprit.layer != MODEL:
         first = (
@@ -203,8 +208,16 @@ def _advice(use: FutureUse, culprit: Culprit | None) -> tuple[str, ...]:
         first = "Compare what each module puts out for two sequences that differ at the end only."
     return (
         first,
-        "Prove it mended: change the last input of a sequence and see that "
-        "`model(x)[:, :-1]` stays what it was.",
+        step(
+            "Prove it mended: change the last input of a sequence and see that all outputs before "
+            "it stay what they were, here with examples and steps as the first two dimensions.",
+            "x = next(iter(val_loader))[0]\n"
+            "changed = x.clone()\n"
+            "changed[:, -1] = x[:, 0]\n"
+            "with torch.no_grad():\n"
+            "    before, after = model.eval()(x), model(changed)\n"
+            "assert torch.allclose(before[:, :-1], after[:, :-1])",
+        ),
         "Train anew from fresh weights, and expect a higher loss: the one measured so far was read "
         "off the answers.",
     )

@@ -64,7 +64,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
+from auditor.core.figure import Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import SEVERITY, Verdict, worst
@@ -276,7 +279,7 @@ def _where(both: list[Judged], still: list[str]) -> tuple[Place, ...]:
 
 
 def _diverged(answer: UpdateRatios) -> Judgement:
-    step = int(np.argmin(np.isfinite(answer.losses)))
+    broke = int(np.argmin(np.isfinite(answer.losses)))
     start, rate = STARTS[answer.start], answer.learning_rate
     where: tuple[Place, ...] = ()
     summary = f"With {start} the loss is not finite before any step is made."
@@ -284,12 +287,15 @@ def _diverged(answer: UpdateRatios) -> Judgement:
         "The learning rate has no part in this: look for NaN or infinity in the weights, inputs "
         "and targets, then for a logarithm or division in the loss."
     )
-    if step:
-        when = f"step {step + 1} of {len(answer.losses):,} with {clean_text(answer.optimizer)}"
+    if broke:
+        when = f"step {broke + 1} of {len(answer.losses):,} with {clean_text(answer.optimizer)}"
         summary = f"From {start} the loss was no longer finite at {when}."
-        advice = f"Try a learning rate of `{rate / 10:.2g}`, then `{rate / 100:.2g}`."
+        advice = step(
+            f"Try a learning rate of `{rate / 10:.2g}`, then `{rate / 100:.2g}`.",
+            snippets.rebuilt(answer.optimizer, rate / 10),
+        )
         where = (Place("setting", "training.optimizer.lr", f"{rate:g}"),)
-        spoilt = _spoilt(answer, step)
+        spoilt = _spoilt(answer, broke)
         if spoilt:
             summary += (
                 f" The step before made NaN of {listed(spoilt, 3)} though the loss was finite: the "
@@ -303,9 +309,26 @@ def _diverged(answer: UpdateRatios) -> Judgement:
     return Judgement(
         Verdict.FAIL,
         summary,
-        metrics=(Metric("steps made before the loss broke", step),),
+        metrics=(Metric("steps made before the loss broke", broke),),
         where=where,
         advice=(advice,),
+        figures=_course(answer, broke) if broke else (),
+    )
+
+
+def _course(answer: UpdateRatios, step: int) -> tuple[Lines, ...]:
+    """Return the loss up to the step at which it broke."""
+    losses = np.asarray(answer.losses, float)[:step]
+    return (
+        Lines(
+            title="Loss until it broke",
+            caption=f"Step by step from {STARTS[answer.start]}; at step {step + 1} the loss was no "
+            "longer finite.",
+            x_label="step",
+            y_label="loss",
+            series=(Series("loss", tuple(range(1, step + 1)), tuple(losses.tolist())),),
+            y_log=bool((losses > 0).all()),
+        ),
     )
 
 

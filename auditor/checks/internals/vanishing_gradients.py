@@ -59,6 +59,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.by_depth import table_by_depth
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Guide
@@ -372,8 +374,11 @@ def _against(norms: GradientNorms, sharp: Step | None, top: Tensor | None) -> li
         lines += [
             f"Replace {what} on the way to `{top.name}` by `nn.ReLU` or `nn.GELU`, and put "
             "normalisation or a residual connection around each block.",
-            "Initialise for the activation: `torch.nn.init.kaiming_normal_` before ReLU, "
-            "`torch.nn.init.xavier_uniform_` before tanh.",
+            step(
+                "Initialise for the activation before training anew: `kaiming_normal_` before "
+                "ReLU, `xavier_uniform_` before tanh.",
+                snippets.initialised(top.home) if top.home else "",
+            ),
         ]
     return lines
 

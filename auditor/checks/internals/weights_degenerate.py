@@ -47,6 +47,10 @@ symmetry). Roy & Vetterli 2007, "The effective rank". Marchenko & Pastur 1967. M
 2021, JMLR 22 (spectra of trained layers); Clauset, Shalizi & Newman 2009 (the exponent).
 """
 
+from collections.abc import Mapping
+
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, counted, listed
@@ -204,12 +208,20 @@ def _metrics(
     return tuple(found)
 
 
+CODE: Mapping[Kind, str] = {
+    "symmetric": "torch.nn.init.kaiming_uniform_(WEIGHT, a=5**0.5)",
+    "constant": "torch.nn.init.kaiming_uniform_(WEIGHT, a=5**0.5)",
+    "zero units": "weight = WEIGHT.detach()\n"
+    "print((weight.flatten(1) == 0).all(1).nonzero().flatten())",
+    "rank": "print(torch.linalg.svdvals(WEIGHT.detach().flatten(1).float()))",
+}
+"""Code for a kind of fault; WEIGHT stands for what finds the parameter."""
+
+
 def _advice(bad: list[WeightFault]) -> tuple[str, ...]:
     texts: dict[Kind, str] = {
-        "symmetric": "Initialise `{name}` at random, "
-        "`torch.nn.init.kaiming_uniform_(model.get_parameter('{name}'))`, and train anew: units "
-        "that start equal get equal gradients for ever. See that no init function sets "
-        "weights to a constant.",
+        "symmetric": "Initialise `{name}` at random, and train anew: units that start equal get "
+        "equal gradients for ever. See that no init function sets weights to a constant.",
         "zero": "See why `{name}` is zero: never loaded from its checkpoint, initialised with "
         "`zeros_`, pruned away, or left without a gradient. Remove it if it is meant to add "
         "nothing.",
@@ -235,6 +247,9 @@ def _advice(bad: list[WeightFault]) -> tuple[str, ...]:
     for fault in bad:
         first.setdefault(fault.kind, fault)
     return tuple(
-        texts[kind].format(name=clean_text(fault.name), note=clean_text(fault.note))
+        step(
+            texts[kind].format(name=clean_text(fault.name), note=clean_text(fault.note)),
+            CODE[kind].replace("WEIGHT", snippets.parameter(fault.name)) if kind in CODE else "",
+        )
         for kind, fault in first.items()
     )

@@ -56,6 +56,8 @@ Scientific Computing 33.
 
 import math
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -280,19 +282,27 @@ def _advice(wrong: list[Checked], trained: list[Checked], guilty: list[Culprit])
             )
     if whole:
         lines.append(
-            "If that is on purpose, freeze what is not to be trained: "
-            f"`model.get_parameter('{whole[0]}').requires_grad_(False)`"
-            + (f", and so on for {listed(whole[1:], 3)}." if whole[1:] else ".")
+            step(
+                "If that is on purpose, freeze what is not to be trained:",
+                snippets.frozen(whole),
+            )
         )
     if (wrong or trained) and not guilty:
         lines.append(
-            "Take the model apart: put `torch.autograd.gradcheck` around each custom function, and "
-            "look for hooks and for state that one module leaves to another."
+            step(
+                "Take the model apart: put `gradcheck` around each custom function, here one named "
+                "`Custom`, and look for hooks and for state that one module leaves to another.",
+                "x = torch.randn(4, dtype=torch.float64, requires_grad=True)\n"
+                "assert torch.autograd.gradcheck(Custom.apply, x)",
+            )
         )
     if Verdict.WARN in worst:
         lines.append(
-            "If it is meant (gradient reversal, a stopped gradient), waive it under `audit`: "
-            "`waive: [{check: wrong-gradients, reason: ...}]`."
+            step(
+                "If it is meant (gradient reversal, a stopped gradient), waive it in the spec:",
+                "audit:\n  waive:\n    - {check: wrong-gradients, reason: stopped on purpose}",
+                language="yaml",
+            )
         )
     lines.append(
         "Audit again with `--only wrong-gradients`: a part hides the mistakes of those around it."

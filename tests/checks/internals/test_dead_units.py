@@ -145,7 +145,7 @@ def test_units_that_are_only_ever_pushed_down_are_not_starved(judged) -> None:
 def test_a_running_mean_beyond_all_inputs_is_the_cause(judged) -> None:
     found = judged(judge, seen(held(60, 100, 0.1, -2.0, normed=True)))
     assert "`fc`: what it is given never comes past its running mean" in found.summary
-    assert "`momentum` to None" in found.advice[0]
+    assert "update_bn(train_loader, model)" in found.advice[0]
     usual = judged(judge, seen(held(60, 100, -3.0, -0.5, normed=True)))
     assert "`fc.bias` is -3" in usual.summary
 

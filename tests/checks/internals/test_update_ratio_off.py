@@ -253,7 +253,7 @@ def test_one_layer_apart(judged, odd: float, verdict: Verdict) -> None:
     assert [place.name for place in found.where] == ["5.weight"]
     assert "Not so `5.weight`" in found.summary
     assert ("too small" if odd > 1e-3 else "too large") in found.advice[0]
-    rate = float(found.advice[1].split("'lr': ")[1].split("}")[0])
+    rate = float(found.advice[1].split('[own], "lr": ')[1].split("}")[0])
     assert rate == pytest.approx(0.1 * 1e-3 / odd, rel=0.2)
 
 

@@ -149,8 +149,9 @@ def test_a_weight_whose_module_did_not_run_warns(judged) -> None:
         found = judged(judge, {GRADIENTS: unused})
         assert found.verdict is Verdict.WARN
         assert found.advice == (
-            "Use `layer3.weight` in `forward`, or remove it or set `requires_grad_(False)`: it is "
-            "saved and counted but never trained.",
+            "Use `layer3.weight` in `forward`, or remove it or freeze it: it is saved and counted "
+            'but never trained.\n```python\nmodel.get_parameter("layer3.weight")'
+            ".requires_grad_(False)\n```",
         )
 
 
