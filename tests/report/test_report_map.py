@@ -101,7 +101,7 @@ def section_of(page: str) -> str:
 
 def paper(record: AuditRecord) -> str:
     medium = Medium(PRINT, paper_colours(), ("tokens.css", "paper.css", "map.css"), folds=False)
-    return render_page(record, medium, {})
+    return render_page(record, medium)
 
 
 @pytest.mark.parametrize("many", [1, 2, 10, MOST, MOST + 1, 1000, 3000])
