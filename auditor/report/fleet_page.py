@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from auditor.report.policy import policy
 from auditor.report.templating import rendered, text_of
 from auditor.report.theme import SCREEN, screen_colours
 from auditor.report.view_fleet import FleetView, ModelView
@@ -21,6 +22,7 @@ def render_fleet(view: FleetView, folder: Path) -> str:
             "ink": SCREEN,
             "folds": True,
             "style": Markup(style),
+            "policy": policy(style),
             "links": [_link(model, folder) for model in view.models],
         },
     )

@@ -1,7 +1,5 @@
 """The page as one HTML text, for a screen or for paper."""
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +7,7 @@ from markupsafe import Markup
 
 from auditor.core.record import AuditRecord
 from auditor.report.draw import Drawing, draw
+from auditor.report.policy import policy
 from auditor.report.templating import rendered, text_of
 from auditor.report.theme import Theme
 from auditor.report.view import PageView, view_page
@@ -40,28 +39,6 @@ def render_page(record: AuditRecord, medium: Medium) -> str:
         "drawings": _drawings(view, medium.theme),
     }
     return rendered("report.html.j2", values)
-
-
-def policy(style: str, script: str) -> str:
-    """Return a content-security policy under which a page has this style sheet and this script.
-
-    Everything else is refused: requests, other scripts and styles (those in attributes too),
-    frames, forms. Pictures stand in the page itself.
-    """
-    sources = (
-        "default-src 'none'",
-        "style-src 'unsafe-inline'",
-        f"script-src '{_digest(script)}'",
-        "img-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-    return "; ".join(sources)
-
-
-def _digest(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
 def _drawings(view: PageView, theme: Theme) -> dict[str, Drawing]:
