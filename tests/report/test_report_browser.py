@@ -1,8 +1,13 @@
 """The page in a real browser: it asks for nothing, runs its own script alone, and serves all."""
 
+from pathlib import Path
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import CHROMIUM, chromium
+
+from auditor.core.record import read_record
+from auditor.report.html import render_html
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,12 +28,22 @@ def address(page, tmp_path_factory):
     return file.as_uri()
 
 
+@pytest.fixture(scope="module")
+def real_address(tmp_path_factory):
+    """The report of an audit that found much, with a map and code to paste."""
+    record = read_record(Path(__file__).parents[1] / "golden" / "record.json")
+    assert record.layers
+    file = tmp_path_factory.mktemp("real") / "report.html"
+    file.write_text(render_html(record), encoding="utf-8")
+    return file.as_uri()
+
+
 @pytest.fixture
 def opened(browser, address):
     """Open the report as a reader does; every request and complaint of the browser is kept."""
     contexts = []
 
-    def opened(**settings):
+    def opened(where=address, **settings):
         context = browser.new_context(**settings)
         contexts.append(context)
         tab = context.new_page()
@@ -36,7 +51,7 @@ def opened(browser, address):
         tab.on("request", lambda request: tab.requests.append(request.url))
         tab.on("console", lambda message: tab.complaints.append(message.text))
         tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.goto(address)
+        tab.goto(where)
         return tab
 
     yield opened
@@ -94,16 +109,19 @@ def test_the_first_screen_has_the_answers(opened):
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])
-def test_no_page_is_wider_than_its_screen(opened, width):
-    tab = opened(viewport={"width": width, "height": 900})
-    tab.locator("#filter-unfold").click()
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+def test_no_page_is_wider_than_its_screen(opened, address, real_address, width):
+    for where in (address, real_address):
+        tab = opened(where, viewport={"width": width, "height": 900})
+        tab.locator("#filter-unfold").click()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_no_violation(opened, scheme, width):
-    tab = opened(viewport={"width": width, "height": 900}, color_scheme=scheme)
+@pytest.mark.parametrize("which", ["address", "real_address"])
+def test_axe_finds_no_violation(opened, request, which, scheme, width):
+    where = request.getfixturevalue(which)
+    tab = opened(where, viewport={"width": width, "height": 900}, color_scheme=scheme)
     for unfolded in (False, True):
         if unfolded:
             tab.locator("#filter-unfold").click()
@@ -147,12 +165,23 @@ def test_a_link_opens_what_it_leads_to_though_filtered_and_folded(opened):
     assert tab.locator('[data-filter="fail"]').get_attribute("aria-pressed") == "false"
 
 
-def test_a_command_is_copied(opened, browser):
-    tab = opened(permissions=["clipboard-read", "clipboard-write"])
-    command = tab.locator("code.command:visible").first
-    command.locator("xpath=following-sibling::button[1]").click()
-    tab.get_by_text("Copied").wait_for()
-    assert tab.evaluate("navigator.clipboard.readText()") == command.inner_text()
+def test_links_of_the_map_lead_to_findings(opened, real_address):
+    tab = opened(real_address)
+    link = tab.locator("#map a[href^='#finding']:visible").first
+    id_ = link.get_attribute("href").removeprefix("#")
+    pressed(tab, "pass")
+    assert not tab.locator(f"#{id_}").is_visible()
+    link.click()
+    tab.locator(f"#{id_}").wait_for()
+
+
+def test_code_and_commands_are_copied(opened, real_address):
+    tab = opened(real_address, permissions=["clipboard-read", "clipboard-write"])
+    for kind in ("code.command", "pre.code"):
+        code = tab.locator(f"{kind}:visible").first
+        code.locator("xpath=following-sibling::button[1]").click()
+        code.locator("xpath=following-sibling::button[text()='Copied']").wait_for()
+        assert tab.evaluate("navigator.clipboard.readText()") == code.inner_text().strip()
 
 
 def test_the_theme_is_the_systems_until_it_is_chosen_and_stays_chosen(opened):
