@@ -97,7 +97,7 @@ def draw_upright(canvas: Canvas, box: Box, placed: Sequence[Upright]) -> None:
             _stroke(canvas, one.guide, segment(one.x, top, one.x, box.bottom))
     for one in placed:
         y = box.top - one.row * ROW - 10
-        _label(canvas, one.guide, one.text, one.middle, y)
+        _label(canvas, one.guide, one.text, one.middle, y, abs(one.off))
         if one.off:
             beside = one.off * (text_width(one.text) / 2 + 3)
             tip = one.middle + beside + one.off * ARROW
@@ -128,7 +128,7 @@ def label_level(
         long = text_width(text) + 2 * abs(off) * ARROW
         start, y = _quietest(box, long, height, taken, dots, heights)
         taken.append((start, start + long, y))
-        _label(canvas, guide, text, start + long / 2, y)
+        _label(canvas, guide, text, start + long / 2, y, abs(off))
         if off:
             x = start + long - ARROW / 2
             _arrow(canvas, guide, (x, y + off * ARROW / 2), (x, y - off * ARROW / 2))
@@ -170,8 +170,8 @@ def _arrow(canvas: Canvas, guide: Guide, start: Point, tip: Point) -> None:
     canvas.fill(outline((tip, *wings)), _ROLES[guide.severity])
 
 
-def _label(canvas: Canvas, guide: Guide, text: str, middle: float, y: float) -> None:
-    """Write a label on a patch of paper."""
-    long = text_width(text) + 4
+def _label(canvas: Canvas, guide: Guide, text: str, middle: float, y: float, arrows: int) -> None:
+    """Write a label on a patch of paper, with room for an arrow on each side or for none."""
+    long = text_width(text) + 2 * arrows * ARROW + 4
     canvas.fill(block(middle - long / 2, y - 7, long, 14), "paper", 0.8)
     canvas.text(middle, y, text, _ROLES[guide.severity], "middle")

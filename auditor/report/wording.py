@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from types import MappingProxyType
 
 from auditor.core.advice import quoted
@@ -132,10 +133,14 @@ def says(label: str, value: float) -> bool:
 
 
 def tick_names(values: Sequence[float]) -> list[str]:
-    """Return the short numbers of an axis, with as many digits as tell its ticks apart."""
+    """Return the short numbers of an axis, with as many digits as tell where its ticks stand."""
+    near = 0.02 * min((abs(b - a) for a, b in pairwise(values) if a != b), default=math.inf)
     names = [short_number(value) for value in values]
     digits = 4
-    while len(set(names)) < len(set(values)) and digits <= MOST_DIGITS:
+    while digits <= MOST_DIGITS and any(
+        abs(float(name.replace(",", "")) - value) > near
+        for name, value in zip(names, values, strict=True)
+    ):
         names = [f"{value:.{digits}g}" for value in values]
         digits += 1
     return names

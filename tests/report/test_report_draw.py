@@ -90,12 +90,17 @@ def test_a_value_is_said_once(label, value, said):
     assert says(label, value) == said
 
 
-@pytest.mark.parametrize("values", [(1.0986, 1.1012), (123456789.0, 123456790.0), (-5.0, -4.9999)])
+@pytest.mark.parametrize(
+    "values", [(1.0986, 1.1012), (2.2925, 2.3045), (123456789.0, 123456790.0), (-5.0, -4.9999)]
+)
 def test_ticks_that_lie_close_are_told_apart(values):
     plot = Lines("t", "c", "x", "y", (Series("s", (0.0, 1.0), values),))
     shown = words(draw(plot).svg)
-    names = tick_names(extent_of(values).ticks())
+    ticks = extent_of(values).ticks()
+    names = tick_names(ticks)
     assert len(names) == len(set(names)) > 2
+    said = [float(name.replace(",", "")) for name in names]
+    assert np.allclose(said, ticks, rtol=0, atol=0.02 * (ticks[1] - ticks[0]))
     assert all(name.replace("-", "−") in shown or name in shown for name in names)
 
 
