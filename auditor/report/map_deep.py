@@ -10,7 +10,7 @@ import numpy as np
 
 from auditor.core.verdict import SEVERITY, Verdict
 from auditor.report.map_marks import Mark
-from auditor.report.map_names import ending, fitting, span_name, stages_of
+from auditor.report.map_names import BOLD, ending, fitting, length, span_name, stages_of
 from auditor.report.map_rows import Content, numbers
 from auditor.report.map_shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
 from auditor.report.map_strips import FOOT, HEAD, draw_axes, draw_bands, strips_of
@@ -55,7 +55,7 @@ def draw_deep(content: Content, shape: Shape) -> tuple[Drawing, ...]:
     right = shape.width - shape.callouts
     slots = max(1, int((bottom - HEAD) / _step(shape)))
     calls = calls_of(content.marks, lambda row: band_of[row] * slots // len(bands))
-    _shade(canvas, calls, top, height, right)
+    _shade(canvas, content.marks, top, height, right)
     _stages(canvas, content, top, height, bottom)
     left = shape.stages + shape.gap
     _lane(canvas, content, bands, height, right - LANE)
@@ -121,14 +121,17 @@ def _step(shape: Shape) -> float:
 
 
 def _shade(
-    canvas: Canvas, calls: Sequence[Call], top: Mapping[int, float], height: float, right: float
+    canvas: Canvas, marks: Mapping[int, Mark], top: Mapping[int, float], height: float, right: float
 ) -> None:
-    """Shade the layers in which a likely cause is seen, and what lies between them."""
-    for call in calls:
-        if call.mark.cause:
-            low = top[call.last] + max(height, 2.0)
-            box = f"M0 {units(top[call.first])}H{units(right)}V{units(low)}H0z"
-            canvas.paths.append(Path(box, str(call.mark.verdict), opacity=0.16, filled=True))
+    """Shade the layers in which a likely cause is seen."""
+    boxes = {Verdict.FAIL: "", Verdict.WARN: ""}
+    for row, mark in marks.items():
+        if mark.cause:
+            thick = units(max(height, 2.0))
+            boxes[mark.verdict] += f"M0 {units(top[row])}H{units(right)}v{thick}H0z"
+    canvas.paths += [
+        Path(box, str(verdict), opacity=0.16, filled=True) for verdict, box in boxes.items()
+    ]
 
 
 def _stages(
@@ -140,11 +143,11 @@ def _stages(
     canvas.texts.append(Text(0, 13, "layers", shape.size, bold=True))
     for stage in stages_of(names, int((bottom - HEAD) / STAGE)):
         low, high = top[stage.first], top[stage.last] + height
-        lines += f"M0 {units(low)}H{units(edge)}"
         base = max((low + high) / 2 + 0.35 * shape.size, free + shape.size)
         if base <= max(high, low + STAGE) and base <= bottom:
             name = ending(stage.name, shape.stages - 8, shape.size - 1)
             canvas.texts.append(Text(0, round(base, 1), name, shape.size - 1, "muted"))
+            lines += f"M0 {units(low)}H{units(edge)}"
             free = base + 2
     canvas.paths.append(Path(f"{lines}M0 {units(bottom)}H{units(edge)}", "rule", 0.75))
 
@@ -201,7 +204,8 @@ def _callouts(
         room, small = shape.width - x, shape.size - 1
         many = f" ({call.count:,} layers)" if call.count > 1 else ""
         many += f" +{call.near:,} near" if call.near else ""
-        shown = fitting(name, room - 0.55 * small * len(many), shape.size * 1.05)
+        bold = BOLD * shape.size
+        shown = fitting(name, room - length(many) * bold, bold)
         word = WORDS[call.mark.verdict]
         said = fitting(f"{word} {numbers(call.mark, 4)}: {finding.title}", room, small)
         canvas.texts += [

@@ -12,6 +12,10 @@ DEEPEST = 12
 """Parts of a dotted name that are looked at."""
 
 
+BOLD = 1.16
+"""How many times longer a text is in bold letters."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """Neighbouring layers, `first` to `last` by place, under one name."""
@@ -78,8 +82,8 @@ def fitting(text: str, width: float, size: float) -> str:
     """Return a text cut in its middle to what stands in `width` in letters of `size` pixels."""
     most = len(text)
     shown = text
-    while most > 3 and _length(shown) * size > width:
-        most = min(most - 1, int(most * width / (_length(shown) * size)) + 1)
+    while most > 3 and length(shown) * size > width:
+        most = min(most - 1, int(most * width / (length(shown) * size)) + 1)
         shown = shortened(text, most)
     return shown
 
@@ -87,13 +91,13 @@ def fitting(text: str, width: float, size: float) -> str:
 def ending(text: str, width: float, size: float) -> str:
     """Return a text cut at its start to what stands in `width` in letters of `size` pixels."""
     shown = text
-    while len(shown) > 2 and _length(shown) * size > width:
+    while len(shown) > 2 and length(shown) * size > width:
         shown = f"…{shown.removeprefix('…')[1:]}"
     return shown
 
 
-def _length(text: str) -> float:
-    """Return about how long a text is, in letter heights; no font is at hand to ask."""
+def length(text: str) -> float:
+    """Return about how long a text is, in heights of its letters; no font is at hand to ask."""
     return sum(_letter(letter) for letter in text)
 
 
@@ -101,5 +105,5 @@ def _letter(letter: str) -> float:
     if unicodedata.east_asian_width(letter) in "WF":
         return 1.0
     if letter in ".,:;|!'()[]ijlt ":
-        return 0.34
-    return 0.86 if letter in "mwMW@%—…" else 0.6
+        return 0.4
+    return 0.95 if letter in "mwMW@%—…" else 0.6

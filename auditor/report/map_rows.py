@@ -8,7 +8,7 @@ import numpy as np
 from auditor.core.layer import LayerFacts
 from auditor.report.map_columns import Column
 from auditor.report.map_marks import Mark
-from auditor.report.map_names import fitting
+from auditor.report.map_names import BOLD, fitting, length
 from auditor.report.map_shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
 from auditor.report.map_strips import FOOT, HEAD, draw_axes, draw_values, strips_of
 from auditor.report.view_finding import FindingView
@@ -79,7 +79,7 @@ def _row(canvas: Canvas, content: Content, row: int, top: float, verdicts: float
     if mark is not None and mark.cause:
         box = f"M0 {units(top)}h{units(shape.width)}v{units(shape.row)}H0z"
         canvas.paths.append(Path(box, _role(mark), opacity=0.12, filled=True))
-    name = fitting(layer.name, shape.names - 10, size * (1.04 if mark else 1))
+    name = fitting(layer.name, shape.names - 10, size * (BOLD if mark and mark.cause else 1))
     canvas.texts.append(Text(4, base, name, size, bold=mark is not None and mark.cause))
     if shape.kinds:
         kind = fitting(layer.kind if layer.ran else f"{layer.kind} (idle)", shape.kinds - 8, small)
@@ -103,7 +103,7 @@ def _mark(canvas: Canvas, mark: Mark, x: float, top: float, base: float) -> None
     word = WORDS[mark.verdict]
     if shape.words:
         canvas.texts.append(Text(x, base, word, shape.size - 1, _role(mark), bold=True))
-        x += 0.68 * (shape.size - 1) * len(word) + 4
+        x += BOLD * length(word) * (shape.size - 1) + 6
     most = 4 if shape.words else 1
     canvas.texts.append(Text(round(x, 1), base, numbers(mark, most), shape.size - 1.5, "muted"))
 

@@ -17,6 +17,7 @@ from auditor.core.figure import (
     Table,
 )
 from auditor.core.finding import Finding, Limit, Metric, Place
+from auditor.core.layer import LayerFacts
 from auditor.core.record import AuditRecord, Cause, PlanLine, Remedy, Section, Volatile
 from auditor.core.subject import CheckpointFacts, SplitFacts, SubjectFacts, TargetFacts
 from auditor.core.verdict import Verdict, worst
@@ -399,6 +400,25 @@ def _sections() -> tuple[Section, ...]:
     )
 
 
+def layers() -> tuple[LayerFacts, ...]:
+    """Return what was measured of the layers, those with hostile names at the end."""
+    known = tuple(
+        LayerFacts(
+            name,
+            "Linear",
+            "N×16×512",
+            parameters=262_656,
+            activation=math.inf if place == 90 else 1 + math.sin(place / 9) ** 2,
+            gradient=math.inf if place == 91 else 0.0 if place == 40 else 10 ** (-6 + place / 40),
+            dead=DEAD[place],
+            update=1e-3 * (1 + math.cos(place)) if place % 4 < 3 else None,
+        )
+        for place, name in enumerate(LAYERS)
+    )
+    hostile = [name for name in HOSTILE if "\ud800" not in name]  # which JSON can't give back
+    return known + tuple(LayerFacts(name, name, name, activation=1.0) for name in hostile)
+
+
 def subject(name: str = "digits-cnn") -> SubjectFacts:
     """Return facts of a subject with both splits."""
     targets = TargetFacts("classes", 1024, tuple(range(10)), (100, 104) * 5)
@@ -473,4 +493,5 @@ def rich_record() -> AuditRecord:
             12,
             {"val data, eval mode": 12.2, "train data, train mode": 31.0, "batch overfit": 4.4},
         ),
+        layers=layers(),
     )
