@@ -36,6 +36,7 @@ lint: $(VENV)/ready-dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/make_docs.py --check
 
 golden: $(VENV)/ready-dev
 	$(BIN)/python -m pytest tests/golden --golden

@@ -15,8 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, sync_playwright
 from rich.console import Console
@@ -44,19 +46,18 @@ MOST = 1_000_000
 class Shot:
     """A picture of the page: its name, and the element that it shows; the first screen without one.
 
-    What is taller than `tallest` is cut there. An `optional` one may be missing in the page.
+    What is taller than `tallest` is cut there.
     """
 
     name: str
     element: str = ""
     tallest: int = 1800
-    optional: bool = False
 
 
 SHOTS = (
     Shot("report"),
     Shot("finding", "#finding-dead-units"),
-    Shot("map", "#model-map", optional=True),
+    Shot("map", "#map", tallest=612),
 )
 
 
@@ -124,20 +125,16 @@ def on_screen(
     page = browser.new_page(viewport=SCREEN, color_scheme=scheme, reduced_motion="reduce")
     page.goto(report.as_uri(), wait_until="load")
     for shot in SHOTS:
-        clip = framed(page, shot)
-        if clip is not None:
-            yield shot.name, page.screenshot(full_page=True, clip=clip, animations="disabled")
+        yield shot.name, page.screenshot(full_page=True, clip=framed(page, shot))
     page.close()
 
 
-def framed(page: Page, shot: Shot) -> FloatRect | None:
-    """Return the part of the page that a shot shows, with a margin; None where it is not there."""
+def framed(page: Page, shot: Shot) -> FloatRect:
+    """Return the part of the page that a shot shows, with a margin."""
     if not shot.element:
         return {"x": 0, "y": 0, **SCREEN}
     found = page.locator(shot.element)
-    if shot.optional and found.count() == 0:
-        return None
-    box = found.bounding_box()
+    box = found.bounding_box() if found.count() else None
     if box is None:
         raise SystemExit(f"the report shows no {shot.element}")
     return {
@@ -175,12 +172,21 @@ def in_terminal(record: AuditRecord) -> bytes:
 def small(picture: bytes) -> bytes:
     """Return a PNG with a palette: its most frequent colours exactly, and what covers the rest."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    counted = image.getcolors(image.width * image.height) or []
-    frequent: list[Any] = [colour for _, colour in sorted(counted, reverse=True)[:FREQUENT]]
+    red, green, blue = np.moveaxis(np.asarray(image).astype(np.int32), 2, 0)
+    shades: NDArray[np.int32] = red << 16 | green << 8 | blue
+    colours, places, counts = np.unique(shades, return_inverse=True, return_counts=True)
+    frequent = rgb(colours[np.argsort(-counts, kind="stable")[:FREQUENT]])
     covering = image.quantize(256 - FREQUENT, Image.Quantize.MAXCOVERAGE).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*(value for colour in frequent for value in colour), *covering])
-    return png(image.quantize(palette=palette, dither=Image.Dither.NONE))
+    palette = np.vstack([frequent, np.reshape(covering, (-1, 3))])
+    nearest = np.abs(rgb(colours)[:, None] - palette).sum(2).argmin(1).astype(np.uint8)
+    drawn = Image.fromarray(nearest[places.reshape(shades.shape)], "P")
+    drawn.putpalette(palette.astype(np.uint8).tobytes())
+    return png(drawn)
+
+
+def rgb(colours: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return red, green and blue of colours that are one number each."""
+    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1)
 
 
 def png(image: Image.Image) -> bytes:

@@ -76,7 +76,8 @@ def _limits(check: Check) -> str:
     rows = ["| limit | warns | fails | source |", "|---|---|---|---|"]
     for name, limit in check.limits.items():
         warn, fail = (
-            "" if value is None else f"{limit.bad} {value:g}" for value in (limit.warn, limit.fail)
+            "" if value is None else f'<span class="bound">{limit.bad} {value:g}</span>'
+            for value in (limit.warn, limit.fail)
         )
         rows.append(_row((f"`{name}`", warn, fail, marked(limit.source))))
     return "\n".join(rows)
