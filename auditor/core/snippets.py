@@ -14,6 +14,19 @@ from auditor.core.advice import LONGEST_LINE, quoted
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 
 
+_MODULES: Mapping[str, str] = {
+    "cross_entropy": "CrossEntropyLoss",
+    "nll_loss": "NLLLoss",
+    "binary_cross_entropy": "BCELoss",
+    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+    "mse_loss": "MSELoss",
+    "l1_loss": "L1Loss",
+    "smooth_l1_loss": "SmoothL1Loss",
+    "huber_loss": "HuberLoss",
+}
+"""The modules of losses that are known by the names of their functions."""
+
+
 def digits(value: float, most: int = 2) -> str:
     """Return a number to `most` significant digits as Python and YAML read it: "240", "1e-05"."""
     return f"{float(f'{value:.{most}g}'):g}"
@@ -73,6 +86,12 @@ def rebuilt(text: str, rate: float) -> str:
     """Return code that builds an optimizer, told in words, with another learning rate."""
     kind, settings = read(text)
     return optimizer(kind, {**settings, "lr": float(digits(rate))}) or rate_set(rate)
+
+
+def averaged(loss: str) -> str:
+    """Return code for a loss, by the name of its function, that averages over the batch."""
+    module = _MODULES.get(loss)
+    return f'loss_fn = torch.nn.{module}(reduction="mean")' if module else ""
 
 
 def rate_set(rate: float) -> str:
