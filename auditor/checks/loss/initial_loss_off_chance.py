@@ -313,9 +313,7 @@ def _not_finite(losses: Array) -> Judgement:
             step(
                 "Look for NaN in the inputs and targets first, then for a logarithm or division in "
                 "the loss that meets zero; use the version of the loss that takes logits.",
-                "for number, (inputs, targets) in enumerate(train_loader):\n"
-                "    if not torch.isfinite(inputs).all() or not torch.isfinite(targets).all():\n"
-                "        print(number)",
+                snippets.NOT_FINITE,
             ),
         ),
         figures=(
