@@ -2,7 +2,7 @@
 
 What a reader has is taken for granted by these names: `model`, `optimizer`, `loss_fn`,
 `train_loader` and `val_loader`, whose batches are pairs of inputs and targets. Each snippet is run
-on models by `tests/checks/test_advice.py`.
+on models by `tests/checks/test_code_to_paste.py`.
 """
 
 import ast
@@ -12,6 +12,19 @@ from collections.abc import Mapping, Sequence
 from auditor.core.advice import LONGEST_LINE, quoted
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
+
+
+_MODULES: Mapping[str, str] = {
+    "cross_entropy": "CrossEntropyLoss",
+    "nll_loss": "NLLLoss",
+    "binary_cross_entropy": "BCELoss",
+    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+    "mse_loss": "MSELoss",
+    "l1_loss": "L1Loss",
+    "smooth_l1_loss": "SmoothL1Loss",
+    "huber_loss": "HuberLoss",
+}
+"""The modules of losses that are known by the names of their functions."""
 
 
 def digits(value: float, most: int = 2) -> str:
@@ -73,6 +86,12 @@ def rebuilt(text: str, rate: float) -> str:
     """Return code that builds an optimizer, told in words, with another learning rate."""
     kind, settings = read(text)
     return optimizer(kind, {**settings, "lr": float(digits(rate))}) or rate_set(rate)
+
+
+def averaged(loss: str) -> str:
+    """Return code for a loss, by the name of its function, that averages over the batch."""
+    module = _MODULES.get(loss)
+    return f'loss_fn = torch.nn.{module}(reduction="mean")' if module else ""
 
 
 def rate_set(rate: float) -> str:
@@ -158,6 +177,19 @@ for _ in range(500):
 print(loss.item())  # near zero, if anything can be learnt"""
 """Overfits a batch."""
 
+BATCH_CHECKED = """\
+inputs, targets = next(iter(train_loader))
+print(inputs.shape, inputs.dtype, inputs.float().mean(), inputs.float().std())
+print(targets.shape, targets.dtype, targets[:8])
+print((inputs[0] != inputs[1]).float().mean())  # share of values in which two examples differ"""
+"""Shows a batch as the model gets it."""
+
+NOT_FINITE = """\
+for number, (inputs, targets) in enumerate(train_loader):
+    if not torch.isfinite(inputs).all() or not torch.isfinite(targets).all():
+        print(number)"""
+"""Names the batches with inputs or targets that are not finite."""
+
 STRICT = """\
 state = torch.load(path, map_location="cpu", weights_only=True)
 print(model.load_state_dict(state, strict=False))  # no key may be missing or unexpected"""
@@ -191,6 +223,21 @@ layer.reset_parameters()
 for p in layer.parameters():
     p.requires_grad_(True)
 optimizer = torch.optim.Adam(layer.parameters(), lr=0.001)"""
+
+
+def alike_behind(loader: str = "val_loader") -> str:
+    """Return code that names the layers behind which two different inputs are equal."""
+    return (
+        f"inputs, _ = next(iter({loader}))\n\n"
+        "def told(name):\n"
+        "    def hook(module, given, made):\n"
+        "        if torch.is_tensor(made) and torch.allclose(made[0], made[1]):\n"
+        "            print(name)\n"
+        "    return hook\n\n"
+        "for name, module in model.eval().named_modules():\n"
+        "    module.register_forward_hook(told(name))\n"
+        "model(inputs[:2])  # the first name is where they become equal"
+    )
 
 
 def trained_alone(name: str) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.finding import Limit, Place
 from auditor.core.statistics import geometric_interval, mean_interval
 from auditor.core.values import Array
@@ -85,15 +87,25 @@ def _of(remedy: Remedy, fresh: FreshLosses) -> Cause:
             return Cause(
                 Place("setting", "model.factory", "last bias"),
                 "the last layer's bias starts far from zero",
-                "Start the last bias at zero, or at the logarithm of the class frequencies.",
+                step(
+                    "Start the last bias at zero, or at the logarithm of the class frequencies, "
+                    "with `head` for the last layer:",
+                    "torch.nn.init.zeros_(head.bias)",
+                ),
             )
         case "reset":
             return Cause(
                 Place("setting", "model.factory", "initialisation"),
                 f"the model's own initialisation is too large (outputs of deviation "
                 f"{float(np.mean(fresh.output_deviation)):.3g})",
-                "Leave the weights as PyTorch's layers draw them, or scale yours by fan-in: "
-                "`nn.init.kaiming_normal_(layer.weight)` and `nn.init.zeros_(layer.bias)`.",
+                step(
+                    "Leave the weights as PyTorch's layers draw them, or scale yours by fan-in:",
+                    "for layer in model.modules():\n"
+                    "    if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):\n"
+                    '        torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")\n'
+                    "        if layer.bias is not None:\n"
+                    "            torch.nn.init.zeros_(layer.bias)",
+                ),
             )
         case "head":
             return _outputs(fresh)
@@ -119,8 +131,13 @@ def _inputs(fresh: FreshLosses) -> Cause:
     return Cause(
         Place("setting", "data", f"inputs of mean {mean:.3g} and deviation {deviation:.3g}"),
         f"the inputs are not normalised (mean {mean:.3g}, deviation {deviation:.3g})",
-        f"Normalise the inputs: subtract {mean:.3g} and divide by {deviation:.3g}, or better "
-        "each channel or feature by its own.",
+        step(
+            f"Normalise the inputs: subtract {mean:.3g} and divide by {deviation:.3g}, or better "
+            "each channel or feature by its own.",
+            f"inputs = (inputs - {snippets.digits(mean, 3)}) / {snippets.digits(deviation, 3)}"
+            if deviation > 0
+            else "",
+        ),
     )
 
 
@@ -138,8 +155,15 @@ def _targets(fresh: FreshLosses) -> Cause:
     return Cause(
         Place("setting", "data", f"targets of {level} and deviation {width:.3g}"),
         f"the targets are not standardised ({level}, deviation {width:.3g})",
-        f"Standardise the targets: {how}, and undo that when predicting; or start the last "
-        "bias at the mean.",
+        step(
+            f"Standardise the targets: {how}, and undo that when predicting; or start the last "
+            "bias at the mean.",
+            f"targets = (targets - {snippets.digits(means[0], 3)}) / {snippets.digits(width, 3)}\n"
+            f"predictions = {snippets.digits(width, 3)} * model(inputs) + "
+            f"{snippets.digits(means[0], 3)}"
+            if one and width > 0
+            else "",
+        ),
     )
 
 
@@ -155,6 +179,12 @@ def _outputs(fresh: FreshLosses) -> Cause:
     return Cause(
         Place("setting", "model.factory", f"outputs of deviation {spread:.3g}"),
         f"the outputs of a fresh model are too large (deviation {spread:.3g})",
-        f"Initialise the last layer smaller, by a factor of about {max(spread, 1):.2g}, with zero "
-        "bias, and make sure that the loss averages over examples and outputs.",
+        step(
+            f"Initialise the last layer smaller, by a factor of about {max(spread, 1):.2g}, with "
+            "zero bias, and make sure that the loss averages over examples and outputs. With "
+            "`head` for the last layer, in the model's `__init__`:",
+            "with torch.no_grad():\n"
+            f"    head.weight.div_({snippets.digits(max(spread, 1))})\n"
+            "    head.bias.zero_()",
+        ),
     )

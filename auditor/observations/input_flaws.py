@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits
 from auditor.core.finding import Place
 from auditor.core.statistics import examples_to_settle, mean_interval
@@ -12,6 +14,9 @@ from auditor.core.text import counted, listed
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.inputs import InputColumns, InputStatistics
+
+MOST_NUMBERS = 8
+"""Columns up to which code to paste holds the mean and the deviation of each."""
 
 VARIES = 100
 """Examples after which a feature that never varied does so in 3 % of examples at most."""
@@ -51,8 +56,14 @@ def not_finite(seen: InputStatistics) -> list[Flaw]:
                         for c in bad
                     ),
                     (
-                        f"Fill in or leave out what is missing in {listed(names)} before the model "
-                        "sees it, and tell it that it was missing by a feature of 0 and 1.",
+                        step(
+                            f"Fill in or leave out what is missing in {listed(names)} before the "
+                            "model sees it, and tell it that it was missing by a feature of 0 and "
+                            "1.",
+                            "missing = ~torch.isfinite(inputs)\n"
+                            "inputs = torch.cat([inputs.masked_fill(missing, 0.0), "
+                            "missing.float()], dim=1)",
+                        ),
                     ),
                 )
             )
@@ -174,7 +185,27 @@ def _standardise(columns: InputColumns) -> str:
         else "`(x - mean) / deviation`, each column by its own of the training data"
     )
     name = "the input" if columns.name == "input" else f"{columns.name!r}"
-    return f"Standardise {name} for training and validation alike: {how}."
+    return step(
+        f"Standardise {name} for training and validation alike: {how}.", _standardised(columns)
+    )
+
+
+def _standardised(columns: InputColumns) -> str:
+    """Return code that standardises an input whose columns were measured."""
+    mean, deviation = np.asarray(columns.mean, float), np.asarray(columns.deviation, float)
+    if columns.columns > MOST_NUMBERS or not np.isfinite([mean, deviation]).all():
+        return (
+            "whole = torch.cat([inputs for inputs, _ in train_loader])\n"
+            "mean, deviation = whole.mean(0), whole.std(0).clamp_min(1e-8)\n"
+            "inputs = (inputs - mean) / deviation"
+        )
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    shape = ".view(-1, *[1] * (inputs.ndim - 2))" if columns.kind == "channel" else ""
+    return (
+        f"mean = {snippets.tensor(mean.tolist(), 4)}{shape}\n"
+        f"deviation = {snippets.tensor(deviation.tolist(), 4)}{shape}\n"
+        "inputs = (inputs - mean) / deviation"
+    )
 
 
 def split_name(seen: InputStatistics) -> str:

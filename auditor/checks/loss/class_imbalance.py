@@ -48,6 +48,8 @@ al. 2017, "Focal Loss for Dense Object Detection"; Buda et al. 2018 (resampling)
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import Parts, step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Guide, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -186,9 +188,12 @@ def _untaught(found: Recalls, foreign: Array, training: TargetsSeen) -> Judgemen
             for name, place in zip(names, foreign, strict=True)
         )[:SHOWN],
         advice=(
-            "Split anew so that every class is on both sides: "
-            "`train_test_split(..., stratify=labels)`; never split data that is sorted by class "
-            "without shuffling it.",
+            step(
+                "Split anew so that every class is on both sides; never split data that is sorted "
+                "by class without shuffling it.",
+                "from sklearn.model_selection import train_test_split\n\n"
+                "train, val = train_test_split(range(len(labels)), stratify=labels, test_size=0.2)",
+            ),
             "Make sure that both splits number their classes alike: two `ImageFolder` trees with "
             "other folders do not.",
         ),
@@ -376,13 +381,26 @@ def _advice(
     even = 1 / len(found.peers(worst))
     if not found.several and share > 0:
         advice.append(
-            "Or draw rare classes more often: `WeightedRandomSampler(1 / counts[labels], "
-            f"len(labels))` shows {found.names[worst]} {even / share:.3g} times as often as now."
+            step(
+                f"Or draw rare classes more often, {found.names[worst]} {even / share:.3g} times "
+                "as often as now, where `labels` are those of the training set:",
+                "counts = torch.bincount(labels)\n"
+                "sampler = torch.utils.data.WeightedRandomSampler("
+                "1 / counts[labels], len(labels))\n"
+                "train_loader = torch.utils.data.DataLoader(dataset, batch_size, sampler=sampler)",
+            )
         )
     advice.append(
-        "Or use the focal loss, FL(p_t) = -(1 - p_t)^gamma ln p_t with gamma = 2: an example that "
-        "the model already gives 0.9 then counts 100 times less than under cross-entropy, one at "
-        "0.1 only 1.2 times less."
+        step(
+            "Or use the focal loss with gamma = 2: an example that the model already gives 0.9 "
+            "then counts 100 times less than under cross-entropy, one at 0.1 only 1.2 times less.",
+            'each = torch.nn.functional.cross_entropy(logits, targets, reduction="none")\n'
+            "loss = ((1 - torch.exp(-each)) ** 2 * each).mean()"
+            if seen.kind != "labels"
+            else "each = torch.nn.functional.binary_cross_entropy_with_logits("
+            'logits, targets, reduction="none")\n'
+            "loss = ((1 - torch.exp(-each)) ** 2 * each).mean()",
+        )
     )
     advice.append(
         "Judge by balanced accuracy or by recall and precision of the class, not by accuracy; and "
@@ -400,31 +418,48 @@ def _weights_advice(found: Recalls, seen: Predictions, rare: list[int], weights:
         )
     advice = _fair_weights(found, seen, rare)
     if _weighted_up(found, -weights)[rare[0]]:
-        return f"The loss weights {names} down, which makes it worse: mend that first. {advice}"
-    return advice
+        first = f"The loss weights {names} down, which makes it worse: mend that first."
+        return step(f"{first} {advice.text}", advice.code)
+    return step(advice.text, advice.code)
 
 
-def _fair_weights(found: Recalls, seen: Predictions, rare: list[int]) -> str:
+def _fair_weights(found: Recalls, seen: Predictions, rare: list[int]) -> Parts:
     """Return advice on the weights that make all classes count alike."""
     if seen.kind == "labels":
         label = rare[0]
         peers = found.peers(label)
         no, yes = (max(int(found.trained[place]), 1) for place in (peers[0], peers[-1]))
-        return (
-            "Weight the positive examples by their rarity: `nn.BCEWithLogitsLoss(pos_weight=...)` "
-            f"with {no:,} / {yes:,} = {no / yes:.3g} for {found.names[label].split(' =')[0]}."
+        return Parts(
+            f"Weight the positive examples by their rarity: {no:,} / {yes:,} = {no / yes:.3g} for "
+            f"{found.names[label].split(' =')[0]}, one weight for each label.",
+            _positive_weights(found, peers),
         )
     counts = np.maximum(found.trained, 1)
     weights = counts.sum() / (len(counts) * counts)
     if len(counts) <= SHOWN:
-        values = ", ".join(f"{weight:.3g}" for weight in weights)
-        return (
-            "Weight the loss by n / (C n_c): "
-            f"`nn.CrossEntropyLoss(weight=torch.tensor([{values}]))`, so that every class counts "
-            "alike."
+        return Parts(
+            "Weight the loss by n / (C n_c), so that every class counts alike:",
+            f"loss_fn = torch.nn.CrossEntropyLoss(weight={snippets.tensor(weights.tolist())})",
         )
     named = ", ".join(f"{weights[place]:.3g} for {found.names[place]}" for place in rare[:5])
-    return f"Weight the loss by n / (C n_c), which is {named}."
+    return Parts(
+        f"Weight the loss by n / (C n_c), which is {named}, where `labels` are those of the "
+        "training set:",
+        f"counts = torch.bincount(labels, minlength={len(counts)}).clamp_min(1)\n"
+        "loss_fn = torch.nn.CrossEntropyLoss(weight=counts.sum() / (len(counts) * counts))",
+    )
+
+
+def _positive_weights(found: Recalls, peers: Array) -> str:
+    """Return code that weights the positive examples of each label by their rarity."""
+    pairs = np.asarray(found.trained, float).reshape(-1, 2) if len(peers) == 2 else np.zeros((0, 2))
+    if not 0 < len(pairs) <= SHOWN:
+        return (
+            "yes = labels.float().sum(0).clamp_min(1)\n"
+            "loss_fn = torch.nn.BCEWithLogitsLoss(pos_weight=(len(labels) - yes) / yes)"
+        )
+    weights = np.maximum(pairs[:, 0], 1) / np.maximum(pairs[:, 1], 1)
+    return f"loss_fn = torch.nn.BCEWithLogitsLoss(pos_weight={snippets.tensor(weights.tolist())})"
 
 
 def _metrics(found: Recalls, order: Array, limit: Limit) -> tuple[Metric, ...]:

@@ -37,6 +37,7 @@ Kuhn 1955, "The Hungarian Method for the Assignment Problem". Northcutt, Jiang &
 "Confident Learning" (counting answers against labels).
 """
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -150,6 +151,13 @@ def _where(there: ClassOrder | str, limit: Limit) -> str:
     )
 
 
+def _reordered(order: str, classes: int) -> str:
+    """Return code that reads outputs in another order; a single one may stand for two classes."""
+    if classes == 2:
+        return f"order = [{order}]"
+    return f"order = [{order}]\nlogits = model(inputs)[:, torch.tensor(order).argsort()]"
+
+
 def _advice(found: ClassOrder, there: ClassOrder | str, limit: Limit) -> tuple[str, ...]:
     order = ", ".join(str(int(c)) for c in found.order[:64])
     more = ", ..." if len(found.order) > 64 else ""
@@ -157,10 +165,17 @@ def _advice(found: ClassOrder, there: ClassOrder | str, limit: Limit) -> tuple[s
     return (
         "Print the list of classes that numbers the data (`dataset.classes`, `class_to_idx`, the "
         "label encoder's `classes_`) beside the one of the training run, and use the latter.",
-        f"Until then, read the outputs in the order found: `order = [{order}{more}]`, output `i` "
-        f"stands for {found.noun} `order[i]`."
+        step(
+            "Until then, read the outputs in the order found, in which output `i` stands for "
+            f"{found.noun} `order[i]`:",
+            "" if more else _reordered(order, len(found.order)),
+        )
         if both
         else "Number the validation targets as the training targets are: one list of classes, "
         "made once, for both splits.",
-        "Keep the list of classes in the checkpoint, and compare it when loading.",
+        step(
+            "Keep the list of classes in the checkpoint, and compare it when loading.",
+            'torch.save({"model": model.state_dict(), "classes": classes}, path)\n'
+            'assert torch.load(path)["classes"] == classes',
+        ),
     )

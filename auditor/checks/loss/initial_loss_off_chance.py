@@ -53,6 +53,8 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -183,8 +185,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
         where += (Place("setting", "loss", f"summed: {times:,.0f} times the mean"),)
         advice += (
-            "Average the loss over the batch (`reduction='mean'`), or divide the learning rate by "
-            f"{times:,.0f}: gradients grow with the batch as the loss does.",
+            step(
+                "Average the loss over the batch (`reduction='mean'`), or divide the learning rate "
+                f"by {times:,.0f}: gradients grow with the batch as the loss does.",
+                snippets.averaged(fresh.loss),
+            ),
         )
     best = best_constant(fresh, chance)
     metrics = [
@@ -202,8 +207,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             level = "the log-odds of each label" if labels else "the logarithm of the class shares"
             weighted = "" if fresh.loss else ", weighted as the loss weights them"
             advice += (
-                f"Set the last bias to {level}{weighted}: the model then starts at {best:.3g} "
-                f"instead of {chance:.3g}.",
+                step(
+                    f"Set the last bias to {level}{weighted}: the model then starts at {best:.3g} "
+                    f"instead of {chance:.3g}. With `head` for the last layer:",
+                    _biased(fresh, labels=labels),
+                ),
             )
     if fresh.checkpoint_loss > 0.98 * chance and verdict is not Verdict.INFO:
         summary += f" The checkpoint's own loss, {fresh.checkpoint_loss:.4g}, is no better."
@@ -211,6 +219,21 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if len(fresh.remedies):
         figures += (_tried(fresh, losses, limit),)
     return Judgement(verdict, summary, tuple(metrics), where, advice, figures)
+
+
+def _biased(fresh: FreshLosses, *, labels: bool) -> str:
+    """Return code that starts the last bias at what is known of the targets without inputs."""
+    counts = np.asarray(fresh.targets.counts, float)
+    if not labels and 1 < len(counts) <= 20 and counts.min() > 0 and len(counts) == fresh.outputs:
+        shares = snippets.tensor((counts / counts.sum()).tolist())
+        return f"with torch.no_grad():\n    head.bias.copy_({shares}.log())"
+    if labels:
+        return (
+            "shares = labels.float().mean(0).clamp(1e-4, 1 - 1e-4)\n"
+            "with torch.no_grad():\n"
+            "    head.bias.copy_(torch.logit(shares))"
+        )
+    return ""
 
 
 _SEVERITY = (Verdict.INFO, Verdict.PASS, Verdict.WARN, Verdict.FAIL)
@@ -287,8 +310,21 @@ def _not_finite(losses: Array) -> Judgement:
         metrics=(Metric("losses not finite", bad, f"of {losses.size}"),),
         where=(Place("setting", "loss", f"not finite in {bad:,} of {losses.size:,}"),),
         advice=(
-            "Look for NaN in the inputs and targets first, then for a logarithm or division in the "
-            "loss that meets zero; use the version of the loss that takes logits.",
+            step(
+                "Look for NaN in the inputs and targets first, then for a logarithm or division in "
+                "the loss that meets zero; use the version of the loss that takes logits.",
+                snippets.NOT_FINITE,
+            ),
+        ),
+        figures=(
+            Bars(
+                title="Losses before training that are not finite",
+                caption="Of each fresh model, over its batches.",
+                label="share of batches",
+                labels=tuple(f"seed {number}" for number in range(len(losses))),
+                values=tuple((~np.isfinite(losses)).mean(axis=1).tolist()),
+                marked=tuple(not np.isfinite(row).all() for row in losses),
+            ),
         ),
     )
 
@@ -300,8 +336,13 @@ def _single_output() -> Judgement:
         metrics=(Metric("outputs", 1),),
         where=(Place("setting", "loss", "cross_entropy over one output"),),
         advice=(
-            "Use `binary_cross_entropy_with_logits` with the one output, or give the model one "
-            "output for each class.",
+            step(
+                "Use `binary_cross_entropy_with_logits` with the one output, or give the model one "
+                "output for each class.",
+                "loss = torch.nn.functional.binary_cross_entropy_with_logits(\n"
+                "    model(inputs).squeeze(1), targets.float()\n"
+                ")",
+            ),
         ),
     )
 

@@ -48,9 +48,12 @@ Probability 18.
 """
 
 import math
+import re
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -204,8 +207,13 @@ def _apart(shift: Shift, limits: Limits, mix: float) -> list[Flaw]:
                 for i in bad[:SHOWN]
             ),
             (
-                "Preprocess both splits with one function, its means and deviations taken from the "
-                "training data alone.",
+                step(
+                    "Preprocess both splits with one function, its means and deviations taken from "
+                    "the training data alone.",
+                    "whole = torch.cat([inputs for inputs, _ in train_loader])\n"
+                    "mean, deviation = whole.mean(0), whole.std(0).clamp_min(1e-8)\n"
+                    "inputs = (inputs - mean) / deviation  # of both splits",
+                ),
             ),
         )
     ]
@@ -243,10 +251,35 @@ def _rescaling(tried: Rescaled, fall: float, differs: bool, rng: np.random.Gener
         f"The checkpoint wants other inputs: with {measured}.",
         (Place("setting", "data.val", f"{tried.best}: loss {after}"),),
         (
-            f"Preprocess as in training. Most likely: {tried.rule} ({tried.best}). Find out what "
-            "the training code did, and keep it with the checkpoint.",
+            step(
+                f"Preprocess as in training. Most likely: {tried.rule} ({tried.best}). Find out "
+                "what the training code did, and keep it with the checkpoint.",
+                _rule(tried.rule),
+            ),
         ),
     )
+
+
+def _rule(rule: str) -> str:
+    """Return code for "x becomes a x + b"; empty where a rule is told in another way."""
+    if rule == "channels 0 and 2 change places":
+        return "inputs = inputs[:, [2, 1, 0]]"
+    found = _RULE.fullmatch(rule)
+    if found is None:
+        return ""
+    scale, shift = ([float(v) for v in part.strip("()").split(", ")] for part in found.groups())
+    if len(scale) == len(shift) == 1:
+        return f"inputs = {scale[0]:g} * inputs + {shift[0]:g}"
+    shape = ".view(-1, *[1] * (inputs.ndim - 2))"
+    return (
+        f"scale = {snippets.tensor(scale, 4)}{shape}\n"
+        f"shift = {snippets.tensor(shift, 4)}{shape}\n"
+        "inputs = scale * inputs + shift"
+    )
+
+
+_NUMBERS = r"\(?[-+.e\d]+(?:, [-+.e\d]+)*\)?"
+_RULE = re.compile(rf"x becomes ({_NUMBERS}) x \+ ({_NUMBERS})")
 
 
 def _doubt(tried: Rescaled, gain: Gain) -> str:

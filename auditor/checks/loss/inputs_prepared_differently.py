@@ -45,6 +45,7 @@ Lopez-Paz & Oquab 2017, "Revisiting Classifier Two-Sample Tests"; Rabanser, Gün
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -111,8 +112,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             metrics=metrics,
             where=(Place("setting", "data.val", "unlike data.train"),),
             advice=(
-                "Draw an input of `data.train` and one of `data.val` side by side, as the model "
-                "gets them: `next(iter(loader))`.",
+                step(
+                    "Put inputs of `data.train` and `data.val` side by side, as the model gets "
+                    "them:",
+                    "for loader in (train_loader, val_loader):\n"
+                    "    inputs, _ = next(iter(loader))\n"
+                    "    print(inputs.shape, inputs.dtype, inputs.float().mean(0).flatten()[:8])\n"
+                    "    print(inputs[0])",
+                ),
                 "Prepare both by one function: the same reader, the same order of columns, axes "
                 "and channels, the same scale, the same tokenizer.",
                 "If they are meant to differ (another source, another time), the gap is real: "

@@ -49,6 +49,8 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Heatmap, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -216,11 +218,20 @@ def _off_scale(names: tuple[str, ...], pair: Pair, start: Pair | None) -> tuple[
     return (
         f"The gradient of `{strong}` is {ratio} times that of `{weak}` (99 % interval {low} to "
         f"{high}){also}: `{weak}` has no say in where the weights go.",
-        f"Multiply `{weak}` by about {weight:,.0f}, or `{strong}` by {1 / weight:.1g}, which "
-        "brings both gradients to one scale; or let a rule keep them there (GradNorm, uncertainty "
-        "weighting). If the weight is meant to be so small, waive this finding.",
+        step(
+            f"Multiply `{weak}` by about {weight:,.0f}, or `{strong}` by {1 / weight:.1g}, which "
+            "brings both gradients to one scale; or let a rule keep them there (GradNorm, "
+            "uncertainty weighting). If the weight is meant to be so small, waive this finding.",
+            _sum(strong, weak, snippets.digits(weight, 1)),
+        ),
         Place("setting", f"loss.{weak}", f"1/{ratio} of the gradient of {strong}"),
     )
+
+
+def _sum(strong: str, weak: str, weight: str) -> str:
+    """Return the sum of two terms, the weaker one weighted; empty where they are no names."""
+    named = all(name.isidentifier() for name in (strong, weak))
+    return f"loss = {strong} + {weight} * {weak}" if named else ""
 
 
 def _drowning(trial: TermTrial, steps: int) -> tuple[str, str, Place]:
@@ -231,8 +242,11 @@ def _drowning(trial: TermTrial, steps: int) -> tuple[str, str, Place]:
     return (
         f"`{trial.term}` drowns the terms that look at the targets: fresh models bring these from "
         f"{start:.3g} to {without:.3g} in {steps} steps without it, to {whole:.3g} with it.",
-        f"Divide `{trial.term}` by 100, and raise it from there as long as the other terms, on "
-        "validation data, do not get worse.",
+        step(
+            f"Divide `{trial.term}` by 100, and raise it from there as long as the other terms, on "
+            "validation data, do not get worse.",
+            f"loss = others + 0.01 * {trial.term}" if trial.term.isidentifier() else "",
+        ),
         Place("setting", f"loss.{trial.term}", "keeps the other terms from being learnt"),
     )
 
@@ -294,9 +308,12 @@ def _not_finite(terms: LossTerms) -> Judgement | None:
         f"Terms of the loss are not finite: {', '.join(bad.values())}.",
         where=tuple(Place("setting", f"loss.{name}", "not finite") for name in bad),
         advice=(
-            f"Look for a logarithm, square root, norm or division in `{next(iter(bad))}` that "
-            "meets zero, and add a small constant inside it: `torch.where` around it hides the "
-            "value, not the gradient.",
+            step(
+                f"Look for a logarithm, square root, norm or division in `{next(iter(bad))}` that "
+                "meets zero, and add a small constant inside it: `torch.where` around it hides the "
+                "value, not the gradient.",
+                "torch.sqrt(x + 1e-8)\ntorch.log(x.clamp_min(1e-8))",
+            ),
         ),
     )
 

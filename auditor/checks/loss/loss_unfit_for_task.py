@@ -82,6 +82,7 @@ from auditor.core.text import clean_text, counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.loss_batch import growth
+from auditor.observations.loss_code import advised
 from auditor.observations.loss_cure import LossCure, LossCureFrom
 from auditor.observations.loss_fit import CLASS_LOSSES, NUMBER_LOSSES, Misfit, Rows, rows_of
 from auditor.observations.loss_misfits import misfits
@@ -145,7 +146,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         " ".join((*said, *_of_whom(probe))),
         metrics=tuple(metrics),
         where=tuple(_place(one, probe.end) for one in found),
-        advice=tuple(dict.fromkeys(one.advice for one in found)),
+        advice=tuple(dict.fromkeys(advised(one, probe.loss) for one in found)),
         figures=figures,
     )
 

@@ -52,6 +52,8 @@ from typing import Literal
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -302,8 +304,11 @@ def _wrong_way(
 def _advice(wrong: WrongWay, best: Temperature | None, mended: Mended | None) -> tuple[str, ...]:
     if wrong.way == "leaning":
         return (
-            "Look for class weights or a sampler in training that validation does not share: take "
-            "their logarithm off the logits, `logits - torch.log(weight)`.",
+            step(
+                "Look for class weights or a sampler in training that validation does not share, "
+                "`weight` [classes]: take their logarithm off the logits.",
+                "logits = model(inputs) - torch.log(weight)",
+            ),
             "If there is none, the classes come in other shares here than in training: measure on "
             "data like that of use, or fit a bias for each class on validation data.",
         )
@@ -313,8 +318,11 @@ def _advice(wrong: WrongWay, best: Temperature | None, mended: Mended | None) ->
         if mended is not None:
             cured = f"; measured on examples it was not fitted on, that leaves {mended.after:.1%}"
         advice.append(
-            f"Divide the logits by {best.value:.3g} before the softmax or sigmoid: "
-            f"`logits = logits / {best.value:.3g}`. Accuracy stays as it is{cured}."
+            step(
+                f"Divide the logits by {best.value:.3g} before the softmax or sigmoid. Accuracy "
+                f"stays as it is{cured}.",
+                f"logits = model(inputs) / {snippets.digits(best.value, 3)}",
+            )
         )
     else:
         advice.append(
@@ -326,8 +334,12 @@ def _advice(wrong: WrongWay, best: Temperature | None, mended: Mended | None) ->
             *advice,
             "Look for a factor on the logits: a scale in the last layer, a division by a small "
             "temperature, or a factor that was meant for training.",
-            "If there is none the model is overfitted: stop at the epoch of the least validation "
-            "loss, not of the best accuracy, use more weight decay, or label smoothing of 0.1.",
+            step(
+                "If there is none the model is overfitted: stop at the epoch of the least "
+                "validation loss, not of the best accuracy, use more weight decay, or label "
+                "smoothing of 0.1.",
+                "loss_fn = torch.nn.CrossEntropyLoss(label_smoothing=0.1)",
+            ),
         )
     return (
         *advice,

@@ -74,6 +74,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Image, Images, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -96,6 +97,9 @@ from auditor.observations.labels import (
 )
 
 EVIDENCE = LabelEvidenceOver()
+
+NAMED = 12
+"""Examples that the code to leave them out names."""
 
 SHOWN = 20
 """Examples in the table."""
@@ -399,9 +403,13 @@ def _advice(
     for one in wrong:
         count = round(one.share * len(one.split.labels))
         advice.append(
-            f"Look through the {NAMES[one.split.split]} examples in the table, worst first: about "
-            f"{count:,} of {len(one.split.labels):,} labels are wrong if the estimate holds. "
-            "Correct or drop them, then train and measure again."
+            step(
+                f"Look through the {NAMES[one.split.split]} examples in the table, worst first: "
+                f"about {count:,} of {len(one.split.labels):,} labels are wrong if the estimate "
+                "holds. Correct or drop them, then train and measure again. In a loader that does "
+                "not shuffle they are the dataset's numbers:",
+                _dropped(one.split),
+            )
         )
     if wrong:
         advice.append(
@@ -415,22 +423,45 @@ def _advice(
         )
     if leaked:
         advice.append(
-            f"Take the {len(twins.shared):,} shared examples out of the training data, split "
-            "before anything is copied or augmented, then train anew: until then "
-            f"{len(twins.shared) / sizes['val']:.0%} of the validation result is memory."
+            step(
+                f"Take the {len(twins.shared):,} shared examples out of the training data, split "
+                "before anything is copied or augmented, then train anew: until then "
+                f"{len(twins.shared) / sizes['val']:.0%} of the validation result is memory.",
+                "held = {x.numpy().tobytes() for inputs, _ in val_loader for x in inputs}\n"
+                "def new(x):\n"
+                "    return x.numpy().tobytes() not in held\n\n"
+                "kept = [i for i, (x, _) in enumerate(dataset) if new(x)]\n"
+                "dataset = torch.utils.data.Subset(dataset, kept)",
+            )
         )
     if twins.kind in COPIED:
         times = copies.factor if twins.kind == "times" else copies.examples / copies.different
         advice.append(
-            f"Look how the training data comes to hold its examples {times:.3g} times over: "
-            "workers of a loader that draw from NumPy with one seed (seed each in "
-            "`worker_init_fn` by `torch.initial_seed() % 2**32`), an iterable dataset that every "
-            "worker yields whole (`torch.utils.data.get_worker_info()`), or parts joined twice."
+            step(
+                f"Look how the training data comes to hold its examples {times:.3g} times over: an "
+                "iterable dataset that every worker yields whole "
+                "(`torch.utils.data.get_worker_info()`), parts joined twice, or workers that draw "
+                "from NumPy with one seed, which this mends:",
+                "def seeded(worker):\n"
+                "    numpy.random.seed(torch.initial_seed() % 2**32)\n\n"
+                "train_loader = torch.utils.data.DataLoader("
+                "dataset, batch_size, num_workers=4, worker_init_fn=seeded)",
+            )
         )
         advice.append(
             "If it is meant, count epochs by different examples, and split before copying."
         )
     return tuple(advice)
+
+
+def _dropped(split: LabelledSplit) -> str:
+    """Return code that leaves the most suspicious examples of a split out of its dataset."""
+    numbers = ", ".join(str(split.numbers[row]) for _, row in ranked((split,), NAMED))
+    return (
+        f"doubtful = [{numbers}]  # worst first\n"
+        "kept = [i for i in range(len(dataset)) if i not in doubtful]\n"
+        "dataset = torch.utils.data.Subset(dataset, kept)"
+    )
 
 
 def _figures(

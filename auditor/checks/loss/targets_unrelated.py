@@ -52,6 +52,8 @@ generalization" (networks learn random labels by heart).
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars
 from auditor.core.finding import Judgement, Metric, Place
@@ -164,11 +166,17 @@ def _reading(which: Torn) -> str:
 def _advice(splits: tuple[Split, ...]) -> tuple[str, ...]:
     first = splits[0]
     return (
-        f"Show 20 inputs of the {NAMES[first]} loader beside their targets, just before they "
-        "enter the model.",
-        "Look for what orders inputs and targets apart: a shuffle, sort or filter of one alone, "
-        "file names listed in two orders, a join on the wrong key. Use one index for both: "
-        "`order = torch.randperm(len(inputs)); inputs, targets = inputs[order], targets[order]`.",
+        step(
+            f"Show 20 inputs of the {NAMES[first]} loader beside their targets, just before they "
+            "enter the model.",
+            snippets.examples_shown(f"{first}_loader"),
+        ),
+        step(
+            "Look for what orders inputs and targets apart: a shuffle, sort or filter of one "
+            "alone, file names listed in two orders, a join on the wrong key. Use one index for "
+            "both:",
+            "order = torch.randperm(len(inputs))\ninputs, targets = inputs[order], targets[order]",
+        ),
         "Train anew: what was learnt from such pairs is worth nothing."
         if "train" in splits
         else "Measure again: what was measured on such pairs says nothing of the model.",

@@ -46,8 +46,10 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Bars, Cell, Figure, Guide, Table
+from auditor.core.figure import Bars, Cell, Figure, Guide, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import examples_to_settle, mean_interval
 from auditor.core.text import counted
@@ -167,8 +169,7 @@ def _compared(
 
 
 ARRIVAL = (
-    "Make sure that the weights arrive: `load_state_dict(..., strict=True)`, no key missing, the "
-    "right file and epoch.",
+    step("Make sure that the weights arrive, of the right file and epoch:", snippets.STRICT),
     "Prepare the inputs as in training (scale, mean and deviation, order of channels) and call "
     "`model.eval()`.",
 )
@@ -183,7 +184,9 @@ SCALE = (
     "deviation taken from other data, or units not undone, make a good model worse than a constant."
 )
 
-OVERFIT = "If all this is right, nothing was learnt: overfit one batch first."
+OVERFIT = step(
+    "If all this is right, nothing was learnt: overfit one batch first.", snippets.ONE_BATCH
+)
 
 
 def _contradiction(found: Level, draws: Drawn, limit: Limit) -> Reading | None:
@@ -250,9 +253,10 @@ def _misread(seen: Predictions, found: Level) -> Reading | None:
     )
 
 
-NORMALISE = (
+NORMALISE = step(
     "End the model in `log_softmax`, or use `cross_entropy` on its logits; as it is, training can "
-    "lower the loss without bound."
+    "lower the loss without bound.",
+    "loss_fn = torch.nn.CrossEntropyLoss()",
 )
 
 
@@ -269,9 +273,16 @@ def _impossible(seen: Predictions) -> Judgement | None:
             metrics=(Metric("batches without a finite loss", lost, f"of {batches}"),),
             where=(Place("setting", "loss", f"not finite in {lost:,} of {batches:,} batches"),),
             advice=(
-                "Look for values that are not finite in weights, inputs and targets, and for "
-                "batches whose targets are all left out.",
+                step(
+                    "Look for values that are not finite in weights, inputs and targets, and for "
+                    "batches whose targets are all left out. This names the batches:",
+                    "with torch.no_grad():\n"
+                    "    for number, (inputs, targets) in enumerate(val_loader):\n"
+                    "        if not torch.isfinite(loss_fn(model(inputs), targets)):\n"
+                    "            print(number, torch.isfinite(inputs).all(), targets.unique()[:8])",
+                ),
             ),
+            figures=_over_batches(losses),
         )
     below = int((losses < -1e-6).sum())
     if not below or seen.loss not in NEVER_NEGATIVE:
@@ -284,6 +295,31 @@ def _impossible(seen: Predictions) -> Judgement | None:
         metrics=(Metric("loss of the checkpoint", mean),),
         where=(Place("setting", "loss", cause),),
         advice=(cure,),
+        figures=_over_batches(losses),
+    )
+
+
+def _over_batches(losses: Array) -> tuple[Figure, ...]:
+    """Return the loss batch by batch; one that is not finite is a gap."""
+    finite = np.flatnonzero(np.isfinite(losses))
+    if not len(finite):
+        return ()
+    return (
+        Lines(
+            title="Loss of the validation batches",
+            caption=f"As the loss reports it, in the loader's order; of {len(losses):,} batches "
+            f"{len(finite):,} have a finite one.",
+            x_label="batch",
+            y_label="loss",
+            series=(
+                Series(
+                    "loss",
+                    tuple(float(place) for place in finite),
+                    tuple(float(losses[place]) for place in finite),
+                ),
+            ),
+            guides=(Guide(0.0, "zero"),) if (losses[finite] < 0).any() else (),
+        ),
     )
 
 
@@ -298,7 +334,7 @@ def _why_negative(seen: Predictions) -> tuple[str, str]:
         reach, made = beyond
         return (
             f"the targets reach from {reach}, not from 0 to 1",
-            f"Bring the targets to 0 and 1, for instance `{made}`.",
+            step("Bring the targets to 0 and 1, for instance so:", f"target = {made}"),
         )
     if seen.loss == "nll_loss":
         return "its inputs are no log-probabilities", NORMALISE
@@ -314,6 +350,7 @@ def _negated(seen: Predictions, found: Level) -> Judgement:
         metrics=(Metric(found.unit, loss, "", *mean_interval(found.own)),),
         where=(Place("setting", "loss", "has the wrong sign"),),
         advice=(f"Drop the minus sign: return the {found.unit} itself, and train anew.",),
+        figures=_over_batches(np.asarray(seen.losses, float)),
     )
 
 

@@ -61,8 +61,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Figure, Guide, Lines, Series, Table
+from auditor.core.figure import Bars, Figure, Guide, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import clopper_pearson
 from auditor.core.text import clean_text, counted, listed
@@ -232,10 +234,13 @@ def _silenced(trials: OverfitTrials, outcome: Part, untrained: Limit) -> Part:
         f"{'gets' if len(names) == 1 else 'get'} no gradient, {which}: in {listed(modules, 4)}.",
         tuple(Place("parameter", name, "gets no gradient") for name in names[:20]),
         (
-            f"Follow the output back from the loss to {clean_text(modules[0])}: a `.detach()`, "
-            "`torch.no_grad()`, `argmax`, a comparison or rounding, or a rectifier that lets "
-            "nothing through keeps the gradient from it. Where it is meant to stay as it is, set "
-            "its `requires_grad` to `False`.",
+            step(
+                f"Follow the output back from the loss to {clean_text(modules[0])}: a `.detach()`, "
+                "`torch.no_grad()`, `argmax`, a comparison or rounding, or a rectifier that lets "
+                "nothing through keeps the gradient from it. Where it is meant to stay as it is, "
+                "set its `requires_grad` to `False`.",
+                snippets.frozen(names),
+            ),
         ),
     )
 
@@ -321,7 +326,12 @@ def _declared_fails(trials: OverfitTrials, tried: Fit) -> Part:
             f" The declared {name} does not: in {counted(len(tried.losses), 'step')} it "
             f"{_course(tried)}. With a learning rate {1 / rescue.factor:g} times smaller it does.",
             (Place("setting", "training.optimizer.lr", clean_text(note, 120)),),
-            (f"Set the learning rate to {rate:.2g}, at which the same optimizer succeeds.",),
+            (
+                step(
+                    f"Set the learning rate to {rate:.2g}, at which the same optimizer succeeds.",
+                    snippets.rebuilt(tried.optimizer, rate),
+                ),
+            ),
         )
     nowhere = not tried.finite or tried.fall < NIL * len(tried.losses) / 100
     if nowhere:
@@ -330,7 +340,13 @@ def _declared_fails(trials: OverfitTrials, tried: Fit) -> Part:
             f" The declared {name} does not: in {counted(len(tried.losses), 'step')} it "
             f"{_course(tried)}.",
             (Place("setting", "training.optimizer", clean_text(_course(tried), 120)),),
-            ("Train with Adam as it succeeded here, then look for a rate of your own optimizer.",),
+            (
+                step(
+                    "Train with Adam as it succeeded here, then look for a rate of your own "
+                    "optimizer.",
+                    _built(next((f for f in trials.fits if f.reached), None)),
+                ),
+            ),
         )
     return (
         Verdict.PASS,
@@ -339,6 +355,14 @@ def _declared_fails(trials: OverfitTrials, tried: Fit) -> Part:
         (),
         (),
     )
+
+
+def _built(fit: Fit | None) -> str:
+    """Return code that builds the optimizer of an attempt; empty where there is none."""
+    if fit is None:
+        return ""
+    kind, settings = snippets.read(fit.optimizer)
+    return snippets.optimizer(kind, settings)
 
 
 def _unknown(trials: OverfitTrials) -> Part:
@@ -369,8 +393,13 @@ def _some(trials: OverfitTrials, learnt: list[bool], learnt_few: list[bool]) -> 
         ()
         if most
         else (
-            "Look at the initialisation: weights that are too small or too large, or rectifiers "
-            "that start dead, make learning a matter of luck.",
+            step(
+                "Look at the initialisation: weights that are too small or too large, or "
+                "rectifiers that start dead, make learning a matter of luck. Sizes near "
+                "1 / sqrt(inputs) are usual:",
+                "for name, p in model.named_parameters():\n"
+                "    print(name, tuple(p.shape), p.mean().item(), p.std().item())",
+            ),
         ),
     )
 
@@ -467,9 +496,14 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
             "No parameter gets a gradient: the loss does not depend on them.",
             places[:20],
             (
-                "Look for what cuts the graph or makes the output constant: `.detach()`, `.data`, "
-                "`.item()`, `argmax`, `torch.no_grad()`, a rectifier or clamp behind the last "
-                "layer, a softmax over one output.",
+                step(
+                    "Look for what cuts the graph or makes the output constant: `.detach()`, "
+                    "`.data`, `.item()`, `argmax`, `torch.no_grad()`, a rectifier or clamp behind "
+                    "the last layer, a softmax over one output. This has to pass:",
+                    "inputs, targets = next(iter(train_loader))\n"
+                    "assert model(inputs).grad_fn is not None\n"
+                    "assert loss_fn(model(inputs), targets).grad_fn is not None",
+                ),
             ),
         )
     if silent or late:
@@ -479,16 +513,25 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
         )
         when = "" if silent else " in the end, though they did at first"
         advice = (
-            f"Follow the output back from the loss to {clean_text(modules[0])}: a `.detach()`, "
-            "weights of nothing but zeros behind it, or a rectifier that lets nothing through "
-            "keeps the gradient from it.",
+            step(
+                f"Follow the output back from the loss to {clean_text(modules[0])}: a "
+                "`.detach()`, weights of nothing but zeros behind it, or a rectifier that lets "
+                "nothing through keeps the gradient from it. This names what gets none:",
+                snippets.gradients_listed(),
+            ),
         )
         return f"{text}{when}: in {listed(modules, 4)}.", places[:20], advice
     if not best.finite:
         return (
             "Every attempt ended in a loss that is not finite.",
             (Place("setting", "loss", "is not finite"),),
-            ("Look for a logarithm, root or division that meets zero, in the model or the loss.",),
+            (
+                step(
+                    "Look for a logarithm, root or division that meets zero, in the model or the "
+                    "loss. This names the operation:",
+                    snippets.anomaly(0),
+                ),
+            ),
         )
     times = float(best.losses[0]) / best.constant if best.constant > 0 else math.nan
     if times > FAR:
@@ -506,11 +549,19 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
         "Every parameter gets a gradient, so it is too weak, or points elsewhere.",
         (Place("setting", "model.factory", f"loss stays at {best.last:.4g}"),),
         (
-            "Compute the loss of one example by hand and compare; make sure that it is this "
-            "example's target.",
+            step(
+                "Compute the loss of one example by hand and compare; make sure that it is this "
+                "example's target.",
+                "inputs, targets = next(iter(train_loader))\n"
+                "outputs = model(inputs[:2])\n"
+                "print(inputs[:2], targets[:2], outputs, loss_fn(outputs, targets[:2]))",
+            ),
             "Look at the gradient norms by layer: deep stacks of sigmoids or tanh let them vanish; "
             "use rectifiers, normalisation or shortcuts.",
-            "Standardise the inputs, and numeric targets.",
+            step(
+                "Standardise the inputs, and numeric targets. Look what they are:",
+                snippets.BATCH_CHECKED,
+            ),
         ),
     )
 
@@ -530,9 +581,22 @@ def _alike(trials: OverfitTrials) -> Judgement:
         metrics=(Metric("different inputs", trials.different, f"of {trials.read}"),),
         where=(Place("setting", f"data.{trials.split}", "all inputs are the same"),),
         advice=(
-            "Print one batch as the loader yields it: the inputs are lost on the way, by a "
-            "normalisation that divides by too much, a cast to integers, an index that does not "
-            "move, or a buffer that is never filled.",
+            step(
+                "Print one batch as the loader yields it: the inputs are lost on the way, by a "
+                "normalisation that divides by too much, a cast to integers, an index that does "
+                "not move, or a buffer that is never filled.",
+                snippets.BATCH_CHECKED,
+            ),
+        ),
+        figures=(
+            Bars(
+                title="How many inputs differ",
+                caption=f"Of {trials.read:,} examples looked at.",
+                label="count",
+                labels=("different inputs", "different targets"),
+                values=(float(trials.different), float(trials.labels)),
+                marked=(True, False),
+            ),
         ),
     )
 

@@ -61,6 +61,8 @@ import math
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -321,11 +323,17 @@ def _advice_large(found: Capacity) -> tuple[str, ...]:
     return (
         f"Start again from {start} and add units only while the validation error falls: "
         f"{_round(found.per_target)} parameters for each target can learn anything by heart.",
-        f"Look at {min(50, found.examples)} training examples with their targets: random ones "
-        "are learnt as fast as these, so many of these may be wrong, or the inputs may not "
-        "tell them apart.",
-        "Keep the model from learning by heart: more data, weight decay 1e-2 with AdamW, "
-        "dropout 0.5, and stop when the validation loss has not fallen for 5 epochs.",
+        step(
+            f"Look at {min(50, found.examples)} training examples with their targets: random ones "
+            "are learnt as fast as these, so many of these may be wrong, or the inputs may not "
+            "tell them apart.",
+            snippets.examples_shown("train_loader"),
+        ),
+        step(
+            "Keep the model from learning by heart: more data, weight decay 1e-2 with AdamW, "
+            "dropout 0.5, and stop when the validation loss has not fallen for 5 epochs.",
+            snippets.optimizer("AdamW", {"lr": 0.001, "weight_decay": 0.01}),
+        ),
     )
 
 

@@ -45,6 +45,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Guide, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -104,7 +106,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             Verdict.FAIL,
             "The loss of fresh models is not finite before the first step.",
             where=(Place("setting", "loss", "not finite at the start"),),
-            advice=("Look for NaN in inputs and targets, then for a logarithm of zero.",),
+            advice=(
+                step(
+                    "Look for NaN in inputs and targets, then for a logarithm of zero. This names "
+                    "the batches:",
+                    snippets.NOT_FINITE,
+                ),
+            ),
+            figures=_figures(runs),
         )
     lost = [run for run in runs.runs if not run.finite]
     if lost:
@@ -188,10 +197,16 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 
 NOT_THE_RATE = (
-    "Overfit one batch (`cannot-overfit-one-batch`): where that fails too, the model or the loss "
-    "is at fault, not the optimizer.",
-    "Look whether inputs and targets are in step, and whether the inputs arrive at all: print a "
-    "batch just before the model.",
+    step(
+        "Overfit one batch (`cannot-overfit-one-batch`): where that fails too, the model or the "
+        "loss is at fault, not the optimizer.",
+        snippets.ONE_BATCH,
+    ),
+    step(
+        "Look whether inputs and targets are in step, and whether the inputs arrive at all, just "
+        "before the model:",
+        snippets.examples_shown("train_loader"),
+    ),
 )
 
 
@@ -240,7 +255,13 @@ def _cause(runs: ShortRuns, better: Run | None) -> tuple[str, tuple[Place, ...],
         return (
             f"The learning rate is too {size}: {_lower(_remedy(runs, better))}",
             (Place("setting", "training.optimizer.lr", f"{runs.learning_rate:.3g} is too {size}"),),
-            (f"Set the learning rate to about {rate:.2g}; that was tried and works.",),
+            (
+                step(
+                    f"Set the learning rate to about {rate:.2g}, instead of "
+                    f"{runs.learning_rate:.3g}; that was tried and works.",
+                    snippets.rebuilt(runs.optimizer, rate),
+                ),
+            ),
         )
     tried = (*runs.runs, *runs.others[:2])
     still = all(np.array_equal(run.probes[0], run.probes[-1]) for run in tried)
@@ -250,8 +271,12 @@ def _cause(runs: ShortRuns, better: Run | None) -> tuple[str, tuple[Place, ...],
             "on what is trained.",
             (Place("setting", "model.factory", "training changes nothing"),),
             (
-                "Look for what cuts the loss off from the weights: `.detach()`, `torch.no_grad()`, "
-                "frozen parameters, a rectifier behind the last layer, a softmax over one output.",
+                step(
+                    "Look for what cuts the loss off from the weights: `.detach()`, "
+                    "`torch.no_grad()`, frozen parameters, a rectifier behind the last layer, a "
+                    "softmax over one output. This names the parameters without a gradient:",
+                    snippets.gradients_listed(),
+                ),
                 *NOT_THE_RATE[:1],
             ),
         )
@@ -306,8 +331,11 @@ def _lost(runs: ShortRuns, lost: list[Run]) -> Judgement:
         run = best or smaller[0]
         said += f" The learning rate is too large: {_lower(_remedy(runs, run))}"
         advice = (
-            f"Set the learning rate to about {runs.learning_rate * run.factor:.2g}; that was tried "
-            "and stays finite.",
+            step(
+                f"Set the learning rate to about {runs.learning_rate * run.factor:.2g}, instead of "
+                f"{runs.learning_rate:.3g}; that was tried and stays finite.",
+                snippets.rebuilt(runs.optimizer, runs.learning_rate * run.factor),
+            ),
         )
         where = Place("setting", "training.optimizer.lr", f"{runs.learning_rate:.3g} is too large")
     else:

@@ -51,6 +51,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -331,7 +333,8 @@ def _advice(
     for reason, words in ADVICE.items():
         names = [block.name for block in told.inert if block.reason == reason]
         if names:
-            advice.append(words.format(names=listed(names, 3)))
+            said = words.format(names=listed(names, 3))
+            advice.append(step(said, _sizes(names[0]) if reason == "constant" else ""))
     if harmful:
         advice.append(
             f"Compare the weights of {listed([one.name for one in harmful], 3)} with those saved "
@@ -347,9 +350,16 @@ def _advice(
     return tuple(advice)
 
 
+def _sizes(name: str) -> str:
+    """Return code that shows the largest value of each parameter of a block."""
+    return (
+        f"for name, p in {snippets.layer(name)}.named_parameters():\n"
+        "    print(name, p.abs().max().item())"
+    )
+
+
 ADVICE = {
-    "constant": "Look for a weight or a scale of zero in {names}, or for a dead activation there "
-    "(`for n, p in model.named_parameters(): print(n, p.abs().max())`).",
+    "constant": "Look for a weight or a scale of zero in {names}, or for a dead activation there:",
     "identity": "Look for a branch of {names} that is zeroed, or is computed and never added: "
     "`return x` where `return x + self.branch(x)` was meant.",
     "dropped": "Look in `forward` for what becomes of the output of {names}: it is overwritten, "
@@ -359,9 +369,25 @@ ADVICE = {
 }
 
 
+def _unrun(told: Ablations) -> tuple[Figure, ...]:
+    """Return the blocks without effect, where no other was measured."""
+    if not told.inert:
+        return ()
+    return (
+        Table(
+            title="Blocks without effect",
+            caption="What each does, whatever the input, and the weights that it carries.",
+            columns=("block", "kind", "weights", "what it does"),
+            rows=tuple(
+                (clean_text(b.name), clean_text(b.kind), b.parameters, b.reason) for b in told.inert
+            ),
+        ),
+    )
+
+
 def _figures(told: Ablations, earned: list[Earned], harmful: list[Earned]) -> tuple[Figure, ...]:
     if not earned:
-        return ()
+        return _unrun(told)
     marks = {one.name: "harms" for one in harmful}
     marks |= {block.name: "no effect" for block in told.inert}
     left_out = f" {told.skipped:,} more blocks were left out." if told.skipped else ""

@@ -50,6 +50,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -270,17 +272,21 @@ def _blame(
         return (
             (Place("setting", data, "all inputs are the same"),),
             (
-                f"Print a batch of `{data}`: every example has the same inputs, so they are lost "
-                "between the file and the loader.",
+                step(
+                    f"Print a batch of `{data}`: every example has the same inputs, so they are "
+                    "lost between the file and the loader.",
+                    snippets.examples_shown(f"{use.split}_loader"),
+                ),
             ),
         )
-    step = Place("setting", data, "inputs and targets may be out of step")
-    show = (
+    pairing = Place("setting", data, "inputs and targets may be out of step")
+    show = step(
         f"Show 20 examples of `{data}` with their targets just before the model: a shuffle, sort, "
-        "filter or shift that reaches only one of the two puts them out of step."
+        "filter or shift that reaches only one of the two puts them out of step.",
+        snippets.examples_shown(f"{use.split}_loader"),
     )
     if sound:
-        return (step,), (
+        return (pairing,), (
             show,
             "Compare their scale and encoding with those of the other split, which the checkpoint "
             "does make use of.",
@@ -289,22 +295,22 @@ def _blame(
         return (
             (Place("setting", "model.factory", "the output does not depend on the input"),),
             (
-                "Walk through `forward` with two different inputs and find the layer behind which "
-                "they are equal: a product with zero, a wrong variable, an attention or mask that "
-                "lets nothing through, a rectifier that is dead.",
+                step(
+                    "Walk through `forward` with two different inputs and find the layer behind "
+                    "which they are equal: a product with zero, a wrong variable, an attention or "
+                    "mask that lets nothing through, a rectifier that is dead.",
+                    snippets.alike_behind(f"{use.split}_loader"),
+                ),
             ),
         )
-    arrive = (
-        "Make sure that the weights arrive: `load_state_dict(..., strict=True)`, with no key "
-        "missing."
-    )
+    arrive = step("Make sure that the weights arrive:", snippets.STRICT)
     if found.related:
         return (Place("setting", "model.checkpoint", "its loss is as if untrained"),), (
             arrive,
             "Look for what shrinks the outputs before the loss: a temperature, a normalisation.",
         )
     checkpoint = Place("setting", "model.checkpoint", "answers as well on anybody's inputs")
-    return (checkpoint, step), (
+    return (checkpoint, pairing), (
         show,
         arrive,
         "Look at how the checkpoint was trained: on labels out of step, or with a learning rate "
@@ -317,11 +323,21 @@ def _training_blamed(real: ShortRuns) -> tuple[tuple[Place, ...], tuple[str, ...
     if real.alike:
         return (
             (Place("setting", data, "all inputs are the same"),),
-            (f"Print a batch of `{data}`: every example has the same inputs.",),
+            (
+                step(
+                    f"Print a batch of `{data}`: every example has the same inputs.",
+                    snippets.examples_shown(f"{real.split}_loader"),
+                ),
+            ),
         )
     return (
         (Place("setting", "model.factory", "trains the same without inputs"),),
-        ("Find the layer of a fresh model behind which two different inputs are equal.",),
+        (
+            step(
+                "Find the layer of a fresh model behind which two different inputs are equal.",
+                snippets.alike_behind(f"{real.split}_loader"),
+            ),
+        ),
     )
 
 

@@ -69,6 +69,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auditor.core import snippets
+from auditor.core.advice import step as step_of_advice
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -202,12 +204,32 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 
 ADVICE = (
-    "Overfit a single batch: train on 8 examples until the loss is near zero. If that fails, the "
-    "model, the loss or the learning rate is at fault, not the data.",
-    "Show 20 inputs with their targets just before they enter the model: are they in step, is the "
-    "preprocessing that of the training, are the classes in the same order?",
-    "Make sure that the weights arrive: `load_state_dict(..., strict=True)`, with no key missing.",
+    step_of_advice(
+        "Overfit a single batch: train on 8 examples until the loss is near zero. If that fails, "
+        "the model, the loss or the learning rate is at fault, not the data.",
+        snippets.ONE_BATCH,
+    ),
+    step_of_advice(
+        "Show 20 inputs with their targets just before they enter the model: are they in step, is "
+        "the preprocessing that of the training, are the classes in the same order?",
+        snippets.examples_shown("val_loader"),
+    ),
+    step_of_advice("Make sure that the weights arrive:", snippets.STRICT),
 )
+
+
+NOT_FINITE = """\
+def told(name):
+    def hook(module, given, made):
+        if torch.is_tensor(made) and not torch.isfinite(made).all():
+            print(name)
+    return hook
+
+for name, module in model.eval().named_modules():
+    module.register_forward_hook(told(name))
+for inputs, _ in val_loader:
+    model(inputs)"""
+"""Names the modules that put out what is not finite."""
 
 
 def _verdict(contests: Sequence[Contest]) -> tuple[Verdict, str]:
@@ -360,7 +382,23 @@ def _not_finite(lost: int, total: int, metric: str) -> Judgement:
         f"The model's {what} is not finite for {lost:,} of {total:,} validation examples, so it "
         "is worse than any constant.",
         metrics=(Metric("examples without a finite score", lost, f"of {total}"),),
-        advice=("Find out where the outputs stop being finite, then audit again.",),
+        advice=(
+            step_of_advice(
+                "Find out where the outputs stop being finite, then audit again. This names the "
+                "modules, the first first:",
+                NOT_FINITE,
+            ),
+        ),
+        figures=(
+            Bars(
+                title="Validation examples with a finite score",
+                caption="Examples whose score is a number, and those whose score is not.",
+                label="examples",
+                labels=("finite", "not finite"),
+                values=(float(total - lost), float(lost)),
+                marked=(False, True),
+            ),
+        ),
     )
 
 

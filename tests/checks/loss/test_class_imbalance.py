@@ -40,7 +40,7 @@ def test_a_rare_class_that_suffers_warns(judged):
     assert "taken for class 0" in found.where[0].note
     assert "a rare class" in found.where[0].note
     assert "0.533, 8" in found.advice[0]
-    assert "FL(p_t)" in " ".join(found.advice)
+    assert "focal loss with gamma = 2" in " ".join(found.advice)
 
 
 @pytest.mark.parametrize(("hits", "verdict"), [(20, Verdict.WARN), (38, Verdict.PASS)])

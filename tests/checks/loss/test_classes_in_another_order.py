@@ -28,7 +28,7 @@ def test_rotated_classes_fail_and_are_named(judged):
         ("class 4", "answered as class 0"),
         ("class 0", "answered as class 1"),
     ]
-    assert "`order = [4, 0, 1, 2, 3]`" in found.advice[1]
+    assert "order = [4, 0, 1, 2, 3]\n" in found.advice[1]
 
 
 def test_two_of_five_classes_that_change_places_warn_or_fail(judged):

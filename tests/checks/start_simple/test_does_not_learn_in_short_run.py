@@ -73,7 +73,7 @@ def test_the_rate_that_works_is_named(judged) -> None:
     found = judged(judge, low)
     assert found.verdict is Verdict.FAIL
     assert "too small" in found.summary
-    assert "about 1;" in found.advice[0]
+    assert "about 1," in found.advice[0]
 
 
 def test_nothing_that_changes_is_told(judged) -> None:
