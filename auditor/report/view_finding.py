@@ -50,6 +50,14 @@ class StepView:
     code: str = ""
     language: str = ""
 
+    @property
+    def alone(self) -> tuple[Span, ...]:
+        """The sentence as it ends where its code is not shown."""
+        *others, last = self.text or (Span(""),)
+        if self.code and not last.code and last.text.endswith(":"):
+            last = Span(f"{last.text[:-1]}.")
+        return (*others, last)
+
 
 @dataclass(frozen=True)
 class FigureView:

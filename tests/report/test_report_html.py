@@ -18,6 +18,8 @@ from auditor.report.html import render_html
 from auditor.report.theme import DARK, PRINT, ROLES
 from auditor.report.view import view_page
 from auditor.report.view_audit import data_line, view_audit
+from auditor.report.view_finding import StepView
+from auditor.report.wording import Span
 
 TEMPLATES = Path(html.__file__).parent / "templates"
 
@@ -243,3 +245,10 @@ def test_how_sure_counts_verdicts_examples_and_causes(record):
     )
     whole = replace(subject, data={"train": replace(part, complete=True)})
     assert "looked at: all 1,024 training examples." in sureness(replace(record, subject=whole))
+
+
+def test_a_step_shown_without_its_code_ends_like_a_sentence():
+    said = (Span("Lower "), Span("lr", code=True), Span(" to 0.003:"))
+    assert StepView(said, "optimizer = ...").alone[-1] == Span(" to 0.003.")
+    assert StepView(said).alone == said
+    assert StepView((Span("a:", code=True),), "x = 1").alone == (Span("a:", code=True),)
