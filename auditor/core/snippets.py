@@ -205,6 +205,30 @@ def examples_shown(loader: str) -> str:
     )
 
 
+ALL_INITIALISED = """\
+for layer in model.modules():
+    if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):
+        torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)"""
+"""Draws all weights anew, scaled by fan-in."""
+
+
+def modules_not_finite(loader: str = "val_loader") -> str:
+    """Return code that names the modules that put out what is not finite."""
+    return (
+        "def told(name):\n"
+        "    def hook(module, given, made):\n"
+        "        if torch.is_tensor(made) and not torch.isfinite(made).all():\n"
+        "            print(name)\n"
+        "    return hook\n\n"
+        "for name, module in model.named_modules():\n"
+        "    module.register_forward_hook(told(name))\n"
+        f"for inputs, _ in {loader}:\n"
+        "    model(inputs)"
+    )
+
+
 def initialised(name: str, how: str = "kaiming_normal_", arguments: str = "") -> str:
     """Return code that draws the weight of a layer anew and sets its bias to zero."""
     more = f", {arguments}" if arguments else ""

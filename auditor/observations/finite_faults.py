@@ -81,13 +81,13 @@ def in_values(values: NonFinite, spoilt: int, mode: str) -> list[Fault]:
     if unread:
         sentence += " The losses are finite: it stands where they do not read, such as padding."
     broke = np.flatnonzero(broken)
-    in_training = values.split == "train" and len(broke)
-    advice = _advice(first, traced, int(broke[0]) if in_training else None)
+    loader = "val_loader" if values.split == "val" else "train_loader"
+    at_loss = first == "the loss" and len(broke)
+    advice = _advice(first, traced, loader, int(broke[0]) if at_loss else -1)
     if from_inputs.any() or from_targets.any():
         what, flags = ("inputs", from_inputs) if from_inputs.any() else ("targets", from_targets)
         whole = "all" if flags.sum() == broken.sum() else f"{int(flags.sum()):,}"
         sentence += f" The {what} of {whole} of these batches held values that are not finite."
-        loader = "val_loader" if values.split == "val" else "train_loader"
         advice = step(
             f"Clean the data first: its {what} hold NaN or infinity before the model has seen "
             "them. Drop or fill them in the loader. This names the batches and has to print none:",
@@ -117,7 +117,7 @@ def in_gradients(gradients: GradientNorms, training: NonFinite | None, spoilt: i
         if training is not None and _lost(training).any():
             return []  # Said of the forward pass already.
         sentence = f"The loss is not finite in {lost:,} of {total} in training mode."
-        return [Fault(sentence, (), "" if spoilt else _advice("the loss", []))]
+        return [Fault(sentence, (), "" if spoilt else _advice("the loss", [], "train_loader", 0))]
     counts = bad.sum(axis=0)
     places = [
         Place(
@@ -262,14 +262,17 @@ def _examples(traced: list[Culprit], known: list[Place]) -> list[Place]:
     ]
 
 
-def _advice(first: str, traced: list[Culprit], batch: int | None = None) -> str:
+def _advice(first: str, traced: list[Culprit], loader: str, batch: int = -1) -> str:
     alone = next((culprit for culprit in traced if culprit.alone), None)
     if alone and alone.place.startswith("the input of "):
         first = f"`forward`, at what makes the input of `{alone.place[len('the input of ') :]}`,"
     what = f"example {alone.example}" if alone else "the first such batch"
+    how, code = "with anomaly detection", snippets.anomaly(max(batch, 0), loader)
+    if batch < 0:
+        how, code = "and see which modules break", snippets.modules_not_finite(loader)
     return step(
-        f"Run {what} with anomaly detection and look in {first} for a "
+        f"Run {what} {how} and look in {first} for a "
         "division, logarithm, root or exponential without an epsilon or a clamp, or a softmax over "
         "scores that a mask has all made minus infinity.",
-        snippets.anomaly(batch) if batch is not None else "",
+        code,
     )

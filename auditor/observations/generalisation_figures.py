@@ -53,6 +53,26 @@ def metrics_of(
     return tuple(metrics)
 
 
+def shared_bars(shared: SharedExamples) -> tuple[Bars, ...]:
+    """Return how much of validation stands in training; nothing where it is no more than usual."""
+    low, high = shared.interval()
+    if not low > 0:
+        return ()
+    return (
+        Bars(
+            title="Validation examples that stand in training",
+            caption="Share beyond what training's own repetitions account for, with its 99 % "
+            "interval; nothing should be there.",
+            label="share of validation",
+            labels=("stand in training",),
+            values=(shared.share,),
+            low=(min(low, shared.share),),
+            high=(max(high, shared.share),),
+            marked=(True,),
+        ),
+    )
+
+
 def figures_of(sides: Sides | str, surprise: Surprise | None) -> tuple[Figure, ...]:
     """Return both scores beside a constant's, and a table of the cross-entropies."""
     if isinstance(sides, str):

@@ -100,11 +100,7 @@ def _of(remedy: Remedy, fresh: FreshLosses) -> Cause:
                 f"{float(np.mean(fresh.output_deviation)):.3g})",
                 step(
                     "Leave the weights as PyTorch's layers draw them, or scale yours by fan-in:",
-                    "for layer in model.modules():\n"
-                    "    if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):\n"
-                    '        torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")\n'
-                    "        if layer.bias is not None:\n"
-                    "            torch.nn.init.zeros_(layer.bias)",
+                    snippets.ALL_INITIALISED,
                 ),
             )
         case "head":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from auditor.core.advice import step
 from auditor.core.finding import Limit, Place
 from auditor.core.text import counted
 from auditor.core.values import Array
@@ -100,12 +101,14 @@ def leak_of(shared: SharedExamples, val: Performance | None, limit: Limit) -> Pa
         text + _by_memory(shared, val),
         (Place("setting", "data.val", note), *examples),
         (
-            "Take what stands in validation out of training (or the other way round), train anew, "
-            "and measure again. A split that shares nothing: `train_set, val_set = "
-            "torch.utils.data.random_split(dataset, [0.8, 0.2])`; where examples belong together "
-            "(a patient, a film, a text), split by that.",
-            "Give `data.val` a loader over examples that training never draws, and check it: "
-            "`assert not set(train_set.indices) & set(val_set.indices)`.",
+            step(
+                "Take what stands in validation out of training (or the other way round), train "
+                "anew, and measure again. A split that shares nothing; where examples belong "
+                "together (a patient, a film, a text), split by that:",
+                "train_set, val_set = torch.utils.data.random_split(dataset, [0.8, 0.2])\n"
+                "assert not set(train_set.indices) & set(val_set.indices)",
+            ),
+            "Give `data.val` a loader over examples that training never draws.",
         ),
     )
 

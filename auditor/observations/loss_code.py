@@ -29,8 +29,17 @@ _CODE = {
 _BY_CURE = {"bce_logits": _LABELS, "cross_entropy": _INDICES}
 
 
-def advised(misfit: Misfit, loss: str) -> str:
-    """Return what to do about a misfit of the loss called `loss`, with code where it helps."""
+_ENDS = ("squeezed logits", "clipped logits", "out of reach", "softmax before sigmoid")
+"""Kinds for which the activation that ends the model has to go."""
+
+
+def advised(misfit: Misfit, loss: str, end: str) -> str:
+    """Return what to do about a misfit of the loss called `loss`, with code where it helps.
+
+    `end` is the module that makes the outputs, empty where that is the model's `forward`.
+    """
+    if misfit.kind in _ENDS and end:
+        return step(misfit.advice, snippets.replaced(end, "torch.nn.Identity()"))
     if misfit.kind in ("one class", "softmax over one unit"):
         binary = misfit.cure is not None and misfit.cure.loss == "bce_logits"
         return step(misfit.advice, _ONE_UNIT if binary else "")

@@ -1,5 +1,6 @@
 """What a check says of the declared settings by the table of rules alone."""
 
+import ast
 from collections.abc import Sequence
 
 from auditor.core import snippets
@@ -54,7 +55,9 @@ def said_of_settings(
     found = []
     for hit in hits:
         text = f"`{hit.named}` ({moments.source}) {hit.text}."
-        advice = f"Set `{hit.rule.setting}` to {hit.rule.advised} ({hit.rule.source})."
+        advice = step(
+            f"Set `{hit.rule.setting}` to {hit.rule.advised} ({hit.rule.source}).", _set(hit)
+        )
         if any(f"`{hit.rule.setting}` to" in other for other in advised):
             advice = ""
         if hit.rule.level == "broken":
@@ -73,6 +76,17 @@ def said_of_settings(
         text = f"Spec and checkpoint differ: {', '.join(moments.conflicts)}; the spec is taken."
         found.append(Said(Verdict.INFO, text))
     return [*found, *_decayed(moments.groups, moments), *_still(moments.groups)]
+
+
+def _set(hit: Hit) -> str:
+    """Return code that sets a setting as advised; empty where that is told in words."""
+    if not hit.rule.setting.isidentifier() or hit.rule.setting == "optimizer":
+        return ""
+    try:
+        value = ast.literal_eval(hit.rule.advised)
+    except (SyntaxError, ValueError):
+        return ""
+    return f'for group in optimizer.param_groups:\n    group["{hit.rule.setting}"] = {value!r}'
 
 
 def _mostly_frozen(moments: OptimizerMoments) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 
+from auditor.core.advice import step as step_of_advice
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
@@ -26,9 +27,10 @@ def said_of_optimizer(optimizer: OptimizerHeld, held: OptimizersHeld) -> list[Sa
     file = f"`{optimizer.where}`"
     epochs = f", though {held.epochs:g} epochs are declared" if held.epochs else ""
     place = (Place("file", optimizer.where, "state of the optimizer"),)
-    advice = (
-        "Save `optimizer.state_dict()` of the optimizer that trained the model, after the last "
-        "step. If it is that one, `optimizer.step()` never ran."
+    advice = step_of_advice(
+        "Save the state of the optimizer that trained the model, after the last step. If it is "
+        "that one, `optimizer.step()` never ran.",
+        'torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)',
     )
     if not kept:
         if not optimizer.remembers:

@@ -275,6 +275,93 @@ def test_decayed(world: Any) -> None:
     assert len(world["groups"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("loss", "module"), [("cross_entropy", "CrossEntropyLoss"), ("mse_loss", "MSELoss")]
+)
+def test_averaged(world: Any, loss: str, module: str) -> None:
+    run(snippets.averaged(loss), world)
+    assert type(world["loss_fn"]).__name__ == module
+    assert snippets.averaged("a.b:loss") == ""
+
+
+def test_rebuilt(world: Any) -> None:
+    run(snippets.rebuilt("SGD(lr=0.1, momentum=0.9, nesterov=True)", 0.01), world)
+    group = world["optimizer"].param_groups[0]
+    assert (group["lr"], group["momentum"], group["nesterov"]) == (0.01, 0.9, True)
+    run(snippets.rebuilt("Adam(lr=0.1, betas=(0.8, 0.9))", 0.002), world)
+    assert world["optimizer"].param_groups[0]["betas"] == (0.8, 0.9)
+    for told in ("one of my own", "SGD(lr=exit())", "SGD(lr=0.1), exit()", "__import__('os')"):
+        assert snippets.rebuilt(told, 0.002) == snippets.rate_set(0.002)
+
+
+def test_trained_alone(world: Any) -> None:
+    before = world["model"].head.weight.detach().clone()
+    run(snippets.trained_alone("head"), world)
+    learnt = [name for name, p in world["model"].named_parameters() if p.requires_grad]
+    assert learnt == ["head.weight", "head.bias"]
+    assert not torch.equal(before, world["model"].head.weight)
+    assert len(world["optimizer"].param_groups[0]["params"]) == 2
+
+
+def test_scaled(world: Any) -> None:
+    before = world["model"].head.weight.detach().clone()
+    run(snippets.scaled("head", 40.0), world)
+    assert torch.allclose(40 * world["model"].head.weight, before)
+
+
+def test_all_initialised(world: Any) -> None:
+    nn.init.constant_(world["model"].head.weight, 7.0)
+    run(snippets.ALL_INITIALISED, world)
+    assert float(world["model"].head.weight.detach().abs().max()) < 2
+    assert not world["model"].head.bias.any()
+
+
+def test_outputs_compared(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Leaky(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x - x.mean(0)
+
+    world["model"] = nn.Sequential(nn.Linear(8, 4), Leaky(), nn.Linear(4, 3))
+    run(snippets.outputs_compared(), world)
+    assert capsys.readouterr().out.split() == ["1", "2"]
+
+
+def test_alike_behind(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world["model"] = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+    nn.init.zeros_(world["model"][1].weight)
+    run(snippets.alike_behind(), world)
+    assert capsys.readouterr().out.split() == ["1", "2"]
+
+
+def test_modules_not_finite(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with torch.no_grad():
+        world["model"].features[0].weight[0, 0] = torch.inf
+    run(snippets.modules_not_finite("train_loader"), world)
+    assert capsys.readouterr().out.split()[0] == "features.0"
+
+
+def test_not_finite(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world["dataset"].tensors[0][70, 0] = torch.nan
+    world["loss_fn"] = None
+    run(snippets.NOT_FINITE, world)
+    assert capsys.readouterr().out.split() == ["2"]
+
+
+def test_anomaly(world: Any) -> None:
+    class Root(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sqrt(x * 0)
+
+    world["model"] = nn.Sequential(nn.Linear(8, 3), Root())
+    with pytest.raises(RuntimeError, match="nan"), pytest.warns(UserWarning, match="anomaly|Error"):
+        run(snippets.anomaly(3), world)
+
+
+def test_batch_checked(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run(snippets.BATCH_CHECKED, world)
+    assert "torch.Size([32, 8])" in capsys.readouterr().out
+
+
 def test_digits() -> None:
     numbers = (240.0, 3.6e9, 0.00023, 8.1e-9, 1.3)
     assert [snippets.digits(n) for n in numbers] == ["240", "3.6e+09", "0.00023", "8.1e-09", "1.3"]

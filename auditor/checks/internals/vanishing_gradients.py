@@ -63,7 +63,7 @@ from auditor.core import snippets
 from auditor.core.advice import step
 from auditor.core.by_depth import table_by_depth
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Figure, Guide
+from auditor.core.figure import Figure, Guide, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import column_quantiles, geometric_interval, reciprocal
 from auditor.core.text import clean_text, counted, interval
@@ -306,11 +306,30 @@ def _nothing(norms: GradientNorms, names: list[str], gaps: Gaps) -> Judgement:
             *([Place("layer", stop, "the gradient gets no further")] if stop else []),
             *(Place("parameter", name, how) for name in names[:MOST_PLACES]),
         ),
+        figures=(
+            Table(
+                title="Weights without a gradient",
+                caption="The norm of each weight, and the largest norm of its gradient over the "
+                "batches; nothing tells that the loss hangs on it.",
+                columns=("weight", "norm", "largest gradient"),
+                rows=tuple(
+                    (
+                        clean_text(name),
+                        float(norms.weight_norms[column]),
+                        float(np.nan_to_num(np.asarray(norms.parameter_norms)[:, column]).max()),
+                    )
+                    for column, name in list(enumerate(norms.parameters))[:MOST_PLACES]
+                ),
+            ),
+        ),
         advice=(look_at(f"`{stop}`"),)
         if stop
         else (
-            "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "
-            "`argmax`, rounding or `torch.no_grad()`.",
+            step(
+                "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "
+                "`argmax`, rounding or `torch.no_grad()`. This names what gets no gradient:",
+                snippets.gradients_listed(),
+            ),
             "Look at the last layer: a softmax over one output, or a rectifier whose units are all "
             "dead, gives a constant, which has no slope.",
         ),
@@ -377,7 +396,7 @@ def _against(norms: GradientNorms, sharp: Step | None, top: Tensor | None) -> li
             step(
                 "Initialise for the activation before training anew: `kaiming_normal_` before "
                 "ReLU, `xavier_uniform_` before tanh.",
-                snippets.initialised(top.home) if top.home else "",
+                snippets.ALL_INITIALISED,
             ),
         ]
     return lines

@@ -146,7 +146,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         " ".join((*said, *_of_whom(probe))),
         metrics=tuple(metrics),
         where=tuple(_place(one, probe.end) for one in found),
-        advice=tuple(dict.fromkeys(advised(one, probe.loss) for one in found)),
+        advice=tuple(dict.fromkeys(advised(one, probe.loss, probe.end) for one in found)),
         figures=figures,
     )
 

@@ -54,7 +54,7 @@ import numpy as np
 
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Figure, Heatmap, Lines, Series
+from auditor.core.figure import Bars, Figure, Heatmap, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import counted, percent
 from auditor.core.verdict import Verdict
@@ -206,6 +206,17 @@ def _unmeasured(order: BatchOrder, val: TargetsSeen | None) -> Judgement:
         f"validation's {len(counts)} classes: training data comes class by class.",
         where=(Place("setting", "data.train", "not shuffled: one class for many batches"),),
         advice=_advice(order),
+        figures=(
+            Bars(
+                title="Classes in validation",
+                caption=f"The first {order.examples:,} training examples are all of class "
+                f"{order.alone}, the marked one.",
+                label="share of targets",
+                labels=tuple(f"class {c}" for c in list(counts)[:SHOWN]),
+                values=tuple(n / sum(counts.values()) for n in list(counts.values())[:SHOWN]),
+                marked=tuple(c == order.alone for c in list(counts)[:SHOWN]),
+            ),
+        ),
     )
 
 

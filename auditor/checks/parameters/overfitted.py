@@ -65,7 +65,7 @@ from auditor.observations.generalisation import (
     sides_of,
     surprise_of,
 )
-from auditor.observations.generalisation_figures import figures_of, metrics_of
+from auditor.observations.generalisation_figures import figures_of, metrics_of, shared_bars
 from auditor.observations.leak import Part, leak_of, unseen_of
 from auditor.observations.losses import LossesOver
 from auditor.observations.performance import Performance, PerformanceOver
@@ -160,7 +160,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         metrics_of(sides, surprise, shared, limits),
         tuple(place for part in telling for place in part.where),
         tuple(line for part in telling for line in part.advice)[:MOST_STEPS],
-        figures_of(sides, surprise),
+        (*figures_of(sides, surprise), *shared_bars(shared)),
     )
 
 

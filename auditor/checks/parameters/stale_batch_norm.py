@@ -393,6 +393,17 @@ def _invalid(broken: list[BatchNormLayer]) -> Judgement:
             )
             for layer in broken
         ),
+        figures=(
+            Bars(
+                title="Impossible running statistics",
+                caption="Negative variances, and values that are not finite, of each layer's "
+                f"means and variances.{how_many(min(len(broken), MOST), len(broken))}",
+                label="statistics",
+                labels=tuple(names[:MOST]),
+                values=tuple(float(_impossible(layer)) for layer in broken[:MOST]),
+                marked=(True,) * len(broken[:MOST]),
+            ),
+        ),
         advice=(
             step(
                 f"Forget what `{names[0]}` remembers, compute the statistics anew from training "

@@ -218,20 +218,6 @@ ADVICE = (
 )
 
 
-NOT_FINITE = """\
-def told(name):
-    def hook(module, given, made):
-        if torch.is_tensor(made) and not torch.isfinite(made).all():
-            print(name)
-    return hook
-
-for name, module in model.eval().named_modules():
-    module.register_forward_hook(told(name))
-for inputs, _ in val_loader:
-    model(inputs)"""
-"""Names the modules that put out what is not finite."""
-
-
 def _verdict(contests: Sequence[Contest]) -> tuple[Verdict, str]:
     """Return the verdict and, where it needs one, a sentence on how it came about."""
     main, *others = contests
@@ -386,7 +372,7 @@ def _not_finite(lost: int, total: int, metric: str) -> Judgement:
             step_of_advice(
                 "Find out where the outputs stop being finite, then audit again. This names the "
                 "modules, the first first:",
-                NOT_FINITE,
+                snippets.modules_not_finite(),
             ),
         ),
         figures=(

@@ -133,12 +133,27 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             if verdict is not Verdict.PASS
         ),
         advice=() if verdict is Verdict.PASS else RECIPE,
-        figures=(_table(evidence.found),) if evidence.found else (),
+        figures=(_kinds(exact), *((_table(evidence.found),) if evidence.found else ())),
     )
 
 
 def _exact(fact: Evidence) -> bool:
     return not RANGE.search(fact.value)
+
+
+def _kinds(exact: dict[str, list[Evidence]]) -> Table:
+    """Return what should be recorded, and what is."""
+    return Table(
+        title="What should be recorded",
+        caption="Each kind of fact, with the version that is recorded exactly, if one is.",
+        columns=("kind", "recorded", "where"),
+        rows=tuple(
+            (kind, clean_text(facts[0].value), clean_text(facts[0].where))
+            if facts
+            else (kind, "no", "")
+            for kind, facts in exact.items()
+        ),
+    )
 
 
 def _table(found: tuple[Evidence, ...]) -> Table:
