@@ -70,4 +70,4 @@ def test_code_of_a_foreign_record_is_made_harmless_or_left_out():
 
 def test_what_to_start_with_is_the_sentence(told):
     page = render_html(told(str(step("Lower it:", "x = 1"))))
-    assert '<span class="quiet">Start with:</span> Lower it:</p>' in page
+    assert '<span class="quiet">Start with:</span> Lower it.</p>' in page
