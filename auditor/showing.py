@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from auditor.report.fleet import Audit
+    from auditor.report.fleet.models import Audit
 
 
 class ShowFormat(enum.StrEnum):
@@ -82,11 +82,11 @@ def fleet(
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
     from auditor.printing import write_shown
-    from auditor.report.fleet import fleet as models_of
-    from auditor.report.fleet_json import fleet_json
-    from auditor.report.fleet_page import render_fleet
-    from auditor.report.fleet_text import fleet_table
-    from auditor.report.view_fleet import view_fleet
+    from auditor.report.fleet.machine import fleet_json
+    from auditor.report.fleet.models import fleet as models_of
+    from auditor.report.fleet.page import render_fleet
+    from auditor.report.fleet.text import fleet_table
+    from auditor.report.fleet.view import view_fleet
     from auditor.report.whole import write_whole
     from auditor.targets import writable
 
@@ -118,7 +118,7 @@ def _audits(targets: list[str]) -> "Iterator[Audit]":
     from auditor.core.glance import read_glance
     from auditor.core.text import listed
     from auditor.records import RECORD, records_below
-    from auditor.report.fleet import Audit
+    from auditor.report.fleet.models import Audit
 
     def warn(text: str) -> None:
         typer.echo(f"audit: {text}", err=True)

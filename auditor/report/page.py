@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from auditor.core.record import AuditRecord
-from auditor.report.draw import draw
+from auditor.report.plots.draw import draw
 from auditor.report.policy import policy
 from auditor.report.templating import rendered, text_of
 from auditor.report.theme import Theme

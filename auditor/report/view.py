@@ -10,10 +10,10 @@ from auditor.core.record import AuditRecord, Section
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.report.answer import answer, headline, sureness
+from auditor.report.map.view import MapView, view_map
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
-from auditor.report.view_map import MapView, view_map
 from auditor.report.wording import WORDS, date, prose, rerun
 
 FIRST_CAUSES = 3

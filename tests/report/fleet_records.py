@@ -9,7 +9,7 @@ from auditor.core.finding import Finding, Place
 from auditor.core.glance import read_glance
 from auditor.core.record import AuditRecord, Section, record_to_json
 from auditor.core.verdict import Verdict, worst
-from auditor.report.fleet import Audit
+from auditor.report.fleet.models import Audit
 
 
 def small_record(

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from auditor.core.figure import Bars, Graph, Guide, Heatmap, Histogram, Lines, Node, Repeat, Series
-from auditor.report.letters import SMALL, text_width
+from auditor.report.plots.letters import SMALL, text_width
 
 NAN, INF = math.nan, math.inf
 LIMITS = (Guide(0.5, "warns above 0.5", "warn"), Guide(2.0, "fails above 2", "fail"))

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from auditor.report.draw_lines import _DASHES
-from auditor.report.markers import key_marker
-from auditor.report.ramps import DIVERGING, SEQUENTIAL, Ramp
+from auditor.report.plots.lines import _DASHES
+from auditor.report.plots.markers import key_marker
+from auditor.report.plots.ramps import DIVERGING, SEQUENTIAL, Ramp
 from auditor.report.selection import MOST_SERIES
 from auditor.report.theme import DARK, PRINT, SERIES
 

@@ -13,8 +13,8 @@ import report_records as given
 from report_plots import EXTREMES, FAR, lines, paths, points, texts, words
 
 from auditor.core.figure import Bars, Guide, Heatmap, Histogram, Lines, Series
-from auditor.report.draw import draw
-from auditor.report.extent import extent_of
+from auditor.report.plots.draw import draw
+from auditor.report.plots.extent import extent_of
 from auditor.report.selection import shown_bars
 from auditor.report.tables import numbers_of
 from auditor.report.wording import says, tick_names

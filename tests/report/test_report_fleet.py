@@ -17,11 +17,11 @@ from auditor.core.changes import Kind
 from auditor.core.glance import read_glance
 from auditor.core.verdict import Verdict
 from auditor.printing import write_shown
-from auditor.report.fleet import fleet
-from auditor.report.fleet_json import fleet_json
-from auditor.report.fleet_page import render_fleet
-from auditor.report.fleet_text import fleet_table
-from auditor.report.view_fleet import STRIP, view_fleet
+from auditor.report.fleet.machine import fleet_json
+from auditor.report.fleet.models import fleet
+from auditor.report.fleet.page import render_fleet
+from auditor.report.fleet.text import fleet_table
+from auditor.report.fleet.view import STRIP, view_fleet
 
 
 def audits(folder, *records):

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from auditor.core.figure import Graph, Node, Repeat
-from auditor.report.draw import draw
-from auditor.report.graph_layout import BOX, laid_out
-from auditor.report.svg import WIDTH
+from auditor.report.plots.draw import draw
+from auditor.report.plots.graph_layout import BOX, laid_out
+from auditor.report.plots.svg import WIDTH
 from auditor.report.tables import numbers_of
 from auditor.report.theme import PRINT, SCREEN
 

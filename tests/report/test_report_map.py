@@ -17,12 +17,12 @@ from auditor.core.layer import LayerFacts
 from auditor.core.record import AuditRecord, Section
 from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
-from auditor.report.map_rows import MOST
-from auditor.report.map_shapes import PAPER, Drawing
+from auditor.report.map.rows import MOST
+from auditor.report.map.shapes import PAPER, Drawing
+from auditor.report.map.view import MapView
 from auditor.report.page import Medium, render_page
 from auditor.report.theme import PRINT, paper_colours
 from auditor.report.view import view_page
-from auditor.report.view_map import MapView
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PAGE = 1080

@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 
 from auditor.core.verdict import Verdict
-from auditor.report.map_deep import calls_of, spread
-from auditor.report.map_marks import Mark
-from auditor.report.map_names import ending, fitting, span_name, stages_of
+from auditor.report.map.deep import calls_of, spread
+from auditor.report.map.marks import Mark
+from auditor.report.map.names import ending, fitting, span_name, stages_of
 
 
 def test_callouts_of_very_many_keep_the_worst_named_and_count_the_others():

@@ -8,9 +8,9 @@ from browser import CHROMIUM, chromium
 from report_plots import EXTREMES, Text, texts
 from report_records import rich_record
 
-from auditor.report.draw import draw
-from auditor.report.letters import fitted, text_width
-from auditor.report.svg import WIDTH, Canvas, block, joined, short
+from auditor.report.plots.draw import draw
+from auditor.report.plots.letters import fitted, text_width
+from auditor.report.plots.svg import WIDTH, Canvas, block, joined, short
 from auditor.report.theme import DARK, PRINT, SCREEN
 
 RICH = {

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from auditor.core.finding import Limit, Metric
-from auditor.report.extent import extent_of
+from auditor.report.plots.extent import extent_of
 from auditor.report.scale import WIDTH, scale_of
 from auditor.report.view_finding import Ids
 from auditor.report.wording import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from auditor.report.svg import Canvas, Point, joined, short
+from auditor.report.plots.svg import Canvas, Point, joined, short
 
 DOT = 4.6
 _SHAPES = (

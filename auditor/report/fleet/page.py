@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from auditor.report.fleet.view import FleetView, ModelView
 from auditor.report.policy import policy
 from auditor.report.templating import rendered, text_of
 from auditor.report.theme import SCREEN, screen_colours
-from auditor.report.view_fleet import FleetView, ModelView
 
 
 def render_fleet(view: FleetView, folder: Path) -> str:

@@ -10,7 +10,7 @@ from auditor.core.changes import Change, Kind
 from auditor.core.glance import Glance
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict
-from auditor.report.fleet import Audit, Model
+from auditor.report.fleet.models import Audit, Model
 from auditor.report.wording import WORDS, date, prose
 
 STRIP = 30

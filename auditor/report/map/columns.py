@@ -8,7 +8,7 @@ from typing import Literal
 from auditor.core.figure import Guide
 from auditor.core.layer import LayerFacts
 from auditor.core.record import AuditRecord
-from auditor.report.extent import Extent, extent_of
+from auditor.report.plots.extent import Extent, extent_of
 
 Kind = Literal["activation", "gradient", "dead", "update"]
 

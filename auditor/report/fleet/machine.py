@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.core.changes import Change
 from auditor.core.text import clean_text
-from auditor.report.fleet import Audit, Model
+from auditor.report.fleet.models import Audit, Model
 
 SCHEMA_VERSION = 1
 

@@ -2,9 +2,9 @@
 
 import math
 
-from auditor.report.frame import GAP, TICKS, Box, draw_x_label
-from auditor.report.letters import fitted, text_width
-from auditor.report.svg import EDGE, WIDTH, Canvas, segment
+from auditor.report.plots.frame import GAP, TICKS, Box, draw_x_label
+from auditor.report.plots.letters import fitted, text_width
+from auditor.report.plots.svg import EDGE, WIDTH, Canvas, segment
 from auditor.report.wording import common_start
 
 MOST = 14

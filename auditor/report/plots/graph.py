@@ -1,10 +1,10 @@
 """Graphs: boxes in layers from the top, in columns where they are many."""
 
 from auditor.core.figure import Graph, Node
-from auditor.report.frame import Key
-from auditor.report.graph_layout import BOX, Layout, Point, Spot, laid_out
-from auditor.report.letters import fitted, text_width
-from auditor.report.svg import WIDTH, Canvas, joined, outline, short
+from auditor.report.plots.frame import Key
+from auditor.report.plots.graph_layout import BOX, Layout, Point, Spot, laid_out
+from auditor.report.plots.letters import fitted, text_width
+from auditor.report.plots.svg import WIDTH, Canvas, joined, outline, short
 from auditor.report.theme import Theme
 from auditor.report.wording import shortened
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from auditor.report.map_columns import Column
-from auditor.report.map_shapes import Anchor, Canvas, Path, Text, units
+from auditor.report.map.columns import Column
+from auditor.report.map.shapes import Anchor, Canvas, Path, Text, units
 
 HEAD = 50.0
 FOOT = 18.0

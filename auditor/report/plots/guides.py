@@ -8,10 +8,10 @@ import numpy as np
 
 from auditor.core.figure import Guide
 from auditor.core.values import Array
-from auditor.report.extent import Extent
-from auditor.report.frame import GAP, Box
-from auditor.report.letters import fitted, text_width
-from auditor.report.svg import EDGE, WIDTH, Canvas, Point, block, joined, outline, segment
+from auditor.report.plots.extent import Extent
+from auditor.report.plots.frame import GAP, Box
+from auditor.report.plots.letters import fitted, text_width
+from auditor.report.plots.svg import EDGE, WIDTH, Canvas, Point, block, joined, outline, segment
 from auditor.report.wording import says, short_number, shortened
 
 ROW = 16.0

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from auditor.core.figure import Bars
 from auditor.core.text import clean_text
-from auditor.report.extent import Extent, extent_of
-from auditor.report.frame import GAP, Box, Key, draw_nothing, draw_x_axis, left_out
-from auditor.report.guides import draw_upright, known, rows_of, unknown_note, upright
-from auditor.report.letters import fitted, text_width
+from auditor.report.plots.extent import Extent, extent_of
+from auditor.report.plots.frame import GAP, Box, Key, draw_nothing, draw_x_axis, left_out
+from auditor.report.plots.guides import draw_upright, known, rows_of, unknown_note, upright
+from auditor.report.plots.letters import fitted, text_width
+from auditor.report.plots.svg import WIDTH, Canvas, block, outline, segment
 from auditor.report.selection import shown_bars
-from auditor.report.svg import WIDTH, Canvas, block, outline, segment
 from auditor.report.theme import Theme
 from auditor.report.wording import common_start, short_number
 

@@ -8,10 +8,10 @@ import numpy as np
 from auditor.core.figure import Heatmap
 from auditor.core.png import png
 from auditor.core.values import Array
-from auditor.report.frame import GAP, Box, Key, draw_x_label, left_out
-from auditor.report.letters import fitted, text_width
-from auditor.report.ramps import Ramp, hexadecimal, is_bright
-from auditor.report.svg import EDGE, WIDTH, Canvas, Label, block, cross
+from auditor.report.plots.frame import GAP, Box, Key, draw_x_label, left_out
+from auditor.report.plots.letters import fitted, text_width
+from auditor.report.plots.ramps import Ramp, hexadecimal, is_bright
+from auditor.report.plots.svg import EDGE, WIDTH, Canvas, Label, block, cross
 from auditor.report.theme import Theme
 from auditor.report.wording import common_start, named, short_number, tick_names
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditor.core.verdict import SEVERITY, Verdict
-from auditor.report.map_marks import Mark
-from auditor.report.map_names import BOLD, ending, fitting, length, span_name, stages_of
-from auditor.report.map_rows import Content, numbers
-from auditor.report.map_shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
-from auditor.report.map_strips import FOOT, HEAD, draw_axes, draw_bands, strips_of
+from auditor.report.map.marks import Mark
+from auditor.report.map.names import BOLD, ending, fitting, length, span_name, stages_of
+from auditor.report.map.rows import Content, numbers
+from auditor.report.map.shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
+from auditor.report.map.strips import FOOT, HEAD, draw_axes, draw_bands, strips_of
 from auditor.report.wording import WORDS
 
 THICKEST = 9.0

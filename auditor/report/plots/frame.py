@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from auditor.core.values import Array
-from auditor.report.extent import Extent
-from auditor.report.letters import text_width
-from auditor.report.svg import Canvas, segment
+from auditor.report.plots.extent import Extent
+from auditor.report.plots.letters import text_width
+from auditor.report.plots.svg import Canvas, segment
 from auditor.report.wording import shortened, tick_names
 
 GAP = 8.0

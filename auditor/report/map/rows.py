@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditor.core.layer import LayerFacts
-from auditor.report.map_columns import Column
-from auditor.report.map_marks import Mark
-from auditor.report.map_names import BOLD, fitting, length
-from auditor.report.map_shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
-from auditor.report.map_strips import FOOT, HEAD, draw_axes, draw_values, strips_of
+from auditor.report.map.columns import Column
+from auditor.report.map.marks import Mark
+from auditor.report.map.names import BOLD, fitting, length
+from auditor.report.map.shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
+from auditor.report.map.strips import FOOT, HEAD, draw_axes, draw_values, strips_of
 from auditor.report.view_finding import FindingView
 from auditor.report.wording import WORDS
 

@@ -9,12 +9,12 @@ from auditor.core.layer import LayerFacts
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import Verdict
-from auditor.report.map_columns import QUANTITIES, Column, columns_of
-from auditor.report.map_deep import NEAR, draw_deep
-from auditor.report.map_marks import Entry, Mark, entries_of, marks_of
-from auditor.report.map_names import span_name
-from auditor.report.map_rows import MOST, Content, draw_rows
-from auditor.report.map_shapes import NARROW, PAPER, WIDE, Drawing, Shape
+from auditor.report.map.columns import QUANTITIES, Column, columns_of
+from auditor.report.map.deep import NEAR, draw_deep
+from auditor.report.map.marks import Entry, Mark, entries_of, marks_of
+from auditor.report.map.names import span_name
+from auditor.report.map.rows import MOST, Content, draw_rows
+from auditor.report.map.shapes import NARROW, PAPER, WIDE, Drawing, Shape
 from auditor.report.tables import MOST_ROWS, TableView, table_of
 from auditor.report.view_finding import FindingView
 from auditor.report.wording import WORDS, short_number

@@ -6,15 +6,23 @@ import numpy as np
 
 from auditor.core.figure import Lines, Series
 from auditor.core.values import Array
-from auditor.report.extent import Extent, extent_of
-from auditor.report.frame import Box, Key, draw_nothing, draw_x_axis, draw_y_axis, left_out, y_room
-from auditor.report.guides import draw_level, known, label_level, unknown_note
-from auditor.report.markers import draw_markers, key_marker
-from auditor.report.names import Names
+from auditor.report.plots.extent import Extent, extent_of
+from auditor.report.plots.frame import (
+    Box,
+    Key,
+    draw_nothing,
+    draw_x_axis,
+    draw_y_axis,
+    left_out,
+    y_room,
+)
+from auditor.report.plots.guides import draw_level, known, label_level, unknown_note
+from auditor.report.plots.markers import draw_markers, key_marker
+from auditor.report.plots.names import Names
+from auditor.report.plots.svg import WIDTH, Canvas, Point, cross, joined, outline
+from auditor.report.plots.thin import thinned, thinned_band
 from auditor.report.selection import MOST_SERIES
-from auditor.report.svg import WIDTH, Canvas, Point, cross, joined, outline
 from auditor.report.theme import SERIES, Theme
-from auditor.report.thin import thinned, thinned_band
 from auditor.report.wording import named, shortened
 
 HEIGHT = 230.0

@@ -4,8 +4,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from auditor.report.fleet.view import FleetView, Mark, ModelView
 from auditor.report.terminal_marks import SIGNS, STYLES, Hung, verdict_mark
-from auditor.report.view_fleet import FleetView, Mark, ModelView
 from auditor.report.wording import cropped
 
 MOST_MARKS = 12

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from auditor.core.figure import Bars, Graph, Heatmap, Histogram, Lines
-from auditor.report.draw_bars import draw_bars
-from auditor.report.draw_graph import draw_graph
-from auditor.report.draw_heatmap import draw_heatmap
-from auditor.report.draw_histogram import draw_histogram
-from auditor.report.draw_lines import draw_lines
-from auditor.report.frame import Key
+from auditor.report.plots.bars import draw_bars
+from auditor.report.plots.frame import Key
+from auditor.report.plots.graph import draw_graph
+from auditor.report.plots.heatmap import draw_heatmap
+from auditor.report.plots.histogram import draw_histogram
+from auditor.report.plots.lines import draw_lines
 from auditor.report.tables import Plot
 from auditor.report.theme import SCREEN, Theme
 from auditor.report.wording import prose

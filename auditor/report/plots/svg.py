@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Literal
 
-from auditor.report.letters import SMALL, fitted, text_width
+from auditor.report.plots.letters import SMALL, fitted, text_width
 from auditor.report.theme import Theme
 
 WIDTH = 720.0

@@ -5,10 +5,18 @@ import math
 import numpy as np
 
 from auditor.core.figure import Histogram
-from auditor.report.extent import Extent, drawable, extent_of
-from auditor.report.frame import Box, Key, draw_nothing, draw_x_axis, draw_y_axis, left_out, y_room
-from auditor.report.guides import draw_upright, known, rows_of, unknown_note, upright
-from auditor.report.svg import WIDTH, Canvas, block, segment
+from auditor.report.plots.extent import Extent, drawable, extent_of
+from auditor.report.plots.frame import (
+    Box,
+    Key,
+    draw_nothing,
+    draw_x_axis,
+    draw_y_axis,
+    left_out,
+    y_room,
+)
+from auditor.report.plots.guides import draw_upright, known, rows_of, unknown_note, upright
+from auditor.report.plots.svg import WIDTH, Canvas, block, segment
 from auditor.report.theme import Theme
 
 HEIGHT = 200.0

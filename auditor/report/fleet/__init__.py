@@ -1,0 +1,1 @@
+"""Many records on one page: a line a model."""
