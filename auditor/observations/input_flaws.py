@@ -200,6 +200,9 @@ def _standardised(columns: InputColumns) -> str:
             "inputs = (inputs - mean) / deviation"
         )
     deviation = np.where(deviation > 0, deviation, 1.0)
+    if columns.columns == 1:
+        centre, spread = (snippets.digits(part[0], 4) for part in (mean, deviation))
+        return f"inputs = (inputs - {centre}) / {spread}"
     shape = ".view(-1, *[1] * (inputs.ndim - 2))" if columns.kind == "channel" else ""
     return (
         f"mean = {snippets.tensor(mean.tolist(), 4)}{shape}\n"

@@ -9,6 +9,7 @@ import yaml
 from auditor.core.record import AuditRecord
 from auditor.core.subject import SplitFacts, SubjectFacts, TargetFacts
 from auditor.core.text import bounded, clean_text, counted
+from auditor.report.setup import setup_code
 from auditor.report.tables import TableView, table_of
 from auditor.report.wording import date, number, prose, seconds, size
 
@@ -28,6 +29,8 @@ class AuditView:
     run: tuple[Row, ...]
     environment: tuple[Row, ...]
     spec: str
+    setup: str
+    """Code that makes what code to paste takes for granted; empty where it can't be written."""
     warnings: tuple[str, ...]
 
 
@@ -49,6 +52,7 @@ def view_audit(record: AuditRecord) -> AuditView:
             (clean_text(name, 60), prose(value, 200)) for name, value in record.environment.items()
         ),
         spec=_spec(record.spec),
+        setup=setup_code(record),
         warnings=tuple(prose(text, 600) for text in (*record.subject.warnings, *record.warnings)),
     )
 
