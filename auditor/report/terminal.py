@@ -53,7 +53,7 @@ def _opening(page: PageView) -> list[RenderableType]:
     name = Text(f"{cropped(page.name, 60)}: ", style="bold")
     lines: list[RenderableType] = [
         Hung(Text(), name + verdict_mark(page.verdict, page.word), 0),
-        paragraph(page.answer, "bold"),
+        paragraph(f"May it ship? {page.answer}", "bold"),
         paragraph(f"{page.headline} {page.sureness}"),
     ]
     if page.error:
