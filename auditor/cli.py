@@ -4,6 +4,7 @@ import io
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -201,14 +202,20 @@ def render(
     formats: FormatOption = None,
 ) -> None:
     """Draw the reports of a record again."""
-    from auditor.core.record import read_record
-    from auditor.report.files import write_reports
-    from auditor.targets import writable
+    from auditor.report.pdf_process import PdfProcess
 
     path = Path(record)
-    read = read_record(path)
-    folder = writable(Path(out) if out is not None else path.parent)
-    written = write_reports(read, folder, _formats(formats) or ["html", "pdf", "markdown", "junit"])
+    chosen = formats or ["html", "pdf", "markdown", "junit"]
+    with PdfProcess() if "pdf" in chosen else nullcontext() as process:
+        # The process gets ready while this one imports what it needs itself.
+        from auditor.core.record import read_record
+        from auditor.report.files import write_reports
+        from auditor.targets import writable
+
+        chosen = _formats(chosen)
+        read = read_record(path)
+        folder = writable(Path(out) if out is not None else path.parent)
+        written = write_reports(read, folder, chosen, process)
     for file in written.paths:
         typer.echo(str(file))
     for problem in written.problems:

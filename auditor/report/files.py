@@ -1,7 +1,7 @@
 """Writing reports to files, each whole or not at all."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from auditor.core.text import clean_text
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
-from auditor.report.pdf import making_pdf
+from auditor.report.pdf_process import PdfProcess
 from auditor.report.whole import write_whole
 
 
@@ -24,11 +24,16 @@ class Written:
     problems: tuple[str, ...]
 
 
-def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) -> Written:
+def write_reports(
+    record: AuditRecord,
+    folder: Path,
+    formats: Sequence[Format],
+    process: PdfProcess | None = None,
+) -> Written:
     """Write the reports asked for into `folder`, which is made where there is none.
 
-    The record goes first and the PDF last. A report that can't be made becomes a problem and
-    costs no other one.
+    The record goes first and the PDF last; `process`, where one was started, makes it meanwhile.
+    A report that can't be made becomes a problem and costs no other one.
 
     Raises:
         OSError: a file can't be written; the earlier one of its name stays as it was.
@@ -36,8 +41,8 @@ def write_reports(record: AuditRecord, folder: Path, formats: Sequence[Format]) 
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     problems: list[str] = []
-    with _renderers(record, formats) as renderers:
-        for name, render in renderers.items():
+    with ExitStack() as stack:
+        for name, render in _renderers(record, formats, process, stack).items():
             path = folder / _NAMES[name]
             try:
                 data = render()
@@ -65,11 +70,13 @@ _TEXTS: dict[Format, Callable[[AuditRecord], str]] = {
 }
 
 
-@contextmanager
 def _renderers(
-    record: AuditRecord, formats: Sequence[Format]
-) -> Iterator[dict[Format, Callable[[], bytes]]]:
-    """Hand out what makes each report asked for; the PDF is begun, while the others are made."""
+    record: AuditRecord,
+    formats: Sequence[Format],
+    process: PdfProcess | None,
+    stack: ExitStack,
+) -> dict[Format, Callable[[], bytes]]:
+    """Return what makes each report asked for; the PDF is begun at once."""
 
     def encoded(text: Callable[[AuditRecord], str]) -> bytes:
         return text(record).encode()
@@ -77,8 +84,8 @@ def _renderers(
     renderers: dict[Format, Callable[[], bytes]] = {
         name: partial(encoded, text) for name, text in _TEXTS.items() if name in formats
     }
-    if "pdf" not in formats:
-        yield renderers
-        return
-    with making_pdf(record) as finished:
-        yield {**renderers, "pdf": finished}
+    if "pdf" in formats:
+        pdf = process or stack.enter_context(PdfProcess())
+        pdf.begin(record)
+        renderers["pdf"] = pdf.finished
+    return renderers

@@ -12,20 +12,15 @@ from typing import Any
 from auditor.core.record import AuditRecord, record_from_json
 from auditor.report.page import Medium, render_page
 from auditor.report.pdf_fonts import drawable
+from auditor.report.pdf_svg import draw_lines_of_text
 from auditor.report.theme import PRINT, paper_colours
 
 PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 _MEDIUM = Medium(PRINT, paper_colours(), ("paper.css", "map.css"), folds=False)
 
 
-def laid_out(text: bytes) -> bytes:
-    """Return a record, given as JSON, as a PDF/A-3a file that carries the same JSON inside.
-
-    Raises:
-        ImportError: WeasyPrint is missing.
-        OSError: a native library of WeasyPrint is missing.
-    """
-    weasyprint = _weasyprint()
+def laid_out(weasyprint: ModuleType, text: bytes) -> bytes:
+    """Return a record, given as JSON, as a PDF/A-3a file that carries the same JSON inside."""
     record = record_from_json(drawable(text.decode()).encode())
     page = render_page(record, _MEDIUM)
     document = weasyprint.HTML(string=page, url_fetcher=no_fetching(weasyprint)).render()
@@ -44,7 +39,13 @@ def no_fetching(weasyprint: ModuleType) -> Any:
     return weasyprint.urls.URLFetcher(allowed_protocols=("data",), allow_redirects=False)
 
 
-def _weasyprint() -> ModuleType:
+def ready() -> ModuleType:
+    """Return WeasyPrint, with what it is to do otherwise.
+
+    Raises:
+        ImportError: it is missing.
+        OSError: a native library of it is missing.
+    """
     try:
         _spare_the_search()
         import weasyprint
@@ -58,6 +59,7 @@ def _weasyprint() -> ModuleType:
         ) from error
     for name in ("weasyprint", "fontTools", "pydyf"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    draw_lines_of_text(weasyprint)
     module: ModuleType = weasyprint
     return module
 

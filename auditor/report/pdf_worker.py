@@ -1,7 +1,8 @@
 """The process that makes a PDF: reads a record, writes pages, and keeps within its bounds.
 
-`python -m auditor.report.pdf_worker ROOM MEMORY SECONDS` finds the record in the folder ROOM and
-leaves the PDF there. Where there is none, the last line on standard error says why.
+`python -m auditor.report.pdf_worker ROOM MEMORY SECONDS` gets ready; once its standard input is
+closed, it finds the record in the folder ROOM and leaves the PDF there. Where there is none, the
+last line on standard error says why.
 """
 
 import contextlib
@@ -24,9 +25,11 @@ def main(room: Path, memory: int, seconds: int) -> None:
     _hold_to(memory, seconds)
     gc.disable()  # it takes a third of the time of a layout, and the bounds stand all the same
     try:
-        from auditor.report.pdf_layout import laid_out
+        from auditor.report.pdf_layout import laid_out, ready
 
-        (room / PDF).write_bytes(laid_out((room / RECORD).read_bytes()))
+        weasyprint = ready()
+        sys.stdin.read()
+        (room / PDF).write_bytes(laid_out(weasyprint, (room / RECORD).read_bytes()))
         code = 0
     except Exception as error:  # noqa: BLE001 - the process is over, and says why
         sys.stderr.write(f"\n{_reason(error, memory)}\n")

@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from auditor.core.spec import FORMATS
 from auditor.report import files
 from auditor.report.files import write_reports
 from auditor.report.html import render_html
-from auditor.report.pdf import PdfUnavailable
+from auditor.report.pdf_process import PdfUnavailable
 from auditor.report.whole import write_whole
 
 
@@ -22,12 +21,18 @@ def small(record) -> AuditRecord:
     return replace(record, sections=record.sections[1:2], causes=())
 
 
-@contextmanager
-def no_pdf(record):
-    def finished():
-        raise PdfUnavailable("a native library is missing")
+class NoPdf:
+    def __enter__(self):
+        return self
 
-    yield finished
+    def __exit__(self, *_):
+        pass
+
+    def begin(self, record):
+        pass
+
+    def finished(self):
+        raise PdfUnavailable("a native library is missing")
 
 
 def test_writes_what_was_asked_for(small, tmp_path):
@@ -56,7 +61,7 @@ def test_files_hold_what_is_rendered(small, tmp_path):
 
 
 def test_a_missing_pdf_is_a_problem_not_an_error(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "making_pdf", no_pdf)
+    monkeypatch.setattr(files, "PdfProcess", NoPdf)
     written = write_reports(small, tmp_path, ("pdf", "html", "json"))
     assert [path.name for path in written.paths] == ["record.json", "report.html"]
     assert written.problems == ("report.pdf was not written: a native library is missing",)

@@ -14,10 +14,10 @@ import pypdf
 import pytest
 
 from auditor.core.record import AuditRecord
-from auditor.report import pdf as pdf_module
 from auditor.report.files import write_reports
-from auditor.report.pdf import Bounds, PdfUnavailable, render_pdf
+from auditor.report.pdf import render_pdf
 from auditor.report.pdf_layout import PACKAGES, no_fetching
+from auditor.report.pdf_process import BOUNDS, Bounds, PdfProcess, PdfUnavailable
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def doing(work: str) -> str:
     return f"import os, sys, time\ndef HTML(string, url_fetcher):\n    {work}\n"
 
 
-def reason(record: AuditRecord, bounds: Bounds = pdf_module.BOUNDS) -> str:
+def reason(record: AuditRecord, bounds: Bounds = BOUNDS) -> str:
     with pytest.raises(PdfUnavailable) as raised:
         render_pdf(record, bounds)
     assert "\n" not in str(raised.value)
@@ -88,7 +88,7 @@ def test_one_that_takes_too_much_memory_says_so(small, stand_in, rooms):
 
 def test_one_that_is_killed_or_dies_says_how(small, stand_in):
     stand_in(doing("os.kill(os.getpid(), 9)"))
-    assert "ended by SIGKILL (out of memory, perhaps" in reason(small)
+    assert "its process was ended by SIGKILL (out of memory, perhaps" in reason(small)
 
 
 def test_one_that_breaks_off_gives_its_last_words(small, stand_in):
@@ -112,8 +112,8 @@ def test_missing_libraries_are_named(small, stand_in, error):
 
 
 def test_what_can_not_be_begun_is_told_as_well(small, monkeypatch):
-    monkeypatch.setattr(pdf_module, "_command", lambda room, bounds: ["/no/such/python"])
-    assert "it could not be begun" in reason(small)
+    monkeypatch.setattr(PdfProcess, "_command", lambda self: ["/no/such/python"])
+    assert "could not be started: [Errno 2]" in reason(small)
 
 
 def test_a_failure_leaves_the_other_reports_and_the_old_pdf(small, stand_in, tmp_path, rooms):
