@@ -235,10 +235,10 @@ def _silenced(trials: OverfitTrials, outcome: Part, untrained: Limit) -> Part:
         tuple(Place("parameter", name, "gets no gradient") for name in names[:20]),
         (
             step(
-                f"Follow the output back from the loss to {clean_text(modules[0])}: a `.detach()`, "
-                "`torch.no_grad()`, `argmax`, a comparison or rounding, or a rectifier that lets "
-                "nothing through keeps the gradient from it. Where it is meant to stay as it is, "
-                "set its `requires_grad` to `False`.",
+                f"Follow the output back from the loss to `{clean_text(modules[0])}`: a "
+                "`.detach()`, `torch.no_grad()`, `argmax`, a comparison or rounding, or a "
+                "rectifier that lets nothing through keeps the gradient from it. Where it is meant "
+                "to stay as it is, set its `requires_grad` to `False`.",
                 snippets.frozen(names),
             ),
         ),
@@ -514,7 +514,7 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
         when = "" if silent else " in the end, though they did at first"
         advice = (
             step(
-                f"Follow the output back from the loss to {clean_text(modules[0])}: a "
+                f"Follow the output back from the loss to `{clean_text(modules[0])}`: a "
                 "`.detach()`, weights of nothing but zeros behind it, or a rectifier that lets "
                 "nothing through keeps the gradient from it. This names what gets none:",
                 snippets.gradients_listed(),

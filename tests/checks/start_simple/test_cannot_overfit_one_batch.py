@@ -169,7 +169,7 @@ def test_what_is_cut_off_is_named_however_it_came_out(judged, changes) -> None:
         found.summary
     )
     assert [place.name for place in found.where[:2]] == list(CUT["cut_off"])
-    assert "Follow the output back from the loss to body.0" in found.advice[0]
+    assert "Follow the output back from the loss to `body.0`" in found.advice[0]
     assert any(m.name == "weights without a gradient" and m.limit for m in found.metrics)
 
 
