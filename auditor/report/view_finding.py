@@ -157,7 +157,7 @@ def _metric(metric: Metric) -> MetricView:
         value=number(metric.value, metric.unit),
         interval=interval(metric.low, metric.high, metric.unit),
         limits=_limits(metric.limit, metric.unit) if metric.limit else "",
-        source=prose(metric.limit.source, 300) if metric.limit else "",
+        source=prose(metric.limit.source, 600) if metric.limit else "",
         scale=scale_of(metric),
         beyond=_beyond(metric),
     )
