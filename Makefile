@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 SOURCES = auditor tests benchmarks scripts sample_models
 
-.PHONY: demo test benchmark-detection benchmark-detection-fast coverage lint golden docs screenshots wheel clean
+.PHONY: demo test benchmark-detection benchmark-detection-fast benchmark-report coverage lint golden docs screenshots wheel clean
 
 demo: $(VENV)/ready
 	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
@@ -27,6 +27,11 @@ benchmark-detection: $(VENV)/ready-dev
 benchmark-detection-fast: $(VENV)/ready-dev
 	rm -rf benchmark-detection
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --fast
+
+# From record to HTML and PDF, in a process of its own each time; wants a quiet machine.
+benchmark-report: $(VENV)/ready-dev
+	$(BIN)/audit run sample_models/digits_cnn --quiet --format json --out benchmark-report
+	$(BIN)/python -m benchmarks.report benchmark-report/record.json
 
 coverage: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
@@ -55,7 +60,7 @@ wheel: $(VENV)/ready-dev
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf $(VENV) dist site audit-report benchmark-detection .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist site audit-report benchmark-detection benchmark-report .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 # torch first, by itself: its CPU build serves, and no other package may pull in another one.
 $(VENV)/torch: constraints.txt

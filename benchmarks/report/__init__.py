@@ -1,0 +1,1 @@
+"""How long does it take from a record to its reports, as a user waits for it?"""
