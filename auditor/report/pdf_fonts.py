@@ -1,7 +1,7 @@
 """The fonts of the PDF: they come with the package, and no other one is looked at."""
 
 import re
-from collections.abc import Iterable
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -19,27 +19,24 @@ def font_settings(cache: Path) -> str:
 
 
 def drawable(text: str) -> str:
-    """Return a text in which letters that no font has are written as Python writes them.
+    """Return JSON in which letters that no font has are written as Python writes them.
 
     A page then looks the same wherever it is made, and says what it can't show.
     """
-    return _beyond(letters()).sub(_written, text)
+    return _beyond().sub(_written, text)
 
 
-def letters() -> frozenset[int]:
-    """Return the code points that at least one of the fonts has."""
-    from fontTools.ttLib import TTFont
-
-    return frozenset(
-        letter
-        for path in sorted(FOLDER.glob("*.ttf"))
-        for letter in TTFont(path, lazy=True).getBestCmap()
-    )
+@cache
+def _beyond() -> re.Pattern[str]:
+    """Return what finds a letter that no font has; control characters are JSON's own affair."""
+    held = (FOLDER / "letters.txt").read_text(encoding="ascii")
+    ranges = re.findall("(.+)-(.+)", held)
+    kept = "".join(f"{_letter(first)}-{_letter(last)}" for first, last in ranges)
+    return re.compile(f"[^\x00-\x1f{kept}]")
 
 
-def _beyond(known: Iterable[int]) -> re.Pattern[str]:
-    kept = "".join(re.escape(chr(letter)) for letter in sorted(known) if letter > 0x7E)
-    return re.compile(f"[^\x00-\x7e{kept}]")
+def _letter(code: str) -> str:
+    return re.escape(chr(int(code, 16)))
 
 
 def _written(found: re.Match[str]) -> str:

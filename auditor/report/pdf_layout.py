@@ -5,30 +5,31 @@ import hashlib
 import logging
 import sys
 import warnings
-from datetime import UTC, datetime
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
-from auditor.core.record import AuditRecord, record_from_json
-from auditor.report.page import Medium, render_page
-from auditor.report.pdf_fonts import drawable
 from auditor.report.pdf_svg import draw_lines_of_text
-from auditor.report.theme import PRINT, paper_colours
 
 PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
-_MEDIUM = Medium(PRINT, paper_colours(), ("paper.css", "map.css"), folds=False)
 
 
-def laid_out(weasyprint: ModuleType, text: bytes) -> bytes:
-    """Return a record, given as JSON, as a PDF/A-3a file that carries the same JSON inside."""
-    record = record_from_json(drawable(text.decode()).encode())
-    page = render_page(record, _MEDIUM)
+def laid_out(weasyprint: ModuleType, page: str, record: bytes) -> bytes:
+    """Return a page as a PDF/A-3a file that carries the record's JSON inside."""
     document = weasyprint.HTML(string=page, url_fetcher=no_fetching(weasyprint)).render()
-    _describe(document.metadata, record)
+    began = datetime.fromisoformat(document.metadata.created)
+    attachment = weasyprint.Attachment(
+        string=record,
+        name="record.json",
+        description="The record that this report is drawn from",
+        created=began,
+        modified=began,
+        relationship="Source",
+    )
     pdf: bytes = document.write_pdf(
         pdf_variant="pdf/a-3a",
-        pdf_identifier=hashlib.sha256(text).digest()[:16],
-        attachments=[_attached(weasyprint, text, record)],
+        pdf_identifier=hashlib.sha256(record).digest()[:16],
+        attachments=[attachment],
         finisher=_mend,
     )
     return pdf
@@ -85,30 +86,3 @@ def _mend(_: Any, pdf: Any) -> None:
             thing |= {"S": "/NonStruct", "ActualText": "()"}  # decoration: it says nothing
     files = pdf.catalog["AF"]
     files[:] = dict.fromkeys(files)  # each is there twice
-
-
-def _describe(metadata: Any, record: AuditRecord) -> None:
-    moment = began_at(record).strftime("%Y-%m-%dT%H:%M:%SZ")
-    metadata.created = metadata.modified = moment
-    metadata.generator = "auditor"
-
-
-def _attached(weasyprint: ModuleType, text: bytes, record: AuditRecord) -> Any:
-    moment = began_at(record)
-    return weasyprint.Attachment(
-        string=text,
-        name="record.json",
-        description="The record that this report is drawn from",
-        created=moment,
-        modified=moment,
-        relationship="Source",
-    )
-
-
-def began_at(record: AuditRecord) -> datetime:
-    """Return when the audit began, in universal time; a date of no meaning where it is unknown."""
-    try:
-        moment = datetime.fromisoformat(record.volatile.started)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return datetime(1970, 1, 1, tzinfo=UTC)

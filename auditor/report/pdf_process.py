@@ -1,7 +1,7 @@
 """The process that makes a PDF, as its parent sees it: held to limits, and never outlived.
 
-It starts in a tenth of the time that it takes to get ready, so that a parent who starts it first
-and reads the record then waits less. No record is imported here, for the same reason.
+It takes half a second to get ready, which a parent may spend on reading the record and drawing
+the page. Nothing that this needs is imported here, so that the process can start first.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from auditor.core.text import clean_text
 from auditor.report.pdf_fonts import font_settings
-from auditor.report.pdf_worker import FONTS, GAVE_UP, PDF, RECORD
+from auditor.report.pdf_worker import FONTS, GAVE_UP, PAGE, PDF, RECORD
 
 if TYPE_CHECKING:
     from auditor.core.record import AuditRecord
@@ -79,16 +79,19 @@ class PdfProcess:
     def begin(self, record: "AuditRecord") -> None:
         """Have the PDF of a record made; the time that it may take runs from now on."""
         from auditor.core.record import record_to_json
+        from auditor.report.pdf_page import paper_page
 
         self._deadline = time.monotonic() + self._bounds.seconds
         if self._problem:
             return
         try:
-            (self._room / RECORD).write_bytes(record_to_json(record).encode())
+            text = record_to_json(record)
+            (self._room / RECORD).write_bytes(text.encode())
+            (self._room / PAGE).write_text(paper_page(text), encoding="utf-8")
             assert self._process.stdin is not None
             self._process.stdin.close()
-        except (OSError, ValueError) as error:
-            self._problem = f"its process could not be given the record: {clean_text(error)}"
+        except Exception as error:  # noqa: BLE001 - whatever breaks the page, other reports stand
+            self._problem = f"its page could not be drawn: {clean_text(error)}"
 
     def finished(self) -> bytes:
         """Wait for the PDF that was begun, and return it.

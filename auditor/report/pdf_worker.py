@@ -1,8 +1,8 @@
-"""The process that makes a PDF: reads a record, writes pages, and keeps within its bounds.
+"""The process that makes a PDF: lays a page out, attaches the record, and keeps within its bounds.
 
 `python -m auditor.report.pdf_worker ROOM MEMORY SECONDS` gets ready; once its standard input is
-closed, it finds the record in the folder ROOM and leaves the PDF there. Where there is none, the
-last line on standard error says why.
+closed, it finds page and record in the folder ROOM and leaves the PDF there. Where there is none,
+the last line on standard error says why.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from auditor.core.text import clean_text
 
+PAGE = "page.html"
 RECORD = "record.json"
 PDF = "report.pdf"
 FONTS = "fonts.conf"
@@ -29,7 +30,8 @@ def main(room: Path, memory: int, seconds: int) -> None:
 
         weasyprint = ready()
         sys.stdin.read()
-        (room / PDF).write_bytes(laid_out(weasyprint, (room / RECORD).read_bytes()))
+        page = (room / PAGE).read_text(encoding="utf-8")
+        (room / PDF).write_bytes(laid_out(weasyprint, page, (room / RECORD).read_bytes()))
         code = 0
     except Exception as error:  # noqa: BLE001 - the process is over, and says why
         sys.stderr.write(f"\n{_reason(error, memory)}\n")

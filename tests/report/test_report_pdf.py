@@ -12,7 +12,7 @@ from pdf_rules import broken_rules, elements
 
 from auditor.core.record import record_to_json
 from auditor.report.pdf import render_pdf
-from auditor.report.pdf_layout import began_at
+from auditor.report.pdf_page import began_at
 
 pytest.importorskip("weasyprint", exc_type=ImportError)
 

@@ -17,7 +17,7 @@ from auditor.core.finding import Finding, Metric, Place
 from auditor.core.record import Section
 from auditor.core.verdict import Verdict
 from auditor.report.pdf import render_pdf
-from auditor.report.pdf_fonts import FOLDER, drawable, font_settings, letters
+from auditor.report.pdf_fonts import FOLDER, drawable, font_settings
 
 FOREIGN = "模型-\N{GRINNING FACE}-שלום-नमस्ते-\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}"
 
@@ -25,6 +25,12 @@ FOREIGN = "模型-\N{GRINNING FACE}-שלום-नमस्ते-\N{LATIN SMALL L
 def one_finding(record, *findings: Finding):
     section = Section("loss", "Confirm the loss", Verdict.WARN, findings)
     return replace(record, sections=(section,), causes=())
+
+
+def letters() -> set[int]:
+    return {
+        letter for path in FOLDER.glob("*.ttf") for letter in TTFont(path, lazy=True).getBestCmap()
+    }
 
 
 def text_of(pdf: bytes) -> str:
@@ -54,7 +60,14 @@ def test_they_hold_every_letter_that_we_write():
         for letter in path.read_text(encoding="utf-8")
         if letter > "~"
     }
-    assert {letter for letter in used if ord(letter) not in letters()} == set()
+    assert drawable("".join(sorted(used))) == "".join(sorted(used))
+
+
+def test_the_list_of_letters_is_that_of_the_fonts():
+    known = letters()
+    for letter in range(0x20, 0x11000):
+        if not 0xD800 <= letter < 0xE000:
+            assert (drawable(chr(letter)) == chr(letter)) == (letter in known), hex(letter)
 
 
 def test_what_no_font_holds_is_written_as_python_writes_it():

@@ -116,6 +116,14 @@ def test_what_can_not_be_begun_is_told_as_well(small, monkeypatch):
     assert "could not be started: [Errno 2]" in reason(small)
 
 
+def test_a_page_that_can_not_be_drawn_is_told_as_well(small, monkeypatch):
+    def broken(text):
+        raise ZeroDivisionError("no way")
+
+    monkeypatch.setattr("auditor.report.pdf_page.paper_page", broken)
+    assert reason(small) == "its page could not be drawn: no way"
+
+
 def test_a_failure_leaves_the_other_reports_and_the_old_pdf(small, stand_in, tmp_path, rooms):
     stand_in(doing("raise ZeroDivisionError"))
     folder = tmp_path / "out"
