@@ -2,72 +2,24 @@
 
 import datetime
 import inspect
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.checks import find, limits_for, select, validate_limits
-from auditor.core.check import Check, Limits
-from auditor.core.errors import InputError
-from auditor.core.finding import Finding
-from auditor.core.record import AuditRecord, Volatile, record_to_json
 from auditor.core.request import Profile, Request
-from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, Task
+from auditor.core.spec import AuditSettings, AuditSpec, Task
 from auditor.core.spec_file import spec_from
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
-from auditor.diagnosis import diagnosed, trials
 from auditor.engine.journal import HEAD, Journal
-from auditor.engine.judge import findings_of, judged
-from auditor.engine.plan import Plan, Work, plan_of, planned
+from auditor.engine.plan import Plan, Work, planned
 from auditor.engine.supervisor import Answers, Observed, Progress, observed
-from auditor.observations.layer_map import layers_seen
+from auditor.recording import Found, Record, chosen, findings, recorded, remedies_for
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True, repr=False)
-class Record(AuditRecord):
-    """An audit's record that can write and show itself."""
-
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write `record.json`."""
-        Path(path).write_text(record_to_json(self), encoding="utf-8")
-
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as one self-contained HTML file."""
-        from auditor.report.html import render_html
-
-        Path(path).write_text(render_html(self), encoding="utf-8")
-
-    def to_pdf(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as a PDF file."""
-        from auditor.report.pdf import render_pdf
-
-        Path(path).write_bytes(render_pdf(self))
-
-    def __repr__(self) -> str:
-        """Tell in a line what came out, since a whole record is a megabyte."""
-        from auditor.report.answer import headline
-        from auditor.report.wording import WORDS
-
-        name = clean_text(self.subject.name, 60) or "unnamed"
-        return f"<audit of {name}: {WORDS[self.verdict].lower()}; {headline(self)}>"
-
-    def _repr_html_(self) -> str:
-        from auditor.report.notebook import render_notebook
-
-        return render_notebook(self)
-
-    def _repr_markdown_(self) -> str:
-        from auditor.report.markdown import render_markdown
-
-        return render_markdown(self)
 
 
 def audit(
@@ -264,80 +216,4 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
     return recorded(spec, found, seen)
 
 
-def chosen(spec: AuditSpec) -> tuple[Check, ...]:
-    """Return the checks that a spec asks for.
-
-    Raises:
-        InputError: it names a check or a limit that does not exist.
-    """
-    validate_limits(spec.audit.limits)
-    for waiver in spec.audit.waive:
-        find(waiver.check)
-    checks = select(spec.audit.checks.only, spec.audit.checks.skip)
-    if not checks:
-        raise InputError("audit.checks.only, audit.checks.skip: they leave no check to run")
-    return checks
-
-
-Found = tuple[tuple[Check, Finding], ...]
-
-
-def findings(
-    spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
-) -> Found:
-    """Return what each check finds once the plan of the checks is done; no remedy changes it."""
-
-    def limits(check: Check) -> Limits:
-        return limits_for(check, spec.audit.limits.get(check.id, {}))
-
-    return findings_of(checks, limits, answers, plan.unavailable, spec, facts)
-
-
-def remedies_for(
-    spec: AuditSpec, found: Found, facts: SubjectFacts, plan: Plan, answers: Answers
-) -> Plan:
-    """Return the next work of trying what may mend the causes of what was found.
-
-    It takes rounds: what is tried next depends on what the last trials showed. There is none where
-    there is nothing left to try.
-    """
-    if not spec.audit.remedies:
-        return Plan((), {})
-    known = {**answers, **plan.unavailable}
-    made = Plan((), {})
-    while wanted := trials((finding for _, finding in found), known, spec.audit.seed):
-        more = plan_of(wanted, facts)
-        made = made.then(more)
-        if more.work:
-            break
-        known |= more.unavailable
-    return made
-
-
-def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
-    """Return the record of what was found and seen."""
-    record = judged(
-        found,
-        diagnosed(
-            (finding for _, finding in found),
-            {**seen.answers, **seen.plan.unavailable},
-            spec.audit.seed,
-        ),
-        seen.plan,
-        spec,
-        seen.facts,
-        seen.environment,
-        Volatile(
-            started=seen.started,
-            seconds=round(seen.seconds, 3),
-            host=platform.node(),
-            process=os.getpid(),
-            spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
-        ),
-        seen.command,
-        layers_seen(seen.answers, lambda request: request.at(spec.audit.profile, seen.facts.has)),
-    )
-    return Record(**{field.name: getattr(record, field.name) for field in fields(record)})
-
-
-__all__ = ["OptimizerSpec", "Record", "audit", "audit_spec", "judge_folder"]
+__all__ = ["Record", "audit", "audit_spec", "judge_folder"]

@@ -4,7 +4,6 @@ import io
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +35,7 @@ from auditor.options import (
     TrainOption,
     ValOption,
 )
-from auditor.showing import fleet, show
+from auditor.showing import fleet, render, show
 
 if TYPE_CHECKING:
     from auditor.core.record import AuditRecord
@@ -127,12 +126,12 @@ def plan(
     form: TableFormatOption = TableFormat.TEXT,
 ) -> None:
     """Show the passes that an audit would make, without making them."""
-    from auditor.api import chosen
     from auditor.engine.plan import planned
     from auditor.engine.supervisor import brought_in
     from auditor.machine import plan_json
     from auditor.plan_table import plan_table, plans_by_section
     from auditor.printing import print_shown
+    from auditor.recording import chosen
     from auditor.targets import flags_named, spec_of
 
     flags = _flags(locals())
@@ -185,43 +184,15 @@ def judge(
     """Judge again what an audit saw, without its model, and write the reports anew."""
     from auditor.api import judge_folder
     from auditor.core.spec_file import read_spec
-    from auditor.targets import writable
+    from auditor.targets import formats_known, writable
 
     settings = read_spec(Path(spec)).audit if spec is not None else None
     record = judge_folder(Path(folder), settings)
-    chosen = _formats(formats) or record.spec["output"]["formats"]
+    chosen = formats_known(formats) or record.spec["output"]["formats"]
     _delivered(record, writable(Path(folder)), chosen, fail_on, quiet)
 
 
-@app.command()
-def render(
-    record: Annotated[str, typer.Argument(help="A record.json.")],
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Folder for the reports [the record's].")
-    ] = None,
-    formats: FormatOption = None,
-) -> None:
-    """Draw the reports of a record again."""
-    from auditor.report.pdf_process import PdfProcess
-
-    path = Path(record)
-    chosen = formats or ["html", "pdf", "markdown", "junit"]
-    with PdfProcess() if "pdf" in chosen else nullcontext() as process:
-        # The process gets ready while this one imports what it needs itself.
-        from auditor.core.record import read_record
-        from auditor.report.files import write_reports
-        from auditor.targets import writable
-
-        chosen = _formats(chosen)
-        read = read_record(path)
-        folder = writable(Path(out) if out is not None else path.parent)
-        written = write_reports(read, folder, chosen, process)
-    for file in written.paths:
-        typer.echo(str(file))
-    for problem in written.problems:
-        typer.echo(f"audit: {problem}", err=True)
-
-
+app.command()(render)
 app.command()(show)
 app.command()(fleet)
 
@@ -256,24 +227,11 @@ def main() -> None:
 
 def _flags(given: dict[str, Any]) -> dict[tuple[str, ...], Any]:
     """Return the flags of a command, each under the key of the spec that it sets."""
-    from auditor.targets import FLAGS
+    from auditor.targets import FLAGS, formats_known
 
-    named = {**given, "format": _formats(given.get("formats"))}
+    named = {**given, "format": formats_known(given.get("formats"))}
     values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
     return {path: None if value == [] else value for path, value in values.items()}
-
-
-def _formats(named: list[str] | None) -> Any:
-    from auditor.core.errors import InputError
-    from auditor.core.spec import FORMATS
-    from auditor.core.text import clean_text
-
-    for name in named or []:
-        if name not in FORMATS:
-            raise InputError(
-                f"--format: unknown format {clean_text(name, 40)!r}; known: {', '.join(FORMATS)}"
-            )
-    return named
 
 
 def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditRecord":

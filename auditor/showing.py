@@ -1,12 +1,15 @@
-"""The commands that show what earlier audits found, without their models."""
+"""The commands that draw and show what earlier audits found, without their models."""
 
 import enum
 import io
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from auditor.options import FormatOption
 
 if TYPE_CHECKING:
     from auditor.report.fleet.models import Audit
@@ -27,6 +30,34 @@ class FleetFormat(enum.StrEnum):
     HTML = "html"
     TEXT = "text"
     JSON = "json"
+
+
+def render(
+    record: Annotated[str, typer.Argument(help="A record.json.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder for the reports [the record's].")
+    ] = None,
+    formats: FormatOption = None,
+) -> None:
+    """Draw the reports of a record again."""
+    from auditor.report.pdf_process import PdfProcess
+
+    path = Path(record)
+    chosen = formats or ["html", "pdf", "markdown", "junit"]
+    with PdfProcess() if "pdf" in chosen else nullcontext() as process:
+        # The process gets ready while this one imports what it needs itself.
+        from auditor.core.record import read_record
+        from auditor.report.files import write_reports
+        from auditor.targets import formats_known, writable
+
+        chosen = formats_known(chosen)
+        read = read_record(path)
+        folder = writable(Path(out) if out is not None else path.parent)
+        written = write_reports(read, folder, chosen, process)
+    for file in written.paths:
+        typer.echo(str(file))
+    for problem in written.problems:
+        typer.echo(f"audit: {problem}", err=True)
 
 
 def show(

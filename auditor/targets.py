@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.core.errors import InputError
-from auditor.core.spec import AuditSpec
+from auditor.core.spec import FORMATS, AuditSpec
 from auditor.core.spec_file import from_home, read_spec, spec_from
 from auditor.core.text import clean_text
 
@@ -112,6 +112,20 @@ def _with_flag(line: str, origin: str, given: Flags) -> str:
             if beside:
                 return f"{beside[0]}: needs {flag} as well ({key} {said})"
     return line
+
+
+def formats_known(named: list[str] | None) -> Any:
+    """Return the formats that `--format` named.
+
+    Raises:
+        InputError: there is no report of such a format.
+    """
+    for name in named or []:
+        if name not in FORMATS:
+            raise InputError(
+                f"--format: unknown format {clean_text(name, 40)!r}; known: {', '.join(FORMATS)}"
+            )
+    return named
 
 
 def _spec_file(target: str | None, given: Flags) -> Path | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes
 from auditor.core.advice import step
 from auditor.core.finding import Place
 from auditor.core.text import clean_text, counted, listed
@@ -267,9 +267,9 @@ def _advice(first: str, traced: list[Culprit], loader: str, batch: int = -1) -> 
     if alone and alone.place.startswith("the input of "):
         first = f"`forward`, at what makes the input of `{alone.place[len('the input of ') :]}`,"
     what = f"example {alone.example}" if alone else "the first such batch"
-    how, code = "with anomaly detection", snippets.anomaly(max(batch, 0), loader)
+    how, code = "with anomaly detection", probes.anomaly(max(batch, 0), loader)
     if batch < 0:
-        how, code = "and see which modules break", snippets.modules_not_finite(loader)
+        how, code = "and see which modules break", probes.modules_not_finite(loader)
     return step(
         f"Run {what} {how} and look in {first} for a "
         "division, logarithm, root or exponential without an epsilon or a clamp, or a softmax over "

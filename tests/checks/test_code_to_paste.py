@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import MOST_LINES
 from auditor.observations.settings import ParameterGroup, Settings
 from auditor.observations.settings_code import optimizer_code, own_settings
@@ -210,7 +210,7 @@ def test_group_norm(world: Any) -> None:
 
 
 def test_one_batch(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run(snippets.ONE_BATCH, world)
+    run(probes.ONE_BATCH, world)
     assert float(capsys.readouterr().out) < 0.3
 
 
@@ -219,12 +219,12 @@ def test_strict(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     del state["head.bias"]
     torch.save(state, "a.pt")
     world["path"] = "a.pt"
-    run(snippets.STRICT, world)
+    run(probes.STRICT, world)
     assert "head.bias" in capsys.readouterr().out
 
 
 def test_examples_shown(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run(snippets.examples_shown("train_loader"), world)
+    run(probes.examples_shown("train_loader"), world)
     assert len(capsys.readouterr().out.splitlines()) >= 20
 
 
@@ -239,7 +239,7 @@ def test_initialised(world: Any) -> None:
 
 def test_gradients_listed(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     world["model"].head.bias.requires_grad_(False)
-    run(snippets.gradients_listed(), world)
+    run(probes.gradients_listed(), world)
     assert "head.bias\n" in capsys.readouterr().out
 
 
@@ -322,28 +322,28 @@ def test_outputs_compared(world: Any, capsys: pytest.CaptureFixture[str]) -> Non
             return x - x.mean(0)
 
     world["model"] = nn.Sequential(nn.Linear(8, 4), Leaky(), nn.Linear(4, 3))
-    run(snippets.outputs_compared(), world)
+    run(probes.outputs_compared(), world)
     assert capsys.readouterr().out.split() == ["1", "2"]
 
 
 def test_alike_behind(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     world["model"] = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 4), nn.Linear(4, 3))
     nn.init.zeros_(world["model"][1].weight)
-    run(snippets.alike_behind(), world)
+    run(probes.alike_behind(), world)
     assert capsys.readouterr().out.split() == ["1", "2"]
 
 
 def test_modules_not_finite(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with torch.no_grad():
         world["model"].features[0].weight[0, 0] = torch.inf
-    run(snippets.modules_not_finite("train_loader"), world)
+    run(probes.modules_not_finite("train_loader"), world)
     assert capsys.readouterr().out.split()[0] == "features.0"
 
 
 def test_not_finite(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     world["dataset"].tensors[0][70, 0] = torch.nan
     world["loss_fn"] = None
-    run(snippets.NOT_FINITE, world)
+    run(probes.NOT_FINITE, world)
     assert capsys.readouterr().out.split() == ["2"]
 
 
@@ -354,11 +354,11 @@ def test_anomaly(world: Any) -> None:
 
     world["model"] = nn.Sequential(nn.Linear(8, 3), Root())
     with pytest.raises(RuntimeError, match="nan"), pytest.warns(UserWarning, match="anomaly|Error"):
-        run(snippets.anomaly(3), world)
+        run(probes.anomaly(3), world)
 
 
 def test_batch_checked(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run(snippets.BATCH_CHECKED, world)
+    run(probes.BATCH_CHECKED, world)
     assert "torch.Size([32, 8])" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.spec_file import read_spec
 from auditor.report.html import render_html
 from auditor.report.setup import setup_code
@@ -56,7 +56,7 @@ def test_it_makes_the_sample_and_code_to_paste_runs_on_it(record, tmp_path, monk
     assert accuracy() > before - 0.05
     exec(snippets.initialised("features.0.0"), world)
     assert accuracy() < before
-    exec(snippets.gradients_listed(), world)
+    exec(probes.gradients_listed(), world)
     assert capsys.readouterr().out == ""
 
 

@@ -53,7 +53,7 @@ Yosinski, Clune, Bengio & Lipson 2014, "How transferable are features in deep ne
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import quoted, step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
@@ -158,7 +158,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
                     "Load the checkpoint that was meant: compare its file, its date and its "
                     "SHA-256 with those of the run, and that all of it arrives. Where there is "
                     f"none, train a new model: it is better after {told.steps} steps.",
-                    snippets.STRICT,
+                    probes.STRICT,
                 ),
                 "See how the loss went in training: where it ended below that of a constant "
                 f"answer ({told.constant:.4g}), these are not the weights of that run, or not its "
@@ -265,7 +265,7 @@ def _blamed(
                 "epochs:",
                 snippets.trained_alone(first),
             ),
-            step("Look at what loading says:", snippets.STRICT),
+            step("Look at what loading says:", probes.STRICT),
             f"Compare `{first}` with the file it came from, value by value, and with an earlier "
             "checkpoint: its axes, and the order of its units or gates, if it was converted.",
         ),

@@ -47,7 +47,7 @@ import math
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Guide, Heatmap
@@ -200,7 +200,7 @@ def _advice(leak: BatchLeak, culprit: Culprit | None) -> tuple[str, ...]:
             step(
                 "No single module could be named: run two batches that differ in their second "
                 "example, and see which modules put out something else for the first one.",
-                snippets.outputs_compared(),
+                probes.outputs_compared(),
             ),
         )
     name, kind = clean_text(culprit.layer), culprit.kind

@@ -46,7 +46,7 @@ cliffs and clipping); Bengio, Simard, Frasconi 1994; Glorot & Bengio 2010.
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Lines
@@ -248,7 +248,7 @@ def _not_finite(norms: GradientNorms, table: Array, flow: Array) -> Judgement:
             step(
                 f"Run such a batch, number {int(batches.argmax()) + 1} in the loader's order, "
                 "with anomaly detection: it names the operation whose gradient is NaN or infinite.",
-                snippets.anomaly(int(batches.argmax())),
+                probes.anomaly(int(batches.argmax())),
             ),
             step(
                 "Clipping does not help here: the norm of a gradient with NaN is NaN, and clipping "

@@ -59,7 +59,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.by_depth import table_by_depth
 from auditor.core.check import Limits, Seen, check
@@ -328,7 +328,7 @@ def _nothing(norms: GradientNorms, names: list[str], gaps: Gaps) -> Judgement:
             step(
                 "Look between the model's output and the loss for `detach()`, `.data`, `.item()`, "
                 "`argmax`, rounding or `torch.no_grad()`. This names what gets no gradient:",
-                snippets.gradients_listed(),
+                probes.gradients_listed(),
             ),
             "Look at the last layer: a softmax over one output, or a rectifier whose units are all "
             "dead, gives a constant, which has no slope.",

@@ -53,7 +53,7 @@ import math
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide
@@ -313,7 +313,7 @@ def _not_finite(losses: Array) -> Judgement:
             step(
                 "Look for NaN in the inputs and targets first, then for a logarithm or division in "
                 "the loss that meets zero; use the version of the loss that takes logits.",
-                snippets.NOT_FINITE,
+                probes.NOT_FINITE,
             ),
         ),
         figures=(

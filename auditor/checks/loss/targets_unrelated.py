@@ -52,7 +52,7 @@ generalization" (networks learn random labels by heart).
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars
@@ -169,7 +169,7 @@ def _advice(splits: tuple[Split, ...]) -> tuple[str, ...]:
         step(
             f"Show 20 inputs of the {NAMES[first]} loader beside their targets, just before they "
             "enter the model.",
-            snippets.examples_shown(f"{first}_loader"),
+            probes.examples_shown(f"{first}_loader"),
         ),
         step(
             "Look for what orders inputs and targets apart: a shuffle, sort or filter of one "

@@ -46,7 +46,7 @@ import math
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Cell, Figure, Guide, Lines, Series, Table
@@ -169,7 +169,7 @@ def _compared(
 
 
 ARRIVAL = (
-    step("Make sure that the weights arrive, of the right file and epoch:", snippets.STRICT),
+    step("Make sure that the weights arrive, of the right file and epoch:", probes.STRICT),
     "Prepare the inputs as in training (scale, mean and deviation, order of channels) and call "
     "`model.eval()`.",
 )
@@ -185,7 +185,7 @@ SCALE = (
 )
 
 OVERFIT = step(
-    "If all this is right, nothing was learnt: overfit one batch first.", snippets.ONE_BATCH
+    "If all this is right, nothing was learnt: overfit one batch first.", probes.ONE_BATCH
 )
 
 

@@ -49,7 +49,7 @@ Goodfellow, Bengio, Courville 2016, "Deep Learning", chapter 5.2 (underfitting) 
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -415,12 +415,12 @@ def _advice_unlearnt(found: Continued, way: Way | None, settings: Settings) -> t
     first = step(
         "Overfit a single batch: train on 8 examples until the loss is near zero. If that fails, "
         "the model, the loss or the learning rate is at fault, not the length of training.",
-        snippets.ONE_BATCH,
+        probes.ONE_BATCH,
     )
     if way is None:
         return (
             first,
-            step("Make sure that the weights arrive:", snippets.STRICT),
+            step("Make sure that the weights arrive:", probes.STRICT),
         )
     return (*_advice(found, way, settings), first)
 

@@ -61,7 +61,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series, Table
@@ -517,7 +517,7 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
                 f"Follow the output back from the loss to `{clean_text(modules[0])}`: a "
                 "`.detach()`, weights of nothing but zeros behind it, or a rectifier that lets "
                 "nothing through keeps the gradient from it. This names what gets none:",
-                snippets.gradients_listed(),
+                probes.gradients_listed(),
             ),
         )
         return f"{text}{when}: in {listed(modules, 4)}.", places[:20], advice
@@ -529,7 +529,7 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
                 step(
                     "Look for a logarithm, root or division that meets zero, in the model or the "
                     "loss. This names the operation:",
-                    snippets.anomaly(0),
+                    probes.anomaly(0),
                 ),
             ),
         )
@@ -560,7 +560,7 @@ def _cause(trials: OverfitTrials, best: Fit) -> tuple[str, tuple[Place, ...], tu
             "use rectifiers, normalisation or shortcuts.",
             step(
                 "Standardise the inputs, and numeric targets. Look what they are:",
-                snippets.BATCH_CHECKED,
+                probes.BATCH_CHECKED,
             ),
         ),
     )
@@ -585,7 +585,7 @@ def _alike(trials: OverfitTrials) -> Judgement:
                 "Print one batch as the loader yields it: the inputs are lost on the way, by a "
                 "normalisation that divides by too much, a cast to integers, an index that does "
                 "not move, or a buffer that is never filled.",
-                snippets.BATCH_CHECKED,
+                probes.BATCH_CHECKED,
             ),
         ),
         figures=(

@@ -61,7 +61,7 @@ import math
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Lines, Series
@@ -327,7 +327,7 @@ def _advice_large(found: Capacity) -> tuple[str, ...]:
             f"Look at {min(50, found.examples)} training examples with their targets: random ones "
             "are learnt as fast as these, so many of these may be wrong, or the inputs may not "
             "tell them apart.",
-            snippets.examples_shown("train_loader"),
+            probes.examples_shown("train_loader"),
         ),
         step(
             "Keep the model from learning by heart: more data, weight decay 1e-2 with AdamW, "

@@ -45,7 +45,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes, snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Figure, Guide, Lines, Series, Table
@@ -110,7 +110,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
                 step(
                     "Look for NaN in inputs and targets, then for a logarithm of zero. This names "
                     "the batches:",
-                    snippets.NOT_FINITE,
+                    probes.NOT_FINITE,
                 ),
             ),
             figures=_figures(runs),
@@ -200,12 +200,12 @@ NOT_THE_RATE = (
     step(
         "Overfit one batch (`cannot-overfit-one-batch`): where that fails too, the model or the "
         "loss is at fault, not the optimizer.",
-        snippets.ONE_BATCH,
+        probes.ONE_BATCH,
     ),
     step(
         "Look whether inputs and targets are in step, and whether the inputs arrive at all, just "
         "before the model:",
-        snippets.examples_shown("train_loader"),
+        probes.examples_shown("train_loader"),
     ),
 )
 
@@ -275,7 +275,7 @@ def _cause(runs: ShortRuns, better: Run | None) -> tuple[str, tuple[Place, ...],
                     "Look for what cuts the loss off from the weights: `.detach()`, "
                     "`torch.no_grad()`, frozen parameters, a rectifier behind the last layer, a "
                     "softmax over one output. This names the parameters without a gradient:",
-                    snippets.gradients_listed(),
+                    probes.gradients_listed(),
                 ),
                 *NOT_THE_RATE[:1],
             ),

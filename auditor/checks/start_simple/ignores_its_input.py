@@ -50,7 +50,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Lines, Series
@@ -275,7 +275,7 @@ def _blame(
                 step(
                     f"Print a batch of `{data}`: every example has the same inputs, so they are "
                     "lost between the file and the loader.",
-                    snippets.examples_shown(f"{use.split}_loader"),
+                    probes.examples_shown(f"{use.split}_loader"),
                 ),
             ),
         )
@@ -283,7 +283,7 @@ def _blame(
     show = step(
         f"Show 20 examples of `{data}` with their targets just before the model: a shuffle, sort, "
         "filter or shift that reaches only one of the two puts them out of step.",
-        snippets.examples_shown(f"{use.split}_loader"),
+        probes.examples_shown(f"{use.split}_loader"),
     )
     if sound:
         return (pairing,), (
@@ -299,11 +299,11 @@ def _blame(
                     "Walk through `forward` with two different inputs and find the layer behind "
                     "which they are equal: a product with zero, a wrong variable, an attention or "
                     "mask that lets nothing through, a rectifier that is dead.",
-                    snippets.alike_behind(f"{use.split}_loader"),
+                    probes.alike_behind(f"{use.split}_loader"),
                 ),
             ),
         )
-    arrive = step("Make sure that the weights arrive:", snippets.STRICT)
+    arrive = step("Make sure that the weights arrive:", probes.STRICT)
     if found.related:
         return (Place("setting", "model.checkpoint", "its loss is as if untrained"),), (
             arrive,
@@ -326,7 +326,7 @@ def _training_blamed(real: ShortRuns) -> tuple[tuple[Place, ...], tuple[str, ...
             (
                 step(
                     f"Print a batch of `{data}`: every example has the same inputs.",
-                    snippets.examples_shown(f"{real.split}_loader"),
+                    probes.examples_shown(f"{real.split}_loader"),
                 ),
             ),
         )
@@ -335,7 +335,7 @@ def _training_blamed(real: ShortRuns) -> tuple[tuple[Place, ...], tuple[str, ...
         (
             step(
                 "Find the layer of a fresh model behind which two different inputs are equal.",
-                snippets.alike_behind(f"{real.split}_loader"),
+                probes.alike_behind(f"{real.split}_loader"),
             ),
         ),
     )

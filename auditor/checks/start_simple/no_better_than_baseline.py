@@ -69,7 +69,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auditor.core import snippets
+from auditor.core import probes
 from auditor.core.advice import step as step_of_advice
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Table
@@ -207,14 +207,14 @@ ADVICE = (
     step_of_advice(
         "Overfit a single batch: train on 8 examples until the loss is near zero. If that fails, "
         "the model, the loss or the learning rate is at fault, not the data.",
-        snippets.ONE_BATCH,
+        probes.ONE_BATCH,
     ),
     step_of_advice(
         "Show 20 inputs with their targets just before they enter the model: are they in step, is "
         "the preprocessing that of the training, are the classes in the same order?",
-        snippets.examples_shown("val_loader"),
+        probes.examples_shown("val_loader"),
     ),
-    step_of_advice("Make sure that the weights arrive:", snippets.STRICT),
+    step_of_advice("Make sure that the weights arrive:", probes.STRICT),
 )
 
 
@@ -372,7 +372,7 @@ def _not_finite(lost: int, total: int, metric: str) -> Judgement:
             step_of_advice(
                 "Find out where the outputs stop being finite, then audit again. This names the "
                 "modules, the first first:",
-                snippets.modules_not_finite(),
+                probes.modules_not_finite(),
             ),
         ),
         figures=(
