@@ -168,7 +168,7 @@ def _finding(finding: FindingView, section: SectionView) -> str:
             for metric in finding.metrics[:10]
         ]
     if finding.places:
-        left = len(finding.places) + len(finding.more_places) + finding.places_left - _MOST_PLACES
+        left = finding.all_places - _MOST_PLACES
         names = [
             f"<code>{escaped(place.name)}</code>{' ' + escaped(place.note) if place.note else ''}"
             for place in finding.places[:_MOST_PLACES]

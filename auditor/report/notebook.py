@@ -3,7 +3,6 @@
 from markupsafe import Markup
 
 from auditor.core.record import AuditRecord
-from auditor.core.verdict import Verdict
 from auditor.report.templating import rendered, text_of
 from auditor.report.theme import DARK, PRINT, SCREEN, declared
 from auditor.report.view import view_page
@@ -17,17 +16,10 @@ _DARK_SIDES = ('[data-jp-theme-light="false"]', ".vscode-dark", 'html[theme="dar
 def render_notebook(record: AuditRecord) -> str:
     """Return a piece of HTML, of less than 60 kB, whose styles touch nothing else on the page."""
     page = view_page(record)
-    found = [
-        finding
-        for section in page.sections
-        for finding in section.open
-        if finding.verdict in {Verdict.FAIL, Verdict.WARN}
-    ]
     return rendered(
         "notebook.html.j2",
         {
             "page": page,
-            "found": sorted(found, key=lambda finding: finding.verdict is Verdict.WARN),
             "passed": sum(len(section.passed) for section in page.sections),
             "ink": SCREEN,
             "folds": True,

@@ -41,7 +41,7 @@ def summary_table(record: AuditRecord, *, whole: bool = False) -> RenderableType
         [Either(_sections(page.sections), _narrow(page.sections))],
         _audited(page),
         _unjudged(page.unjudged, whole),
-        _findings(page.sections, whole),
+        _findings(page, whole),
     )
     shown: list[RenderableType] = []
     for part in filter(None, parts):
@@ -158,20 +158,13 @@ def _unjudged(unjudged: Sequence[FindingView], whole: bool) -> list[RenderableTy
     return [head, *lines, *_more(len(unjudged) - len(shown), "check")]
 
 
-def _findings(sections: Sequence[SectionView], whole: bool) -> list[RenderableType]:
-    found = [
-        finding
-        for section in sections
-        for finding in section.open
-        if finding.verdict in {Verdict.FAIL, Verdict.WARN}
-    ]
-    found.sort(key=lambda finding: finding.verdict is Verdict.WARN)
-    shown = found if whole else found[:MOST_FINDINGS]
-    waived = [finding for section in sections for finding in section.waived]
+def _findings(page: PageView, whole: bool) -> list[RenderableType]:
+    shown = page.found if whole else page.found[:MOST_FINDINGS]
+    waived = [finding for section in page.sections for finding in section.waived]
     lines: list[RenderableType] = [*_hung((one, _finding(one, whole)) for one in shown)]
-    lines += _more(len(found) - len(shown), "finding")
+    lines += _more(len(page.found) - len(shown), "finding")
     lines += _hung((one, f"{one.title}. Waived: {plain(one.waived or ())}") for one in waived)
-    if passed := sum(len(section.passed) for section in sections):
+    if passed := sum(len(section.passed) for section in page.sections):
         lines.append(verdict_mark(Verdict.PASS, f"Passed: {counted(passed, 'check')}"))
     return [Text("Findings", style="bold"), *lines] if lines else []
 
@@ -183,9 +176,8 @@ def _finding(finding: FindingView, whole: bool) -> Text:
     lines = [plain(finding.summary)] if whole or not beyond else []
     lines += [_metric(metric) for metric in (beyond if beyond else finding.metrics)[:_MOST_METRICS]]
     if finding.places:
-        all_of_them = len(finding.places) + len(finding.more_places) + finding.places_left
         names = ", ".join(cropped(place.name, 60) for place in finding.places[:_MOST_PLACES])
-        left = all_of_them - _MOST_PLACES
+        left = finding.all_places - _MOST_PLACES
         lines.append(f"where: {names}{f' and {left:,} more' if left > 0 else ''}")
     for line in lines:
         text.append(f"\n{line if whole else cropped(line, _LONGEST)}", style="not bold")

@@ -74,7 +74,10 @@ class PageView:
     running: str
     causes: tuple[CauseView, ...]
     more_causes: tuple[CauseView, ...]
+    found: tuple[FindingView, ...]
+    """What failed or gave a warning and is not waived, the worst first."""
     first: tuple[FindingView, ...]
+    """Those of no known cause."""
     first_left: int
     sections: tuple[SectionView, ...]
     verdicts: tuple[tuple[str, str, int], ...]
@@ -91,15 +94,16 @@ def view_page(record: AuditRecord) -> PageView:
     again = partial(rerun, command=record.command, folder=folder)
     sections = tuple(_section(section, ids, again) for section in record.sections)
     explained = {clean_text(check, 80) for cause in record.causes for check in cause.findings}
-    first = sorted(
+    found = sorted(
         (
             finding
             for section in sections
             for finding in section.open
-            if finding.verdict in {Verdict.FAIL, Verdict.WARN} and finding.check not in explained
+            if finding.verdict in {Verdict.FAIL, Verdict.WARN}
         ),
         key=lambda finding: _ORDER[finding.verdict],
     )
+    first = [finding for finding in found if finding.check not in explained]
     unjudged = [
         finding
         for section in sections
@@ -120,6 +124,7 @@ def view_page(record: AuditRecord) -> PageView:
         running=_running(record),
         causes=causes[:FIRST_CAUSES],
         more_causes=causes[FIRST_CAUSES:],
+        found=tuple(found),
         first=tuple(first[:FIRST_FINDINGS]),
         first_left=max(len(first) - FIRST_FINDINGS, 0),
         sections=sections,

@@ -96,6 +96,11 @@ class FindingView:
     waived: tuple[Span, ...] | None
     rerun: str
 
+    @property
+    def all_places(self) -> int:
+        """Count the places, those that no page shows too."""
+        return len(self.places) + len(self.more_places) + self.places_left
+
 
 class Ids:
     """Gives out ids that differ within one page."""
