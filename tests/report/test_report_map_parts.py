@@ -7,7 +7,8 @@ import pytest
 from auditor.core.verdict import Verdict
 from auditor.report.map.deep import calls_of, spread
 from auditor.report.map.marks import Mark
-from auditor.report.map.names import ending, fitting, span_name, stages_of
+from auditor.report.map.names import ending, span_name, stages_of
+from auditor.report.plots.letters import fitted
 
 
 def test_callouts_of_very_many_keep_the_worst_named_and_count_the_others():
@@ -55,7 +56,7 @@ def test_stages_are_as_deep_as_there_is_room_for():
 
 
 def test_names_are_cut_to_their_room():
-    assert fitting("short", 200, 12) == "short"
-    assert fitting("a" * 300, 100, 12).count("a") < 20
-    assert "…" in fitting("層" * 40, 100, 12)
+    assert fitted("short", 200, size=12) == "short"
+    assert fitted("a" * 300, 100, size=12).count("a") < 20
+    assert "…" in fitted("層" * 40, 100, size=12)
     assert ending("stages.0.0–49", 40, 10).endswith("0–49")

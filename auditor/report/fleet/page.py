@@ -20,7 +20,6 @@ def render_fleet(view: FleetView, folder: Path) -> str:
         {
             "fleet": view,
             "ink": SCREEN,
-            "folds": True,
             "style": Markup(style),
             "policy": policy(style),
             "links": [_link(model, folder) for model in view.models],

@@ -10,10 +10,11 @@ import numpy as np
 
 from auditor.core.verdict import SEVERITY, Verdict
 from auditor.report.map.marks import Mark
-from auditor.report.map.names import BOLD, ending, fitting, length, span_name, stages_of
+from auditor.report.map.names import ending, span_name, stages_of
 from auditor.report.map.rows import Content, numbers
 from auditor.report.map.shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
 from auditor.report.map.strips import FOOT, HEAD, draw_axes, draw_bands, strips_of
+from auditor.report.plots.letters import fitted, text_width
 from auditor.report.wording import WORDS
 
 THICKEST = 9.0
@@ -43,6 +44,7 @@ class Call:
 
 def draw_deep(content: Content, shape: Shape) -> tuple[Drawing, ...]:
     """Return the map in one piece."""
+    shape = shape if content.marks else replace(shape, callouts=0)
     canvas, many = Canvas(shape), len(content.layers)
     bands = [
         [int(row) for row in band]
@@ -204,10 +206,10 @@ def _callouts(
         room, small = shape.width - x, shape.size - 1
         many = f" ({call.count:,} layers)" if call.count > 1 else ""
         many += f" +{call.near:,} near" if call.near else ""
-        bold = BOLD * shape.size
-        shown = fitting(name, room - length(many) * bold, bold)
+        taken = text_width(many, bold=True, size=shape.size)
+        shown = fitted(name, room - taken, bold=True, size=shape.size)
         word = WORDS[call.mark.verdict]
-        said = fitting(f"{word} {numbers(call.mark, 4)}: {finding.title}", room, small)
+        said = fitted(f"{word} {numbers(call.mark, 4)}: {finding.title}", room, size=small)
         canvas.texts += [
             Text(x, round(y - 2, 1), shown + many, shape.size, bold=True),
             Text(x, round(y + small, 1), said, small, str(call.mark.verdict)),

@@ -1,19 +1,14 @@
 """Names on the map: several layers in one name, and the stages that a deep network is made of."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.report.wording import shortened
+from auditor.report.plots.letters import text_width
 
 DEEPEST = 12
 """Parts of a dotted name that are looked at."""
-
-
-BOLD = 1.16
-"""How many times longer a text is in bold letters."""
 
 
 @dataclass(frozen=True)
@@ -78,32 +73,9 @@ def _runs(
     return list(zip([first, *cuts], [*(cut - 1 for cut in cuts), last], strict=True))
 
 
-def fitting(text: str, width: float, size: float) -> str:
-    """Return a text cut in its middle to what stands in `width` in letters of `size` pixels."""
-    most = len(text)
-    shown = text
-    while most > 3 and length(shown) * size > width:
-        most = min(most - 1, int(most * width / (length(shown) * size)) + 1)
-        shown = shortened(text, most)
-    return shown
-
-
 def ending(text: str, width: float, size: float) -> str:
     """Return a text cut at its start to what stands in `width` in letters of `size` pixels."""
     shown = text
-    while len(shown) > 2 and length(shown) * size > width:
+    while len(shown) > 2 and text_width(shown, size=size) > width:
         shown = f"…{shown.removeprefix('…')[1:]}"
     return shown
-
-
-def length(text: str) -> float:
-    """Return about how long a text is, in heights of its letters; no font is at hand to ask."""
-    return sum(_letter(letter) for letter in text)
-
-
-def _letter(letter: str) -> float:
-    if unicodedata.east_asian_width(letter) in "WF":
-        return 1.0
-    if letter in ".,:;|!'()[]ijlt ":
-        return 0.4
-    return 0.95 if letter in "mwMW@%—…" else 0.6

@@ -8,9 +8,9 @@ import numpy as np
 from auditor.core.layer import LayerFacts
 from auditor.report.map.columns import Column
 from auditor.report.map.marks import Mark
-from auditor.report.map.names import BOLD, fitting, length
 from auditor.report.map.shapes import Canvas, Drawing, Icon, Link, Path, Shape, Text, units
 from auditor.report.map.strips import FOOT, HEAD, draw_axes, draw_values, strips_of
+from auditor.report.plots.letters import fitted, text_width
 from auditor.report.view_finding import FindingView
 from auditor.report.wording import WORDS
 
@@ -79,14 +79,16 @@ def _row(canvas: Canvas, content: Content, row: int, top: float, verdicts: float
     if mark is not None and mark.cause:
         box = f"M0 {units(top)}h{units(shape.width)}v{units(shape.row)}H0z"
         canvas.paths.append(Path(box, _role(mark), opacity=0.12, filled=True))
-    name = fitting(layer.name, shape.names - 10, size * (BOLD if mark and mark.cause else 1))
-    canvas.texts.append(Text(4, base, name, size, bold=mark is not None and mark.cause))
+    bold = mark is not None and mark.cause
+    name = fitted(layer.name, shape.names - 10, bold=bold, size=size)
+    canvas.texts.append(Text(4, base, name, size, bold=bold))
     if shape.kinds:
-        kind = fitting(layer.kind if layer.ran else f"{layer.kind} (idle)", shape.kinds - 8, small)
+        kind = layer.kind if layer.ran else f"{layer.kind} (idle)"
+        kind = fitted(kind, shape.kinds - 8, size=small)
         canvas.texts.append(Text(4 + shape.names, base, kind, small, "muted"))
     if shape.outputs:
         x = 4 + shape.names + shape.kinds
-        output = fitting(layer.output.removeprefix("N×"), shape.outputs - 8, small)
+        output = fitted(layer.output.removeprefix("N×"), shape.outputs - 8, size=small)
         canvas.texts.append(Text(x, base, output, small, "muted"))
     if mark is not None:
         _mark(canvas, mark, verdicts + 2, top, base)
@@ -103,7 +105,7 @@ def _mark(canvas: Canvas, mark: Mark, x: float, top: float, base: float) -> None
     word = WORDS[mark.verdict]
     if shape.words:
         canvas.texts.append(Text(x, base, word, shape.size - 1, _role(mark), bold=True))
-        x += BOLD * length(word) * (shape.size - 1) + 6
+        x += text_width(word, bold=True, size=shape.size - 1) + 6
     most = 4 if shape.words else 1
     canvas.texts.append(Text(round(x, 1), base, numbers(mark, most), shape.size - 1.5, "muted"))
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from auditor.report.map.columns import Column
 from auditor.report.map.shapes import Anchor, Canvas, Path, Text, units
+from auditor.report.plots.letters import text_width
 
 HEAD = 50.0
 FOOT = 18.0
@@ -97,10 +98,10 @@ def _decade(power: int) -> str:
 
 def _box(strip: Strip, x: float, name: str, size: float) -> tuple[float, float]:
     """Return where the name of a tick begins and ends."""
-    length = 0.6 * size * len(name)
+    wide = text_width(name, size=size)
     anchor, at = _anchored(strip, x)
-    start = at - length * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
-    return start, start + length
+    start = at - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+    return start, start + wide
 
 
 def draw_values(canvas: Canvas, strip: Strip, middles: Sequence[tuple[int, float]]) -> None:

@@ -31,13 +31,12 @@ def text_width(text: str, *, bold: bool = False, size: float = SMALL) -> float:
     return sum(_WIDTHS.get(letter, WIDEST) for letter in text) * size * (BOLD if bold else 1.0)
 
 
-def fitted(text: object, room: float, *, bold: bool = False) -> str:
+def fitted(text: object, room: float, *, bold: bool = False, size: float = SMALL) -> str:
     """Return a name made safe, cut in its middle to fit `room` pixels; its end tells the most."""
     whole = clean_text(text)
     shown, kept = whole, len(whole)
-    while kept > 1 and text_width(shown, bold=bold) > room:
-        kept = min(kept - 1, int(kept * room / text_width(shown, bold=bold)) + 1)
-        kept = max(kept, 1)
+    while kept > 1 and (wide := text_width(shown, bold=bold, size=size)) > room:
+        kept = max(min(kept - 1, int(kept * room / wide) + 1), 1)
         head = (kept - 1) * 2 // 5
         shown = f"{whole[:head]}…{whole[len(whole) - (kept - 1 - head) :]}"
     return shown
