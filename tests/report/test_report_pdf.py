@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pypdf
 import pytest
 from pdf_rules import broken_rules, elements
@@ -81,6 +82,24 @@ def test_nothing_runs_past_the_edge(reader):
 
     for page in reader.pages:
         page.extract_text(visitor_text=visit)
+
+
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="poppler is not installed")
+def test_margins_are_white_and_pages_are_not_empty(pdf, tmp_path):
+    (tmp_path / "report.pdf").write_bytes(pdf)
+    draw = ["pdftoppm", "-r", "25.4", "-gray", tmp_path / "report.pdf", tmp_path / "page"]
+    subprocess.run(draw, check=True)
+    drawn = sorted(tmp_path.glob("page*.pgm"))
+    for number, path in enumerate(drawn, 1):
+        head, _, data = path.read_bytes().partition(b"\n255\n")
+        wide, high = map(int, head.split()[1:])
+        dark = np.frombuffer(data, np.uint8).reshape(high, wide) < 200  # a pixel is a millimetre
+        assert not dark[:, :15].any(), f"page {number}"
+        assert not dark[:, wide - 15 :].any(), f"page {number}"
+        body = dark[17 : high - 15].any(axis=1)
+        assert body.any(), f"page {number}"
+        if number < len(drawn):
+            assert np.flatnonzero(body).max() > 0.25 * len(body), f"page {number} is nearly empty"
 
 
 def lines(page) -> list[str]:
