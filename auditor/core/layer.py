@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from auditor.core.values import Number
 
+MODEL = "(model)"
+"""The name of the model itself among its layers."""
+
+USUAL_UPDATE = 1e-3
+"""|Δw| / |w| of one step of a training that goes well, about (CS231n notes)."""
+
 
 @dataclass(frozen=True)
 class LayerFacts:

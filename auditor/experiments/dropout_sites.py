@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from auditor.core.layer import MODEL
 from auditor.core.text import clean_text
 from auditor.experiments.trace import DROPOUTS, NoDropout
 from auditor.intake.batches import tensors_in
-from auditor.observations.culprit import MODEL
 from auditor.observations.dropout import DropoutSite
 
 OWN = (nn.RNNBase, nn.MultiheadAttention)

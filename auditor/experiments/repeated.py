@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from auditor.core.layer import MODEL
 from auditor.core.request import Unavailable
 from auditor.experiments.distances import largest_change, numeric
 from auditor.experiments.lab import every_module_called
@@ -18,7 +19,7 @@ from auditor.intake.modes import evaluating
 from auditor.intake.preserve import copied
 from auditor.intake.seeding import seeded
 from auditor.intake.subject import Subject
-from auditor.observations.culprit import MODEL, Culprit, Difference
+from auditor.observations.culprit import Culprit, Difference
 from auditor.observations.reproducibility import Cause
 
 MOST_KEPT = 20

@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
-from auditor.observations.culprit import MODEL, Culprit
+from auditor.observations.culprit import Culprit
 
 MOST_BYTES = 1_500_000_000
 """What one trace keeps; what runs after that is not recorded."""

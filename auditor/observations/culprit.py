@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from auditor.core.finding import Place
+from auditor.core.layer import MODEL
 from auditor.core.text import clean_text, counted
 from auditor.core.values import Number
-
-MODEL = "(model)"
-"""The name of the model as a whole."""
 
 
 @dataclass(frozen=True)

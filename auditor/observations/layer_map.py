@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from auditor.core.layer import LayerFacts
+from auditor.core.layer import MODEL, USUAL_UPDATE, LayerFacts
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.statistics import column_quantiles
 from auditor.core.text import clean_text
@@ -46,11 +46,6 @@ REQUESTS: tuple[Request[Any], ...] = (
     UPDATES,
 )
 """What is looked up. Each is a check's own request: the map costs no pass over the model."""
-
-MODEL = "(model)"
-"""The name of the model itself."""
-
-USUAL_UPDATE = 1e-3
 
 
 @dataclass(frozen=True)

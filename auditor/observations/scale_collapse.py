@@ -3,6 +3,7 @@
 import numpy as np
 
 from auditor.core.check import Limits
+from auditor.core.layer import MODEL
 from auditor.core.text import clean_text
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict, worst
@@ -36,7 +37,7 @@ def collapsed_layers(scale: ActivationScale, limits: Limits) -> list[Fault]:
     guilty = np.flatnonzero(flat & (given > np.maximum(VARIED, 10 * np.maximum(out, floor))))
     inputs = float(np.nan_to_num(np.sqrt(scale.inputs_across)).max(initial=0))
     blind = inputs > VARIED and any(
-        kind.layer == "(model)" and out[place] <= floor[place]
+        kind.layer == MODEL and out[place] <= floor[place]
         for place, kind in enumerate(scale.layers)
     )
     judged = [place for place in guilty if blind or not scale.layers[place].empty]

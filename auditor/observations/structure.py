@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from auditor.core.layer import MODEL
 from auditor.core.request import Capability, Depth, Request, Riding
 from auditor.core.values import Array, Number
 
@@ -74,7 +75,7 @@ def in_use(part: Part, structure: Structure) -> bool:
     """Tell whether parameters beside the layers are of a module that held layers which ran."""
     inside = f"{part.name}."
     homes = {one.home for one in structure.parts}
-    return (not part.home and part.name == "(model)") or any(
+    return (not part.home and part.name == MODEL) or any(
         f"{home}.".startswith(inside) for home in homes
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
 from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import (
@@ -18,7 +19,6 @@ from auditor.observations.activation_scale import (
     LayerKind,
 )
 from auditor.observers.observer import Observer, Place, Step
-from auditor.observers.tap import MODEL
 
 MOST = 2**14
 """Values of an output that its moments are taken from, spread over all examples and positions."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from auditor.core.layer import MODEL
 from auditor.core.text import clean_text
 from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.modes import evaluating
@@ -97,7 +98,7 @@ class _Runner:
 
     def __init__(self, subject: Subject, model: nn.Module, gradients: bool) -> None:
         self._subject, self._model, self._gradients = subject, model, gradients
-        self._names = {module: name or "(model)" for name, module in model.named_modules()}
+        self._names = {module: name or MODEL for name, module in model.named_modules()}
         self.left = MOST_RUNS
 
     def fault(self, batch: Batch) -> tuple[str, str] | None:
@@ -140,7 +141,7 @@ class _Runner:
 
     def _given(self, module: nn.Module) -> str:
         name = clean_text(self._names[module])
-        return "the data" if name == "(model)" else f"the input of {name}"
+        return "the data" if name == MODEL else f"the input of {name}"
 
     def _look_behind(self, loss: torch.Tensor, found: list[tuple[str, str]]) -> None:
         kind = kind_of_fault(loss) or ("-infinity" if bool(torch.isinf(loss)) else "")

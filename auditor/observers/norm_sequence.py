@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
 from auditor.intake.dropouts import HOMES, dropped, dropped_inside
 from auditor.intake.running_statistics import keeps_statistics
@@ -19,7 +20,6 @@ from auditor.observations.norm_layers import (
     RanNorm,
 )
 from auditor.observers.observer import Observer, Place, Step
-from auditor.observers.tap import MODEL
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 _NORMS = frozenset(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
 from auditor.intake.subject import Subject
 from auditor.observations.structure import (
@@ -21,7 +22,6 @@ from auditor.observations.structure import (
 from auditor.observers.first_weights import first_weights
 from auditor.observers.multiply_adds import PRODUCTS, of_function, of_module
 from auditor.observers.observer import Observer, Place, Step
-from auditor.observers.tap import MODEL
 
 _NAMES = """
 embedding embedding_bag lstm gru rnn_tanh rnn_relu

@@ -12,11 +12,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
+from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
 from auditor.observers.observer import Observer, Place
-
-MODEL = "(model)"
-"""The name of the model as a whole."""
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardswish)
 """Modules that map a range of inputs to exactly zero."""

@@ -68,6 +68,7 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.foremost import foremost, how_many
+from auditor.core.layer import MODEL
 from auditor.core.statistics import rule_of_three, trials_to_bound
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict, worst
@@ -316,7 +317,7 @@ def _rank(layer: Layer, limits: Limits) -> tuple[bool, int, float]:
 
 
 def _bias(layer: LayerActivity) -> str:
-    return clean_text("bias" if layer.producer == "(model)" else f"{layer.producer}.bias")
+    return clean_text("bias" if layer.producer == MODEL else f"{layer.producer}.bias")
 
 
 def _held_down(layer: LayerActivity) -> int:

@@ -52,10 +52,11 @@ from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Guide, Heatmap
 from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.layer import MODEL
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict
 from auditor.observations.batch_leak import BatchLeak, BatchLeakOver
-from auditor.observations.culprit import MODEL, Culprit
+from auditor.observations.culprit import Culprit
 
 LEAK = BatchLeakOver()
 

@@ -56,6 +56,7 @@ import numpy as np
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.layer import MODEL
 from auditor.core.statistics import mean_interval
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import Verdict
@@ -66,7 +67,6 @@ from auditor.observations.attributions import (
     AttributionsOver,
     MapChange,
 )
-from auditor.observations.culprit import MODEL
 
 ATTRIBUTIONS = AttributionsOver()
 

@@ -48,9 +48,10 @@ from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Guide, Lines, Series
 from auditor.core.finding import Judgement, Limit, Metric
+from auditor.core.layer import MODEL
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import Verdict
-from auditor.observations.culprit import MODEL, Culprit
+from auditor.observations.culprit import Culprit
 from auditor.observations.future_use import FutureUse, FutureUseOver
 
 FUTURE = FutureUseOver()

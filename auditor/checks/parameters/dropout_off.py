@@ -60,12 +60,12 @@ from auditor.core import snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.layer import MODEL
 from auditor.core.statistics import Interval, mean_interval, paired_bootstrap
 from auditor.core.text import counted, listed
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict, worst
 from auditor.observations.constant_loss import constant_loss
-from auditor.observations.culprit import MODEL
 from auditor.observations.dropout import EXTREME, HIGH, Dropout, DropoutOver, DropoutSite
 from auditor.observations.dropout_figures import figures_of
 from auditor.observations.performance import PerformanceOver

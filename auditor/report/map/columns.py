@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from auditor.core.figure import Guide
-from auditor.core.layer import LayerFacts
+from auditor.core.layer import USUAL_UPDATE, LayerFacts
 from auditor.core.record import AuditRecord
 from auditor.report.plots.extent import Extent, extent_of
 
@@ -98,7 +98,7 @@ def _guides(
         case "activation":
             return (Guide(1.0, "usual"),)
         case "update":
-            return (Guide(1e-3, "usual"),)
+            return (Guide(USUAL_UPDATE, "usual"),)
         case "dead":
             return _limits(record, quantity.check, "dead units in the worst layer")
         case "gradient":

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.core.finding import Finding, Place
+from auditor.core.layer import MODEL
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
 from auditor.core.verdict import SEVERITY, Verdict
 from auditor.report.view_finding import FindingView
-
-MODEL = "(model)"
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from auditor.checks.internals.examples_leak_across_batch import LEAK, judge
+from auditor.core.layer import MODEL
 from auditor.core.verdict import Verdict
 from auditor.observations.batch_leak import BatchLeak
-from auditor.observations.culprit import MODEL, Culprit, Difference
+from auditor.observations.culprit import Culprit, Difference
 
 QUIET = BatchLeak(
     moved=np.diag([0.5, 1.0, 0.2]),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from auditor.checks.internals.sees_the_future import FUTURE, judge
+from auditor.core.layer import MODEL
 from auditor.core.verdict import Verdict
-from auditor.observations.culprit import MODEL, Culprit
+from auditor.observations.culprit import Culprit
 from auditor.observations.future_use import FutureUse
 
 CAUSAL = FutureUse(
