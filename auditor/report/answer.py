@@ -15,10 +15,31 @@ _ANSWERS = {
 
 def answer(record: AuditRecord) -> str:
     """Return whether the model may ship, as far as the verdict tells."""
-    judged = any(f.verdict in _ANSWERS for f in record.findings)
-    if record.verdict not in _ANSWERS or not judged:
+    live = {f.verdict for f in record.findings if f.waived is None}
+    if Verdict.FAIL in live:  # An audit that did not run to its end is incomplete all the same.
+        return _ANSWERS[Verdict.FAIL]
+    if record.verdict not in _ANSWERS or live.isdisjoint(_ANSWERS):
         return "Not known: nothing could be judged."
+    if record.verdict is Verdict.PASS and _excused(record):
+        return "Nothing that was checked speaks against it, save what is waived."
     return _ANSWERS[record.verdict]
+
+
+def unflawed(record: AuditRecord) -> tuple[str, str]:
+    """Return a title and a sentence for where nothing is to be fixed, no more sure than it is."""
+    live = {f.verdict for f in record.findings if f.waived is None}
+    if live.isdisjoint(_ANSWERS):
+        return "Nothing known to fix", "No check came to a verdict."
+    excused = ", save what is waived" if _excused(record) else ""
+    if Verdict.ERROR in live or record.error is not None:
+        found = "No check that could be judged failed or gave a warning"
+        return "Nothing known to fix", f"{found}{excused}."
+    return "Nothing to fix", f"No check failed or gave a warning{excused}."
+
+
+def _excused(record: AuditRecord) -> bool:
+    flaws = {Verdict.FAIL, Verdict.WARN}
+    return any(f.waived is not None and f.verdict in flaws for f in record.findings)
 
 
 def headline(record: AuditRecord) -> str:
@@ -38,11 +59,8 @@ def headline(record: AuditRecord) -> str:
     if said and not failed and passed:
         said.append(f"the other {passed} passed")
     if not said:
-        said.append(
-            f"all {counted(passed, 'check')} that could be judged passed"
-            if passed
-            else "nothing could be judged"
-        )
+        every = "the one check" if passed == 1 else f"all {passed:,} checks"
+        said.append(f"{every} that could be judged passed" if passed else "nothing could be judged")
     waived = len(record.findings) - len(live)
     if waived:
         said.append(f"{counted(waived, 'finding')} {'is' if waived == 1 else 'are'} waived")
@@ -63,8 +81,13 @@ def sureness(record: AuditRecord) -> str:
     sentences = [f"{said}."]
     if record.causes:
         proven = sum(any(remedy.helped for remedy in cause.remedies) for cause in record.causes)
+        tried = any(remedy.tried for cause in record.causes for remedy in cause.remedies)
         likely = counted(len(record.causes), "likely cause")
-        sentences.append(f"A remedy tried on copies helped against {proven} of {likely}.")
+        sentences.append(
+            f"A remedy tried on copies helped against {proven} of {likely}."
+            if tried
+            else "No remedy was tried on copies."
+        )
     return " ".join(sentences)
 
 

@@ -105,7 +105,8 @@ def _first(page: PageView) -> list[str]:
         also = "### Also found\n\n" if blocks else ""
         blocks.append(also + "\n".join(lines))
     if not blocks:
-        return ["## Nothing to fix", "No check failed or gave a warning."]
+        title, said = page.unflawed
+        return [f"## {title}", said]
     return ["## What to fix first", *blocks]
 
 

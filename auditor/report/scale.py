@@ -14,6 +14,8 @@ EDGE = 6.0
 LABEL_ROOM = 70.0
 LOG_SPREAD = 100.0
 """Largest by smallest value from which on the line is logarithmic."""
+HUGE = 1e300
+"""What is larger stands at the end of the line, as infinity does."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def scale_of(metric: Metric) -> Scale | None:
     def place(value: float | None) -> float | None:
         if value is None or math.isnan(value):
             return None
-        if math.isinf(value):
+        if abs(value) >= HUGE:
             return WIDTH - EDGE if value > 0 else EDGE
         span = (math.log10(value) if log else value) - start
         return round(EDGE + (WIDTH - 2 * EDGE) * span / (end - start), 2)
@@ -82,7 +84,7 @@ def scale_of(metric: Metric) -> Scale | None:
     warn, fail = mark(limit.warn, "warn"), mark(limit.fail, "fail")
     value = metric.value
     beyond: Literal["left", "right"] | None = None
-    if value is not None and math.isinf(value):
+    if value is not None and abs(value) >= HUGE:
         beyond = "right" if value > 0 else "left"
     ends = (10**start, 10**end) if log else (start, end)
     return Scale(
@@ -100,7 +102,7 @@ def scale_of(metric: Metric) -> Scale | None:
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:
-    return [v for v in values if v is not None and math.isfinite(v) and abs(v) < 1e300]
+    return [v for v in values if v is not None and math.isfinite(v) and abs(v) < HUGE]
 
 
 def _domain(known: list[float], log: bool, bounded: bool) -> tuple[float, float]:
@@ -108,7 +110,7 @@ def _domain(known: list[float], log: bool, bounded: bool) -> tuple[float, float]
     if log:
         low, high = math.log10(low), math.log10(high)
         pad = 0.08 * (high - low)
-        return float(math.floor(low - pad)), float(math.ceil(high + pad))
+        return max(-307.0, math.floor(low - pad)), min(307.0, math.ceil(high + pad))
     pad = 0.15 * (high - low) or abs(high) * 0.5 or 1.0
     start, end = low - pad, high + pad
     if 0 <= low < 0.6 * high or low == 0:

@@ -183,7 +183,7 @@ def _graph(figure: Graph) -> TableView:
 
 
 def _named(names: tuple[str, ...], place: int) -> str:
-    return names[place] if place < len(names) else str(place)
+    return names[place] if 0 <= place < len(names) else str(place)
 
 
 def _cut(rows: Sequence[tuple[Cell, ...]], note: str) -> tuple[Sequence[tuple[Cell, ...]], str]:

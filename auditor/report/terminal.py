@@ -74,7 +74,8 @@ def _first(page: PageView) -> list[RenderableType]:
         lines += _hung((finding, finding.title) for finding in page.first)
         lines += _more(page.first_left, "finding")
     if not lines:
-        return [paragraph("Nothing to fix: no check failed or gave a warning.")]
+        title, said = page.unflawed
+        return [paragraph(f"{title}: {said[0].lower()}{said[1:]}")]
     return [Text("What to fix first", style="bold"), *lines]
 
 

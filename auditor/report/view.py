@@ -9,7 +9,7 @@ from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Section
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
-from auditor.report.answer import answer, headline, sureness
+from auditor.report.answer import answer, headline, sureness, unflawed
 from auditor.report.map.view import MapView, view_map
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
@@ -79,6 +79,8 @@ class PageView:
     first: tuple[FindingView, ...]
     """Those of no known cause."""
     first_left: int
+    unflawed: tuple[str, str]
+    """A title and a sentence for where there is nothing to fix."""
     sections: tuple[SectionView, ...]
     verdicts: tuple[tuple[str, str, int], ...]
     """What findings can be told apart by: its name, its word, and how many there are."""
@@ -127,6 +129,7 @@ def view_page(record: AuditRecord) -> PageView:
         found=tuple(found),
         first=tuple(first[:FIRST_FINDINGS]),
         first_left=max(len(first) - FIRST_FINDINGS, 0),
+        unflawed=unflawed(record),
         sections=sections,
         verdicts=_verdicts(record),
         unjudged=tuple(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),

@@ -148,7 +148,7 @@ def tick_names(values: Sequence[float]) -> list[str]:
 
 def _digits(value: float) -> str:
     size = abs(value)
-    if value == int(value) and size < 1e9:
+    if size < 1e9 and value == int(value):
         return f"{int(value):,}"
     if size >= 1e6 or size < 1e-4:
         return f"{value:.3g}"

@@ -1,12 +1,15 @@
 """The page in a real browser: it asks for nothing, runs its own script alone, and serves all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import CHROMIUM, chromium
 
-from auditor.core.record import read_record
+from auditor.core.finding import Finding
+from auditor.core.record import Section, read_record
+from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
 
 pytestmark = [
@@ -35,6 +38,21 @@ def real_address(tmp_path_factory):
     assert record.layers
     file = tmp_path_factory.mktemp("real") / "report.html"
     file.write_text(render_html(record), encoding="utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def quiet_address(record, tmp_path_factory):
+    """A report in which nothing stands open: folded findings alone, and sections of none."""
+    passed = tuple(f for f in record.findings if f.verdict in {Verdict.PASS, Verdict.INFO})
+    waived = Finding("w", Verdict.FAIL, "A waived one", "Seen.", why="It matters.", waived="Known.")
+    sections = (
+        Section("empty", "m" * 1000, Verdict.NOT_APPLICABLE, ()),
+        Section("all", "All", Verdict.PASS, (*passed, waived)),
+    )
+    quiet = replace(record, verdict=Verdict.NOT_APPLICABLE, sections=sections, causes=())
+    file = tmp_path_factory.mktemp("quiet") / "report.html"
+    file.write_text(render_html(quiet), encoding="utf-8")
     return file.as_uri()
 
 
@@ -109,8 +127,8 @@ def test_the_first_screen_has_the_answers(opened):
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])
-def test_no_page_is_wider_than_its_screen(opened, address, real_address, width):
-    for where in (address, real_address):
+def test_no_page_is_wider_than_its_screen(opened, address, real_address, quiet_address, width):
+    for where in (address, real_address, quiet_address):
         tab = opened(where, viewport={"width": width, "height": 900})
         tab.locator("#filter-unfold").click()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
@@ -118,7 +136,7 @@ def test_no_page_is_wider_than_its_screen(opened, address, real_address, width):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("which", ["address", "real_address"])
+@pytest.mark.parametrize("which", ["address", "real_address", "quiet_address"])
 def test_axe_finds_no_violation(opened, request, which, scheme, width):
     where = request.getfixturevalue(which)
     tab = opened(where, viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -151,6 +169,15 @@ def test_findings_are_filtered_by_verdict_and_section(opened):
     pressed(tab, "warn")
     assert shown.count() == total
     assert tab.locator("#filter-count").inner_text() == ""
+
+
+def test_a_section_without_findings_comes_back_with_the_others(opened, quiet_address):
+    tab = opened(quiet_address)
+    empty = tab.locator("#section-empty")
+    pressed(tab, "pass")
+    assert not empty.is_visible()
+    pressed(tab, "pass")
+    assert empty.is_visible()
 
 
 def test_a_link_opens_what_it_leads_to_though_filtered_and_folded(opened):

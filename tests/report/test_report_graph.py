@@ -135,6 +135,14 @@ def test_odd_arrows_do_no_harm():
     assert draw(Graph("t", "c", (), ())).svg
 
 
+def test_repeats_of_boxes_that_are_not_there_do_no_harm():
+    nodes = (Node("a"), Node("b"))
+    for repeat in (Repeat(5, 1, 3), Repeat(-3, 9, 2), Repeat(0, 2, 2)):
+        graph = Graph("g", "", nodes, ((0, 1),), (repeat,))
+        assert draw(graph) == draw(Graph("g", "", nodes, ((0, 1),)))
+        assert numbers_of(graph).rows
+
+
 def test_the_numbers_behind_tell_what_feeds_what():
     rows = numbers_of(chain(4, skip=2)).rows
     assert rows[2] == ("layer2.conv", "Conv2d + ReLU", "16×8×8", "layer0.conv, layer1.conv")

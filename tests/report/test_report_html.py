@@ -13,7 +13,7 @@ from report_records import HOSTILE, SCRIPT, rich_record
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
 from auditor.report import html
-from auditor.report.answer import answer, headline, sureness
+from auditor.report.answer import answer, headline, sureness, unflawed
 from auditor.report.html import render_html
 from auditor.report.theme import DARK, PRINT, ROLES
 from auditor.report.view import view_page
@@ -209,6 +209,7 @@ def test_headlines(record):
 
     passed, failed, warned, broken = Verdict.PASS, Verdict.FAIL, Verdict.WARN, Verdict.ERROR
     assert with_verdicts(passed, passed) == "All 2 checks that could be judged passed."
+    assert with_verdicts(passed) == "The one check that could be judged passed."
     assert with_verdicts(failed, passed) == "1 of 2 checks failed."
     assert with_verdicts(failed, warned, broken) == (
         "1 of 2 checks failed, 1 gives a warning and 1 could not be judged."
@@ -230,6 +231,42 @@ def test_the_answer_says_no_more_than_was_judged(record):
     for left in ((), (Verdict.INFO,), (Verdict.NOT_APPLICABLE,)):
         said = answered(Verdict.NOT_APPLICABLE, *left)
         assert said == "Not known: nothing could be judged."
+
+
+def test_nothing_to_fix_says_no_more_than_was_judged(record):
+    passed = Finding("a", Verdict.PASS, "t", "s")
+    excused = Finding("b", Verdict.FAIL, "t", "s", waived="Known.")
+    broken = Finding("c", Verdict.ERROR, "t", "s")
+
+    def said(*findings, verdict=Verdict.PASS, error=None):
+        sections = (replace(record.sections[0], findings=findings),)
+        now = replace(record, verdict=verdict, sections=sections, error=error)
+        return answer(now), *unflawed(now)
+
+    assert said(passed)[1:] == ("Nothing to fix", "No check failed or gave a warning.")
+    answered, title, sentence = said(passed, excused)
+    assert answered == "Nothing that was checked speaks against it, save what is waived."
+    assert (title, sentence) == (
+        "Nothing to fix",
+        "No check failed or gave a warning, save what is waived.",
+    )
+    for some in (said(passed, broken), said(passed, error="The disk is full.")):
+        assert some[1] == "Nothing known to fix"
+        assert some[2] == "No check that could be judged failed or gave a warning."
+    for left in ((), (broken,), (excused,)):
+        assert said(*left)[1:] == ("Nothing known to fix", "No check came to a verdict.")
+
+
+def test_what_failed_speaks_against_a_model_though_the_audit_stopped(record):
+    failed = (Finding("a", Verdict.FAIL, "t", "s"),)
+    sections = (replace(record.sections[0], findings=failed),)
+    stopped = replace(record, verdict=Verdict.INCOMPLETE, sections=sections, error="Stopped.")
+    assert answer(stopped) == "Not as it is."
+
+
+def test_how_sure_says_where_no_remedy_was_tried(record):
+    causes = tuple(replace(cause, remedies=()) for cause in record.causes)
+    assert sureness(replace(record, causes=causes)).endswith("No remedy was tried on copies.")
 
 
 def test_how_sure_counts_verdicts_examples_and_causes(record):

@@ -45,6 +45,7 @@ from auditor.report.wording import (
         (2.5e7, "", "25,000,000"),
         (2.5e7 + 0.5, "", "2.5e+07"),
         (1e300, "", "1e+300"),
+        (1e307, "share", "inf %"),
         (-0.5, "nats", "-0.5 nats"),
         (0.0, "", "0"),
     ],
@@ -113,6 +114,14 @@ def test_metric_lines_stay_inside(bad, value, warn, fail):
     places += [mark.x for mark in (scale.warn, scale.fail) if mark]
     places += [end for zone in scale.zones for end in (zone.x, zone.x + zone.width)]
     assert all(0 <= place <= WIDTH for place in places)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 9.9e299, 1e-307, 5e-324])
+def test_metric_lines_hold_the_largest_and_smallest_numbers(value):
+    scale = scale_of(Metric("m", value, "", value / 10, value * 10, Limit(1.0, 2.0)))
+    assert scale is not None
+    assert scale.value is not None
+    assert 0 <= scale.value <= WIDTH
 
 
 def test_metric_lines_turn_logarithmic():

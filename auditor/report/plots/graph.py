@@ -1,5 +1,7 @@
 """Graphs: boxes in layers from the top, in columns where they are many."""
 
+from dataclasses import replace
+
 from auditor.core.figure import Graph, Node
 from auditor.report.plots.frame import Key
 from auditor.report.plots.graph_layout import BOX, Layout, Point, Spot, laid_out
@@ -15,6 +17,9 @@ HEAD = 5.0
 
 def draw_graph(figure: Graph, theme: Theme) -> tuple[Canvas, tuple[Key, ...], tuple[str, ...]]:
     """Return the drawing, the entries of its key, and notes on what is not in it."""
+    last = len(figure.nodes) - 1
+    inside = tuple(r for r in figure.repeats if 0 <= r.first <= r.last <= last)
+    figure = replace(figure, repeats=inside)
     layout = laid_out(figure, WIDTH)
     canvas = Canvas(layout.height, theme)
     routes = [route.points for route in layout.routes]

@@ -37,9 +37,9 @@
       finding.hidden = !(there && fits);
       shown += finding.hidden ? 0 : 1;
     }
+    const some = wanted.length > 0 || section.value !== "";
     for (const group of all("#findings .group, #findings [data-section]"))
-      group.hidden = !all("[data-verdict]", group).some((finding) => !finding.hidden);
-    const some = wanted.length || section.value;
+      group.hidden = some && !all("[data-verdict]", group).some((finding) => !finding.hidden);
     document.getElementById("filter-count").textContent = some
       ? `${shown} of ${findings.length} findings shown`
       : "";
