@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import CHROMIUM, chromium
 
-from auditor.core.finding import Finding
+from auditor.core.finding import Finding, Limit, Metric
 from auditor.core.record import Section, read_record
 from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
@@ -45,7 +45,11 @@ def real_address(tmp_path_factory):
 def quiet_address(record, tmp_path_factory):
     """A report in which nothing stands open: folded findings alone, and sections of none."""
     passed = tuple(f for f in record.findings if f.verdict in {Verdict.PASS, Verdict.INFO})
-    waived = Finding("w", Verdict.FAIL, "A waived one", "Seen.", why="It matters.", waived="Known.")
+    unit = "of a measure with a rather long name"
+    long = Metric("m" * 1000, 0.5, unit, 0.4, 0.6, Limit(0.2, 0.3))
+    waived = Finding(
+        "w", Verdict.FAIL, "A waived one", "Seen.", (long,), why="Why.", waived="Known."
+    )
     sections = (
         Section("empty", "m" * 1000, Verdict.NOT_APPLICABLE, ()),
         Section("all", "All", Verdict.PASS, (*passed, waived)),
@@ -169,6 +173,15 @@ def test_findings_are_filtered_by_verdict_and_section(opened):
     pressed(tab, "warn")
     assert shown.count() == total
     assert tab.locator("#filter-count").inner_text() == ""
+
+
+def test_long_names_and_units_leave_room_for_the_scale(opened, quiet_address):
+    tab = opened(quiet_address, viewport={"width": 1440, "height": 900})
+    tab.locator("#filter-unfold").click()
+    table = tab.locator("#finding-w .measures")
+    assert table.locator(".scale").bounding_box()["width"] > 150
+    inside, outside = table.bounding_box(), tab.locator("#finding-w").bounding_box()
+    assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] + 1
 
 
 def test_a_section_without_findings_comes_back_with_the_others(opened, quiet_address):
