@@ -6,19 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browser import CHROMIUM, chromium
+from map_records import DEAD, WEIGHTS, layers, record_of
 from report_parsing import Page
-from report_records import HOSTILE, rich_record
+from report_records import HOSTILE
 
 from auditor.api import judge_folder
-from auditor.core.finding import Finding, Limit, Metric, Place
+from auditor.core.finding import Limit, Metric, Place
 from auditor.core.layer import LayerFacts
-from auditor.core.record import AuditRecord, Section
+from auditor.core.record import AuditRecord
 from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
 from auditor.report.map.rows import MOST
-from auditor.report.map.shapes import PAPER, Drawing
+from auditor.report.map.shapes import PAPER, WIDE, Drawing
 from auditor.report.map.view import MapView
 from auditor.report.page import Medium, render_page
 from auditor.report.theme import PRINT, paper_colours
@@ -28,70 +27,11 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 PAGE = 1080
 """Units of a drawing on paper that stand on one A4 page between its margins."""
 
-DEAD = Finding(
-    "dead-units",
-    Verdict.FAIL,
-    "Rectified units are dead",
-    "All of them.",
-    (Metric("dead units in the worst layer", 1.0, "share", limit=Limit(0.25, 0.5)),),
-    (Place("layer", "blocks.1.act"), Place("parameter", "blocks.1.fc.bias")),
-)
-WEIGHTS = Finding(
-    "weights-degenerate",
-    Verdict.WARN,
-    "Weights are degenerate",
-    "Some.",
-    where=(Place("parameter", "blocks.2.fc.weight"), Place("parameter", "elsewhere.weight")),
-)
-
-
-def layers(many: int) -> tuple[LayerFacts, ...]:
-    """Return blocks of a linear layer and a rectifier, the second of which is dead."""
-    made = []
-    for place in range(many):
-        block, rest = divmod(place, 2)
-        name = f"blocks.{block}.{'act' if rest else 'fc'}"
-        size = 10 ** (-3 * place / max(many, 2))
-        if rest:
-            dead = 1.0 if block == 1 else 0.01
-            made.append(LayerFacts(name, "ReLU", "N×64", True, 0, 0.0 if block == 1 else 0.5, size,
-                                   dead))  # fmt: skip
-        else:
-            made.append(LayerFacts(name, "Linear", "N×64", True, 4160, 1.0, size, None, 1e-3))
-    return tuple(made)
-
-
-def record_of(
-    many: int | tuple[LayerFacts, ...], *findings: Finding, causes: tuple[str, ...] = ()
-) -> AuditRecord:
-    """Return a record with these layers and findings, and causes seen in some checks."""
-    rich = rich_record()
-    first, *others = rich.sections
-    empty = tuple(replace(section, findings=()) for section in others)
-    whole = Section(first.id, first.title, Verdict.FAIL, findings or (DEAD, WEIGHTS))
-    return replace(
-        rich,
-        sections=(whole, *empty),
-        causes=tuple(replace(rich.causes[0], findings=(check,)) for check in causes),
-        layers=layers(many) if isinstance(many, int) else many,
-    )
-
 
 def map_of(record: AuditRecord) -> MapView:
     view = view_page(record).map
     assert view is not None
     return view
-
-
-def renamed(record: AuditRecord, start: str) -> AuditRecord:
-    """Return a record in which all names begin with `start`."""
-    first, *others = record.sections
-    found = tuple(
-        replace(f, where=tuple(replace(p, name=start + p.name) for p in f.where))
-        for f in first.findings
-    )
-    known = tuple(replace(layer, name=start + layer.name) for layer in record.layers)
-    return replace(record, sections=(replace(first, findings=found), *others), layers=known)
 
 
 def words(drawing: Drawing) -> list[str]:
@@ -303,6 +243,16 @@ def test_an_outlier_among_thousands_is_drawn():
     assert sum(top > 0.9 * max(tops) for top in tops) == 2
 
 
+def test_where_nothing_is_called_out_the_columns_take_the_room():
+    fine = replace(WEIGHTS, verdict=Verdict.PASS)
+    called, free = (map_of(record_of(1000, finding)).wide[0] for finding in (DEAD, fine))
+    assert not free.links
+    assert max(text.x for text in free.texts) > WIDE.width - WIDE.callouts
+    assert max(text.x for text in called.texts if text.bold and text.text == "update") < max(
+        text.x for text in free.texts if text.text == "update"
+    )
+
+
 def test_a_drawing_for_paper_stands_on_a_page():
     for many in (1, 44, 45, 60, 61, 1000):
         pieces = map_of(record_of(many)).paper
@@ -350,50 +300,3 @@ def test_the_dead_layer_of_the_broken_sample_shows_at_its_row():
     name = next(text for text in drawing.texts if text.text == "features.3.2")
     assert abs(name.y - height) < 8
     assert "at features.3.2" in re.sub(r"\s+", " ", Page(section_of(render_html(record))).text)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-@pytest.mark.parametrize("many", [10, 1000])
-def test_a_browser_finds_nothing_amiss(many, tmp_path):
-    file = tmp_path / "report.html"
-    record = renamed(record_of(many, causes=("dead-units",)), "transformer.encoder.Wide_MODULE.")
-    file.write_text(render_html(record), encoding="utf-8")
-    with chromium() as browser:
-        for width, scheme in ((1440, "light"), (1024, "dark"), (390, "light")):
-            tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            refused = []
-            tab.on("console", lambda message: refused.append(message.text))  # noqa: B023
-            tab.goto(file.as_uri())
-            tab.locator("#map details summary").click()
-            found = Axe().run(tab, context="#map")
-            assert found.violations_count == 0, found.generate_report()
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            drawn = tab.locator("#map .map-drawing:visible")
-            assert drawn.count() == 1
-            assert tab.locator("#map svg.map-drawing a").count() == 0
-            outside = drawn.evaluate(
-                "(svg) => { const box = svg.getBoundingClientRect();"
-                " return [...svg.querySelectorAll('text')].filter((text) => {"
-                " const own = text.getBoundingClientRect();"
-                " return own.left < box.left - 1 || own.right > box.right + 1; })"
-                ".map((text) => text.textContent); }"
-            )
-            assert outside == []
-            assert refused == []
-            tab.close()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_a_click_on_a_row_and_a_key_on_the_list_lead_to_the_finding(tmp_path):
-    file = tmp_path / "report.html"
-    file.write_text(render_html(record_of(10)), encoding="utf-8")
-    with chromium() as browser:
-        tab = browser.new_page(viewport={"width": 1440, "height": 900})
-        tab.goto(file.as_uri())
-        tab.locator(".map-wide .map-links a").first.click()
-        assert tab.url.endswith("#finding-dead-units")
-        tab.locator('.map-list a[href="#finding-weights-degenerate"]').focus()
-        tab.keyboard.press("Enter")
-        assert tab.url.endswith("#finding-weights-degenerate")
