@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from auditor.checks import catalogue
+from auditor.core.errors import InputError
 from auditor.core.record import read_record
 from tests.subjects import ROOT
 
@@ -142,3 +143,11 @@ def test_the_catalogue_for_programs():
     told = json.loads(run("list", "--format", "json").stdout)
     assert [check["id"] for check in told] == [check.id for check in catalogue()]
     assert all(check["finds"] and check["section"] for check in told)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_record_and_nothing_waits_for_it(tmp_path) -> None:
+    pipe = tmp_path / "record.json"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="can't be read: no regular file"):
+        read_record(pipe)

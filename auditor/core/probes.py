@@ -108,6 +108,8 @@ print(loss.item())  # near zero, if anything can be learnt"""
 
 
 STRICT = """\
-state = torch.load(path, map_location="cpu", weights_only=True)
+from auditor.intake.checkpoint import open_checkpoint
+
+state = open_checkpoint(path).weights
 print(model.load_state_dict(state, strict=False))  # no key may be missing or unexpected"""
-"""Shows whether all weights of a file of plain weights arrive."""
+"""Shows whether all weights of a checkpoint, a `pathlib.Path`, arrive."""

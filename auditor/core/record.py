@@ -154,6 +154,8 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
     Raises:
         InputError: the file can't be read or is no record of this schema version.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{clean_text(path)}: can't be read: no regular file")
     try:
         text = path.read_bytes()
     except OSError as error:

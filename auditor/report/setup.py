@@ -14,9 +14,9 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def setup_code(record: AuditRecord) -> str:
-    """Return code that makes `model`, loaders, `loss_fn` and `optimizer` as the audit had them.
+    """Return code that makes what code to paste uses, as the audit had it.
 
-    It runs in the folder of the spec. Empty where the spec names no factory.
+    That is `model`, the `path` of its checkpoint, loaders, `loss_fn` and `optimizer`. It runs in the folder of the spec. Empty where the spec names no factory.
     """
     spec = record.spec
     model, data = _part(spec, "model"), _part(spec, "data")
@@ -29,8 +29,8 @@ def setup_code(record: AuditRecord) -> str:
     if record.subject.checkpoint is not None and model.get("checkpoint"):
         imports.append("from auditor.intake.checkpoint import open_checkpoint")
         key = f", {quoted(model['key'])}" if model.get("key") else ""
-        opened = f"open_checkpoint(Path({quoted(model['checkpoint'])}){key})"
-        lines.append(f"model.load_state_dict({opened}.weights)")
+        lines.append(f"path = Path({quoted(model['checkpoint'])})")
+        lines.append(f"model.load_state_dict(open_checkpoint(path{key}).weights)")
     for split in ("train", "val"):
         loaded = _call(data.get(split), f"load_{split}", data.get("args"), imports)
         if loaded:

@@ -208,7 +208,7 @@ def _facts(record: AuditRecord) -> tuple[Row, ...]:
     if checkpoint:
         rows += [
             ("Checkpoint", clean_text(PurePath(checkpoint.path).name or checkpoint.path, 80)),
-            ("SHA-256", short_hash(record)),
+            ("SHA-256", f"{short_hash(record)}…"),
         ]
     rows += [
         ("Parameters", f"{record.subject.parameters:,}"),

@@ -1,6 +1,7 @@
 """Code to paste does what its step says: each snippet is run on a small model."""
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,8 +218,8 @@ def test_one_batch(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
 def test_strict(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     state = world["model"].state_dict()
     del state["head.bias"]
-    torch.save(state, "a.pt")
-    world["path"] = "a.pt"
+    torch.save({"epoch": 3, "state_dict": state}, "a.pt")
+    world["path"] = Path("a.pt")
     run(probes.STRICT, world)
     assert "head.bias" in capsys.readouterr().out
 
