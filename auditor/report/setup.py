@@ -16,7 +16,8 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 def setup_code(record: AuditRecord) -> str:
     """Return code that makes what code to paste uses, as the audit had it.
 
-    That is `model`, the `path` of its checkpoint, loaders, `loss_fn` and `optimizer`. It runs in the folder of the spec. Empty where the spec names no factory.
+    That is `model`, the `path` of its checkpoint, loaders, `loss_fn` and `optimizer`. It runs in
+    the folder of the spec. Empty where the spec names no factory.
     """
     spec = record.spec
     model, data = _part(spec, "model"), _part(spec, "data")
