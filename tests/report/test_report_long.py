@@ -106,18 +106,16 @@ def test_paper_has_the_first_rows_and_says_where_the_others_are(paper):
     assert len(paper.pages) <= 15
 
 
-def test_paper_shows_the_measures_and_the_plots_of_what_passed(paper):
+def test_paper_shows_the_measures_and_the_first_plot_of_what_passed(paper):
     text = " ".join("".join(page.extract_text() for page in paper.pages).split())
     assert "Summary of pass 17." in text
     assert "measure17 17.3" in text or "measure17 17.2" in text
     assert text.count(given.LOSS.title) == 18
-    assert "their tables are in the HTML report" in text
+    assert "their tables and further plots are in the HTML report" in text
 
 
 def test_nothing_on_paper_is_clipped(paper):
     for page in paper.pages:
-        for image in page.images:
-            assert image is not None
 
         def visit(text, cm, tm, font, size):
             if text.strip():
