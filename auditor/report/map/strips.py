@@ -147,14 +147,16 @@ def _circle(x: float, y: float) -> str:
 def draw_bands(canvas: Canvas, strip: Strip, bands: Sequence[Sequence[int]], height: float) -> None:
     """Draw the values of bands of layers, each from its least to its largest."""
     column, least = strip.column, 3.0
-    marks, zeros, lost = "", "", ""
+    track, marks, zeros, lost = "", "", "", ""
     for place, band in enumerate(bands):
         values = [v for row in band if (v := column.values[row]) is not None]
         y = units(HEAD + (place + 0.5) * height)
         inside = [strip.at(v) for v in values if not column.edge(v)]
-        if column.bars:
-            if values and max(values) > 0:
+        if column.bars and values:
+            track += f"M{units(strip.x)} {y}h{units(strip.width)}"
+            if max(values) > 0:
                 marks += f"M{units(strip.x)} {y}H{units(max(inside))}"
+        if column.bars:
             continue
         if inside:
             low, high = min(inside), max(inside)
@@ -166,6 +168,7 @@ def draw_bands(canvas: Canvas, strip: Strip, bands: Sequence[Sequence[int]], hei
             lost += f"M{units(strip.x + strip.width - 3)} {y}h6"
     thick = round(max(height, 1.0), 2)
     canvas.paths += [
+        Path(track, "grid", thick),
         Path(marks, "mark" if column.bars else "s0", thick),
         Path(zeros, "mark", thick),
         Path(lost, "fail", thick),
