@@ -9,7 +9,7 @@ from markupsafe import Markup
 from auditor.core.record import AuditRecord
 from auditor.report.plots.draw import draw
 from auditor.report.policy import policy
-from auditor.report.templating import rendered, text_of
+from auditor.report.templating import rendered, style_of, text_of
 from auditor.report.theme import Theme
 from auditor.report.view import view_page
 
@@ -26,15 +26,15 @@ class Medium:
 
 def render_page(record: AuditRecord, medium: Medium) -> str:
     """Return a whole page that needs nothing but itself."""
-    style = "\n".join((medium.colours, *map(text_of, medium.styles)))
-    script = text_of("page.js")
+    style = style_of(medium.colours, *medium.styles)
     values: dict[str, Any] = {
         "page": view_page(record),
         "ink": medium.theme,
         "folds": medium.folds,
         "style": Markup(style),
-        "script": Markup(script),
-        "policy": policy(style, script),
         "draw": partial(draw, theme=medium.theme),
     }
+    if medium.folds:
+        script = text_of("page.js")
+        values |= {"script": Markup(script), "policy": policy(style, script)}
     return rendered("report.html.j2", values)

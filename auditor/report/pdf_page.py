@@ -6,6 +6,7 @@ from auditor.core.record import AuditRecord, record_from_json
 from auditor.report.page import Medium, render_page
 from auditor.report.pdf_fonts import drawable
 from auditor.report.theme import PRINT, paper_colours
+from auditor.report.wording import moment_of
 
 _MEDIUM = Medium(PRINT, paper_colours(), ("paper.css", "map.css"), folds=False)
 _ABOUT = """<meta name="generator" content="auditor">
@@ -23,8 +24,8 @@ def paper_page(text: str) -> str:
 
 def began_at(record: AuditRecord) -> datetime:
     """Return when the audit began, in universal time; a date of no meaning where it is unknown."""
+    unknown = datetime(1970, 1, 1, tzinfo=UTC)
     try:
-        moment = datetime.fromisoformat(record.volatile.started)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return datetime(1970, 1, 1, tzinfo=UTC)
+        return moment_of(record.volatile.started, unknown).astimezone(UTC)
+    except OverflowError:  # at the very ends of the calendar
+        return unknown

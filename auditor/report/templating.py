@@ -19,6 +19,11 @@ def text_of(name: str) -> str:
     return (resources.files("auditor.report") / "templates" / name).read_text(encoding="utf-8")
 
 
+def style_of(colours: str, *names: str) -> str:
+    """Return one style sheet: the colours, then sheets of this package."""
+    return "\n".join((colours, *map(text_of, names)))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(

@@ -97,6 +97,12 @@ class FindingView:
     rerun: str
 
     @property
+    def alike(self) -> bool:
+        """Return whether there are more than two places, of one kind and with one note."""
+        said = {(place.kind, place.note) for place in (*self.places, *self.more_places)}
+        return len(self.places) > 2 and len(said) == 1
+
+    @property
     def all_places(self) -> int:
         """Count the places, those that no page shows too."""
         return len(self.places) + len(self.more_places) + self.places_left

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from auditor.core.changes import Change, changes
 from auditor.core.glance import Glance
+from auditor.report.wording import moment_of
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,7 @@ class Audit:
     @property
     def moment(self) -> datetime:
         """Return when the audit began; what is no date comes before every date."""
-        try:
-            moment = datetime.fromisoformat(self.glance.volatile.started)
-        except ValueError:
-            return _NEVER
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment_of(self.glance.volatile.started, _NEVER)
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

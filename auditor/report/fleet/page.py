@@ -8,13 +8,13 @@ from markupsafe import Markup
 
 from auditor.report.fleet.view import FleetView, ModelView
 from auditor.report.policy import policy
-from auditor.report.templating import rendered, text_of
+from auditor.report.templating import rendered, style_of
 from auditor.report.theme import SCREEN, screen_colours
 
 
 def render_fleet(view: FleetView, folder: Path) -> str:
     """Return the page of a fleet that is to lie in `folder`, from where it links the reports."""
-    style = "\n".join((screen_colours(), *map(text_of, ("tokens.css", "fleet.css"))))
+    style = style_of(screen_colours(), "tokens.css", "fleet.css")
     return rendered(
         "fleet.html.j2",
         {
