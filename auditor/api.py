@@ -16,6 +16,7 @@ from auditor.core.text import clean_text
 from auditor.engine.journal import HEAD, Journal
 from auditor.engine.plan import Plan, Work, planned
 from auditor.engine.supervisor import Answers, Observed, Progress, observed
+from auditor.observations.earlier import Earlier, Which
 from auditor.recording import Found, Record, chosen, findings, recorded, remedies_for
 
 if TYPE_CHECKING:
@@ -142,11 +143,18 @@ def _call(given: Mapping[str, Any]) -> str:
 
 
 def audit_spec(
-    spec: AuditSpec, folder: Path, progress: Progress, *, resume: bool = False, command: str = ""
+    spec: AuditSpec,
+    folder: Path,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    command: str = "",
+    earlier: Mapping[Which, Earlier] | None = None,
 ) -> Record:
     """Audit what a spec names, by a worker process that journals into `folder`.
 
-    `command` is the line for the shell that does it, for the record.
+    `command` is the line for the shell that does it, for the record; `earlier` are the audits to
+    compare with.
 
     Raises:
         InputError: something that the spec names can't be used; nothing was written then.
@@ -163,7 +171,16 @@ def audit_spec(
         found = found or findings(spec, checks, facts, plan, answers)
         return remedies_for(spec, found, facts, plan, answers)
 
-    seen = observed(spec, folder, plan_for, more_for, progress, resume=resume, command=command)
+    seen = observed(
+        spec,
+        folder,
+        plan_for,
+        more_for,
+        progress,
+        resume=resume,
+        command=command,
+        earlier=earlier,
+    )
     return recorded(spec, found, seen)
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.layer import LayerFacts
+from auditor.core.scores import ExampleScores
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
@@ -104,6 +105,8 @@ class AuditRecord:
     command: str = ""
     layers: tuple[LayerFacts, ...] = ()
     """From the input to the output; empty in records of earlier versions."""
+    scores: ExampleScores | None = None
+    """On validation data, for comparison by a later audit; None where no metric applies."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ T_co = TypeVar("T_co", covariant=True)
 Split = Literal["train", "val"]
 Mode = Literal["eval", "train"]
 Capability = Literal[
-    "model", "weights", "train", "val", "loss", "factory", "optimizer", "batch_norm"
+    "model", "weights", "train", "val", "loss", "factory", "optimizer", "batch_norm", "earlier"
 ]
 Profile = Literal["quick", "standard", "deep"]
 

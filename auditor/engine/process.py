@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.engine.plan import Work
+from auditor.observations.earlier import Earlier, Which
 
 _FACTS = TypeAdapter(SubjectFacts)
+EARLIER: TypeAdapter[Mapping[Which, Earlier]] = TypeAdapter(Mapping[Which, Earlier])
 
 ENDING = 10.0
 """Seconds that a worker may take to end after it closed its pipe."""
@@ -45,7 +47,9 @@ class WorkerDiedError(Exception):
 class WorkerProcess:
     """A worker process and the pipe to it."""
 
-    def __init__(self, spec: AuditSpec, folder: Path) -> None:
+    def __init__(
+        self, spec: AuditSpec, folder: Path, earlier: Mapping[Which, Earlier] | None = None
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "auditor.engine.worker"],
@@ -65,6 +69,7 @@ class WorkerProcess:
             "spec": spec.model_dump(mode="json"),
             "base": str(spec.base.resolve()),
             "folder": str(folder.resolve()),
+            "earlier": EARLIER.dump_python(earlier or {}, mode="json"),
         }
 
     def load(self, limit: float) -> tuple[SubjectFacts, dict[str, str]]:

@@ -19,6 +19,7 @@ from auditor.core.text import clean_text, listed
 from auditor.engine.journal import VERSION, Head, Journal
 from auditor.engine.plan import Plan, Work
 from auditor.engine.process import WorkerDiedError, WorkerProcess
+from auditor.observations.earlier import Earlier, Which
 
 Answers = Mapping[Request[Any], Any]
 
@@ -80,10 +81,12 @@ def observed(
     *,
     resume: bool = False,
     command: str = "",
+    earlier: Mapping[Which, Earlier] | None = None,
 ) -> Observed:
     """Have everything planned for a subject done by a worker, and return the answers.
 
-    What `more_for` makes of the answers is done after it, in rounds, until it makes no more work.
+    Checks may compare with the audits in `earlier`. What `more_for` makes of the answers is done
+    after it, in rounds, until it makes no more work.
 
     Raises:
         InputError: the subject can't be brought in; nothing was written then.
@@ -92,7 +95,7 @@ def observed(
     began = time.monotonic()
     journal = Journal(folder)
     progress.loading()
-    crew = _Crew(spec, folder)
+    crew = _Crew(spec, folder, earlier)
     try:
         facts, environment = crew.bring_in()
         head = Head(VERSION, spec.model_dump(mode="json"), facts, environment, _now(), command)
@@ -137,10 +140,13 @@ def observed(
 class _Crew:
     """One worker at a time: the next one is called when the last one is gone."""
 
-    def __init__(self, spec: AuditSpec, folder: Path) -> None:
+    def __init__(
+        self, spec: AuditSpec, folder: Path, earlier: Mapping[Which, Earlier] | None
+    ) -> None:
         self._spec = spec
         self._folder = folder
-        self._worker = WorkerProcess(spec, folder)
+        self._earlier = earlier
+        self._worker = WorkerProcess(spec, folder, earlier)
         self._facts: SubjectFacts | None = None
         self._lost: SubjectLostError | None = None
 
@@ -176,7 +182,7 @@ class _Crew:
         self._worker.kill()
 
     def _replacement(self) -> WorkerProcess:
-        worker = WorkerProcess(self._spec, self._folder)
+        worker = WorkerProcess(self._spec, self._folder, self._earlier)
         try:
             again, _ = worker.load(self._spec.audit.time_limit)
         except (InputError, WorkerDiedError) as error:

@@ -55,10 +55,11 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
     order = json.loads(first)
     spec = AuditSpec.model_validate({**order["spec"], "base": Path(order["base"])})
     from auditor.engine.environment import environment
+    from auditor.engine.process import EARLIER
     from auditor.intake.subject import load
 
     try:
-        subject = load(spec)
+        subject = load(spec, EARLIER.validate_python(order["earlier"]))
     except InputError as error:
         say(event="refused", reason=str(error))
         return

@@ -1,6 +1,6 @@
 """The subject: everything live that an audit works on, brought in and checked."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from auditor.intake.spectral import begun
 from auditor.intake.trial import flops_of, recurrent_steps, tried
 from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
+from auditor.observations.earlier import Earlier, Which
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -43,6 +44,7 @@ ABSENT: dict[Capability, str] = {
     "optimizer": "no optimizer of one learning rate is declared (`training: optimizer`) or in the "
     "checkpoint",
     "batch_norm": "the model has no batch normalisation that keeps running statistics",
+    "earlier": "no earlier audit is named to compare with (`--baseline last`, or a record)",
 }
 
 
@@ -63,6 +65,7 @@ class Parts:
     adapter: Adapter | None = None
     warnings: tuple[str, ...] = ()
     optimizer: LiveOptimizer | None = None
+    earlier: Mapping[Which, Earlier] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Subject:
     facts: SubjectFacts
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
+    earlier: Mapping[Which, Earlier] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -110,8 +114,8 @@ class Subject:
             yield batch.to(self.device)
 
 
-def load(spec: AuditSpec) -> Subject:
-    """Return the subject that a spec names.
+def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Subject:
+    """Return the subject that a spec names, with the earlier audits of it to compare with.
 
     Raises:
         InputError: something that it names is missing, broken or does not fit.
@@ -170,6 +174,7 @@ def load(spec: AuditSpec) -> Subject:
             loaders=loaders if model is not None else (),
             adapter=adapter,
             warnings=_warnings(checkpoint, spec),
+            earlier=earlier or {},
         ),
         spec,
     )
@@ -219,6 +224,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         "factory": parts.factory,
         "optimizer": optimizer,
         "batch_norm": True if model is not None and any(keepers(model)) else None,
+        "earlier": parts.earlier or None,
     }
     facts = SubjectFacts(
         name=clean_text(parts.name, 120),
@@ -254,6 +260,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         facts=facts,
         training=spec.training,
         live_optimizer=parts.optimizer,
+        earlier=parts.earlier,
     )
 
 

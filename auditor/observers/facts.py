@@ -5,6 +5,7 @@ import torch
 from auditor.core.request import Split, Unavailable
 from auditor.intake.environment import evidence
 from auditor.intake.subject import Subject
+from auditor.observations.earlier import Earlier, EarlierOf
 from auditor.observations.environment import EnvironmentEvidence, EnvironmentEvidenceOf
 from auditor.observations.finite import WeightFlags, WeightFlagsOf
 from auditor.observations.structure import Tensors, TensorsOf
@@ -65,3 +66,9 @@ def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> En
         return EnvironmentEvidence((), ())
     beside = (subject.base / subject.checkpoint.facts.path).parent
     return evidence(subject.checkpoint.extras, [subject.base, beside])
+
+
+def earlier(request: EarlierOf, subject: Subject) -> Earlier | Unavailable:
+    """Return the earlier audit that was named, or found in the history."""
+    found = subject.earlier.get(request.which)
+    return found or Unavailable(f"no {request.which} audit of this model is known")
