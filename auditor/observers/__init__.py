@@ -28,6 +28,7 @@ from auditor.observations.schedule import ScheduleOf
 from auditor.observations.settings import SettingsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
+from auditor.observations.training_log import TrainingLogOf
 from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
@@ -51,6 +52,7 @@ from auditor.observers.saturation import SaturationObserver
 from auditor.observers.schedule import schedule
 from auditor.observers.settings import settings
 from auditor.observers.structure import StructureObserver
+from auditor.observers.training_log import training_log
 from auditor.observers.weight_matrices import weight_matrices
 
 OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = MappingProxyType(
@@ -86,6 +88,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         SettingsOf: settings,
         TargetsOf: targets,
         TensorsOf: tensors,
+        TrainingLogOf: training_log,
         WeightFlagsOf: weight_flags,
         WeightMatricesOf: weight_matrices,
     }
