@@ -148,6 +148,32 @@ def swings(values: Array) -> Array:
     return np.abs(np.diff(y[turned]))
 
 
+def middle(values: Array, confidence: float = SURE) -> tuple[float, float, float]:
+    """Return the median of the means of all pairs, with its interval.
+
+    The bounds are the means of rank n (n + 1) / 4 ∓ z √(n (n + 1) (2n + 1) / 24) (Hodges & Lehmann
+    1963; Hollander & Wolfe 1999, section 3.3). Few values bound nothing.
+    """
+    y = np.asarray(values, float)
+    count = len(y)
+    if not count:
+        return math.nan, -math.inf, math.inf
+    first, second = np.triu_indices(count)
+    means = np.sort((y[first] + y[second]) / 2)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    reach = z * math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+    rank = math.floor(len(means) / 2 - reach)
+    value = float(np.median(means))
+    if rank < 1:
+        return value, -math.inf, math.inf
+    return value, float(means[rank - 1]), float(means[-rank])
+
+
+def ended_in_nothing(series: LoggedSeries) -> bool:
+    """Tell whether a series ends with values that are not finite."""
+    return len(series.values) > 0 and not math.isfinite(float(series.values[-1]))
+
+
 def first_level(log: TrainingLog) -> float:
     """Return the loss that the run began with: of training or validation, whichever is higher.
 

@@ -1,16 +1,16 @@
 """How far a logged loss swings in the second half of a run, against what the run gained."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.core.statistics import median_interval
 from auditor.core.values import Array
 from auditor.observations.log_course import (
-    SURE,
     condensed,
     first_level,
     level,
+    middle,
     noise_of,
     per_epoch,
     swings,
@@ -20,8 +20,8 @@ from auditor.observations.log_figures import NAMES
 from auditor.observations.training_log import TrainingLog
 
 NEEDED = 24
-"""Readings whose second half has eight swings where it does nothing but swing; a median of fewer
-has no 99 % interval."""
+"""Readings whose second half has ten swings where it does nothing but swing; of fewer than nine the
+middle has no 99 % interval."""
 DENSE = 25
 """Readings of single batches that one stretch has at least, so that their scatter is a fifth."""
 CLEAR = 4.0
@@ -58,14 +58,14 @@ def swinging(log: TrainingLog) -> Swinging | str:
     first, lowest = first_level(log), float(np.quantile(y, 0.1))
     risen = level(y[-max(3, len(y) // 10) :]) - lowest
     gained = max(first - lowest, SHARE * abs(first), risen)
-    typical = level(sizes) if len(sizes) else 0.0
-    share = typical / gained if gained > 0 else 0.0
-    low = median_interval(sizes, SURE)[0] / gained if len(sizes) and share else 0.0
-    bounds = median_interval(sizes) if len(sizes) else (0.0, 0.0)
-    least, most = (max(bound, 0.0) / gained if gained > 0 else 0.0 for bound in bounds)
-    sure = low if typical > CLEAR * scatter else 0.0
+    typical, least, _ = middle(sizes)
+    _, low, high = middle(sizes, 0.95)
+    typical = typical if len(sizes) else 0.0
+    scale = gained if gained > 0 and typical else math.inf
+    sure = least / scale if typical > CLEAR * scatter else 0.0
     ends = float(x[half]), float(x[-1])
-    return Swinging(name, typical, len(sizes), share, max(sure, 0.0), (least, most), *ends)
+    interval = (max(low, 0.0) / scale, high / scale if typical else 0.0)
+    return Swinging(name, typical, len(sizes), typical / scale, max(sure, 0.0), interval, *ends)
 
 
 def _picked(log: TrainingLog) -> tuple[str, Array, Array, float] | str:

@@ -123,10 +123,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             metrics,
             figures=run_figure(log),
         )
+    said = f"The training loss came down to {bottom:.4g} at {log.at(at)} and ends at "
+    if gain.value > floor:
+        said += f"{level(last):.4g}: {percent(share)} % of what it had gained is lost again."
+    else:
+        said = f"The training loss rose from {level(first):.4g} to {level(last):.4g} and stayed up."
     return Judgement(
         verdict,
-        f"The training loss came down to {bottom:.4g} at {log.at(at)} and ends at "
-        f"{level(last):.4g}: {percent(share)} % of what it had gained is lost again.",
+        said,
         metrics,
         where=(Place("file", clean_text(log.source), f"rises from {log.at(at)} on"),),
         advice=_advice(log, at),

@@ -13,9 +13,10 @@ one epoch earlier or later it would be another model. The usual reason is a rate
 How it is measured
 ------------------
 By the log alone. A swing goes from one turning point of the curve to the next; the typical one is
-the median of those in the second half, where a schedule has had its time. It is set against the
+the middle (Hodges and Lehmann's) of those in the second half, where a schedule has had its time. It
+is set against the
 first level less the lowest, a quarter of the first level, or what the loss has risen since its
-lowest, whichever is most. The lower bound of the median's 99 % interval has to be beyond a limit.
+lowest, whichever is most. The lower bound of its 99 % interval has to be beyond a limit.
 Looked at is the validation loss, whose examples are the same each time; else a training loss that
 is told once an epoch; else one told oftener, in stretches of 25 readings or more, and only swings
 of more than four times what the batches' own scatter explains. Losses of single batches scatter
@@ -35,7 +36,8 @@ Source
 ------
 Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3; Bottou, Curtis,
 Nocedal 2018, section 4.2 (the noise floor of a fixed rate); Izmailov et al. 2018, "Averaging
-Weights Leads to Wider Optima"; Conover 1999, section 3.2 (the interval of a median).
+Weights Leads to Wider Optima"; Hodges & Lehmann 1963, The Annals of Mathematical
+Statistics 34 (the middle and its interval).
 """
 
 import numpy as np

@@ -16,9 +16,9 @@ long curves are condensed to 60 medians. Through the last third goes Theil and S
 interval is made wider for correlated readings. The run was stopped early where the line falls by
 more than the limit in that third, with 99 % confidence, and the last half of the third still brings
 more than a third of that. The fall is a share of what the whole run gained, which counts for half
-of the first level at least. Of a run whose rate had come down to a tenth or less, in the log or by its
-schedule, this is told and not held against it: more training would need another schedule. Whether
-copies of the model gain by going on is measured by `underfitted`.
+of the first level at least. Of a run whose rate had come down to a tenth or less, in the log or by
+its schedule, this is told and not held against it: more training would need another schedule.
+Whether copies of the model gain by going on is measured by `underfitted`.
 
 When it misleads
 ----------------
@@ -47,7 +47,13 @@ from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, percent
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.log_course import condensed, first_level, slope, too_few
+from auditor.observations.log_course import (
+    condensed,
+    ended_in_nothing,
+    first_level,
+    slope,
+    too_few,
+)
 from auditor.observations.log_figures import NAMES, rate_figure, run_figure
 from auditor.observations.schedule import Schedule, ScheduleOf
 from auditor.observations.training_log import LoggedSeries, TrainingLog, TrainingLogOf
@@ -98,6 +104,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     series = _picked(log)
     if series is None:
         return Judgement(Verdict.NOT_APPLICABLE, too_few(log, NEEDED, "val_loss", "train_loss"))
+    if ended_in_nothing(series):
+        return Judgement(
+            Verdict.NOT_APPLICABLE,
+            f"The {NAMES[series.name]} ends as no number: see `logged-loss-diverges`.",
+            figures=run_figure(log),
+        )
     x, y, _ = condensed(series)
     third = len(x) - len(x) // 3
     span = float(x[-1] - x[third])
