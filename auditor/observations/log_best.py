@@ -8,6 +8,7 @@ import numpy as np
 
 from auditor.core.values import Array
 from auditor.observations.log_course import (
+    fallen,
     first_level,
     level,
     noise_of,
@@ -35,9 +36,9 @@ class Best:
     """The best reading, at `x`, and `end`, the level of the last ones, `since` readings later.
 
     `share` is what was lost of what had been gained, `low` its bound with 99 % confidence,
-    `interval` that of 95 %. It `rises` where a line since the best does for sure, and `diverges`
-    where that of training does. `kept` names a score that has not fallen. `standing` tells where
-    the audited checkpoint was saved, empty where that is not known.
+    `interval` that of 95 %. It `diverges` where the training loss rose since as well. `kept` names
+    a score that has not fallen. `standing` tells where the audited checkpoint was saved, empty
+    where that is not known.
     """
 
     x: float
@@ -48,7 +49,6 @@ class Best:
     share: float
     low: float
     interval: tuple[float, float]
-    rises: bool
     diverges: bool
     kept: str
     standing: Standing
@@ -87,7 +87,6 @@ def best_of(log: TrainingLog) -> Best | None:
         share=max(lost, 0.0) / gained,
         low=(lost - luck - reach() * error) / gained,
         interval=(min(bounds[0], max(lost, 0.0)) / gained, max(bounds[1], 0.0) / gained),
-        rises=since >= SINCE and slope(x[at:], y[at:])[1] > 0,
         diverges=_rises(log.named("train_loss"), float(x[at])),
         kept=_kept(log, float(x[at])),
         standing=_standing(log, x, at),
@@ -95,8 +94,15 @@ def best_of(log: TrainingLog) -> Best | None:
 
 
 def _rises(train: LoggedSeries | None, since: float) -> bool:
-    x, y = _from(train, since)
-    return len(x) >= SINCE and slope(*_few(x, y))[1] > 0
+    """Tell whether the training loss ends above its level at a place of the run, for sure."""
+    if train is None:
+        return False
+    x, y = np.asarray(train.finite.x, float), np.asarray(train.finite.values, float)
+    few = max(3, len(y) // 20)
+    before, after = y[x <= since][-few:], y[x > since]
+    if len(before) < 3 or len(after) < SINCE:
+        return False
+    return fallen(after[-max(few, len(after) // 4) :], before, noise_of(y)).low(reach()) > 0
 
 
 def _kept(log: TrainingLog, since: float) -> str:

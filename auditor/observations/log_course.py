@@ -20,6 +20,12 @@ SURE = 0.99
 MOST_CORRELATED = 0.8
 """Correlation of neighbours beyond which an estimate from one curve is not trusted."""
 
+OWN_NOISE = 12
+"""Readings of a stretch whose scatter can be told by themselves."""
+
+TRUST = 0.25
+"""Share of itself by which a first reading, alone as it is, may be off."""
+
 FIRST = 5
 """Readings of a long curve that tell where it began; later ones have come down already."""
 
@@ -106,8 +112,14 @@ def level(values: Array) -> float:
 
 
 def fallen(before: Array, after: Array, noise: Noise) -> Gap:
-    """Return by how much the level falls from one stretch to another."""
-    errors = (noise.of_level(len(part)) for part in (before, after))
+    """Return by how much the level falls from one stretch to another.
+
+    A stretch that is long enough has its own noise, a shorter one that of the whole curve.
+    """
+    errors = (
+        (noise_of(part) if len(part) >= OWN_NOISE else noise).of_level(len(part))
+        for part in (before, after)
+    )
     return Gap(level(before) - level(after), math.hypot(*errors))
 
 

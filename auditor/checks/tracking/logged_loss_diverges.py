@@ -15,9 +15,10 @@ How it is measured
 By the log alone. A loss of training or validation that is NaN or infinite to the end of the log
 fails; one that comes back warns. Of a validation loss that goes on as a number after the training
 loss has ended in NaN the latter is taken for empty cells. Otherwise the level of the last tenth of
-the training loss is set against the lowest level of any tenth and the first readings: what was lost
-again, as a share of what had been gained, at the lower bound of 99 % over all tenths together. A
-gain of less than a twentieth of the first level counts as a twentieth. Errors grow with the
+the training loss is set against the lowest level of any tenth: what was lost again, as a share of
+what had been gained since the first reading, at the lower bound of 99 % over all tenths together. A
+run that gained less than a twentieth of the first reading is one that rose from there, by more than
+the quarter of itself that one reading may be off. Errors grow with the
 correlation of neighbouring readings. `non-finite-values` looks at the weights themselves.
 
 When it misleads
@@ -48,7 +49,16 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, percent
 from auditor.core.verdict import Verdict
-from auditor.observations.log_course import Gap, fallen, level, noise_of, reach, too_few
+from auditor.observations.log_course import (
+    FIRST,
+    TRUST,
+    Gap,
+    fallen,
+    level,
+    noise_of,
+    reach,
+    too_few,
+)
 from auditor.observations.log_figures import NAMES, norm_figure, rate_figure, run_figure
 from auditor.observations.training_log import LoggedSeries, TrainingLog, TrainingLogOf
 
@@ -102,15 +112,20 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     starts = range(0, len(y) - length + 1, length)
     begins = min(starts, key=lambda at: level(y[at : at + length]))
     lowest, last = y[begins : begins + length], y[-length:]
-    first = y[: max(1, length // 4)]
+    first = level(y[: min(FIRST, max(1, len(y) // 50))])
     noise, z = noise_of(y), reach(len(starts))
-    rise, gain = fallen(last, lowest, noise), fallen(first, lowest, noise)
-    floor = max(GAIN * abs(level(first)), 1e-12)
-    share = max(rise.value, 0.0) / max(gain.value, floor)
-    sure = max(rise.low(z), 0.0) / max(gain.high(z), floor)
+    rise = fallen(last, lowest, noise)
+    floor = max(GAIN * abs(first), 1e-12)
+    gain = first - level(lowest)
+    at = float(x[begins + length // 2])
+    if gain <= floor:
+        # Nothing was gained: the first reading is the lowest level, as far as one may be trusted.
+        bound = first + TRUST * abs(first)
+        rise, at = Gap(level(last) - bound, fallen(last, last, noise).error), float(x[0])
+    share, sure = (max(v, 0.0) / max(gain, floor) for v in (rise.value, rise.low(z)))
     verdict = limits["lost"].verdict(sure)
-    metrics = (_metric(rise, max(gain.value, floor), limits["lost"]),)
-    at, bottom = float(x[begins + length // 2]), level(lowest)
+    metrics = (_metric(rise, max(gain, floor), limits["lost"]),)
+    bottom = level(lowest)
     if verdict is Verdict.PASS:
         kept = (
             f"ends at {level(last):.4g}, having been at {bottom:.4g} at its lowest"
@@ -124,10 +139,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             figures=run_figure(log),
         )
     said = f"The training loss came down to {bottom:.4g} at {log.at(at)} and ends at "
-    if gain.value > floor:
+    if gain > floor:
         said += f"{level(last):.4g}: {percent(share)} % of what it had gained is lost again."
     else:
-        said = f"The training loss rose from {level(first):.4g} to {level(last):.4g} and stayed up."
+        said = f"The training loss rose from {first:.4g} to {level(last):.4g} and stayed up."
     return Judgement(
         verdict,
         said,

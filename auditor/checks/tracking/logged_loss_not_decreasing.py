@@ -1,8 +1,8 @@
-"""A logged training loss that never fell.
+"""A logged loss that never fell.
 
 What it does
 ------------
-Reads the log of training and tells whether the training loss ever came below where it began.
+Reads the log of training and tells whether the loss ever came below where it began.
 
 Why it matters
 --------------
@@ -12,13 +12,15 @@ optimizer that was given other parameters, targets that have nothing to do with 
 How it is measured
 ------------------
 By the log alone. Levels are medians of stretches, their errors come from the scatter of the
-readings and grow with the correlation of neighbours. The loss fell where the level of the first
-readings (one, two, four and so on, up to a quarter of all) is beyond doubt above that of a later
-quarter: 99 % over all these comparisons together. Where that is not so the check looks at how much
-it can have fallen from the first quarter at most, by the upper bound of the same intervals: below
-the limit it warns, and it fails where every later quarter is beyond doubt higher than the first.
-Else the noise hides what happened, and nothing is judged. Other checks measure on the model whether
-it learns (`does-not-learn-in-short-run`, `updates-not-applied`).
+readings and grow with the correlation of neighbours. The loss fell where a later quarter is below
+the first reading (the middle of five, of a long curve), and beyond doubt below the level of the
+first readings (one, two, four and so on, up to a quarter of all): with 99 % over all these
+comparisons together. Where that is not so the check looks at how much it can have fallen from the
+first quarter at most, by the upper bound of the same intervals: below the limit it warns. It fails
+where every later quarter is beyond doubt higher than the first, or by a quarter higher than the
+first reading. Else the noise hides what happened, the validation loss is asked in its stead, and
+where that can't tell either nothing is judged. Other checks measure on the model whether it learns
+(`does-not-learn-in-short-run`, `updates-not-applied`).
 
 When it misleads
 ----------------
@@ -39,6 +41,8 @@ series".
 """
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -49,9 +53,18 @@ from auditor.core.statistics import examples_to_settle
 from auditor.core.text import clean_text, percent
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.log_course import Gap, fallen, noise_of, reach, too_few
-from auditor.observations.log_figures import run_figure
-from auditor.observations.training_log import TrainingLogOf
+from auditor.observations.log_course import (
+    FIRST,
+    TRUST,
+    Gap,
+    fallen,
+    level,
+    noise_of,
+    reach,
+    too_few,
+)
+from auditor.observations.log_figures import NAMES, run_figure
+from auditor.observations.training_log import LoggedSeries, TrainingLogOf
 
 LOG = TrainingLogOf()
 
@@ -73,9 +86,26 @@ for step in range(200):
 """Training on one batch, whose loss has to come down."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a loss did: it "fell", "stayed", "rose", or its scatter leaves that "hidden".
+
+    `fall` is the one told, a share of `begun`, the level of the first quarter; `most` bounds it.
+    """
+
+    name: str
+    did: Literal["fell", "stayed", "rose", "hidden"]
+    readings: int
+    first: float
+    begun: float
+    ended: float
+    fall: Gap
+    most: float
+
+
 @check(
-    title="The logged training loss fell",
-    failure_title="The logged training loss never fell",
+    title="The logged loss fell",
+    failure_title="The logged loss never fell",
     needs=(LOG,),
     limits={
         "fall": Limit(
@@ -87,12 +117,16 @@ for step in range(200):
     },
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:
-    """Judge whether the training loss ever came below where it began."""
+    """Judge whether the loss ever came below where it began."""
     log = seen[LOG]
-    series = log.named("train_loss")
-    if series is None or len(series.finite.x) < NEEDED:
-        return Judgement(Verdict.NOT_APPLICABLE, too_few(log, NEEDED, "train_loss"))
-    begun, ended = float(series.x[0]), float(series.x[-1])
+    held = [
+        one
+        for name in NAMES
+        if (one := log.named(name)) is not None and len(one.finite.x) >= NEEDED
+    ]
+    if not held:
+        return Judgement(Verdict.NOT_APPLICABLE, too_few(log, NEEDED, "train_loss", "val_loss"))
+    begun, ended = float(held[0].x[0]), float(held[0].x[-1])
     if log.unit != "rows" and begun > max(LATE * ended, 1):
         return Judgement(
             Verdict.NOT_APPLICABLE,
@@ -100,51 +134,48 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             "a run.",
             figures=run_figure(log),
         )
-    values = np.asarray(series.finite.values, float)
-    quarters = np.array_split(values, 4)
-    noise = noise_of(values)
-    best = _surest_fall(values, quarters[1:])
-    gaps = [fallen(quarters[0], later, noise) for later in quarters[1:]]
-    scale = abs(float(np.median(quarters[0])))
-    z = reach(len(gaps))
-    most = max(gap.high(z) for gap in gaps)
-    metrics = _metrics(best or max(gaps, key=lambda gap: gap.value), scale, limits["fall"])
+    courses = [_course(one, limits["fall"].warn or 0.0) for one in held]
+    told = next((course for course in courses if course.did != "hidden"), courses[0])
+    scale = abs(told.begun)
+    metrics = _metrics(told, limits["fall"])
     figures = run_figure(log)
-    if best is not None:
+    if told.did == "fell":
         return Judgement(
             Verdict.PASS,
-            f"The training loss fell from {float(values[0]):.4g}, its first reading, to "
-            f"{float(np.median(quarters[-1])):.4g}, the level of the last quarter of "
-            f"{len(values):,} readings.",
+            f"The {told.name} fell from {told.first:.4g}, where it began, to {told.ended:.4g}, the "
+            f"level of the last quarter of {told.readings:,} readings.",
             metrics,
             figures=figures,
         )
-    limit = (limits["fall"].warn or 0.0) * scale
-    if not most < limit:
-        middle = max(gaps, key=lambda gap: gap.value)
-        more = examples_to_settle(len(values), middle.value, middle.low(z), most, limit)
+    if told.did == "hidden":
+        limit, z = (limits["fall"].warn or 0.0) * scale, reach(3)
+        more = examples_to_settle(
+            told.readings, told.fall.value, told.fall.low(z), told.most, limit
+        )
         needs = f"some {more:,} readings would" if more is not None else "more readings may"
         return Judgement(
             Verdict.NOT_APPLICABLE,
-            f"The scatter of {len(values):,} readings hides whether the training loss fell; "
+            f"The scatter of {told.readings:,} readings hides whether the {told.name} fell; "
             f"{needs} tell.",
             metrics,
             figures=figures,
         )
-    rose = most < 0
-    level = f"it began at the level of {float(np.median(quarters[0])):.4g}"
-    if rose:
-        said = f"The training loss rose: {level} and no later quarter comes down to it."
-    else:
+    if told.did == "rose":
         said = (
-            f"The training loss stayed where it was over {len(values):,} readings: {level}, and "
-            f"fell by {percent(max(most, 0.0) / scale if scale else 0.0)} % of it at most."
+            f"The {told.name} rose: it began at {told.first:.4g}, and no later quarter of the run "
+            f"comes down to it; the last is at {told.ended:.4g}."
+        )
+    else:
+        share = max(told.most, 0.0) / scale if scale else 0.0
+        said = (
+            f"The {told.name} stayed where it was over {told.readings:,} readings: it began at the "
+            f"level of {told.begun:.4g}, and fell by {percent(share)} % of it at most."
         )
     return Judgement(
-        Verdict.FAIL if rose else Verdict.WARN,
+        Verdict.FAIL if told.did == "rose" else Verdict.WARN,
         said,
         metrics,
-        where=(Place("file", clean_text(log.source), "it rises" if rose else "it stays"),),
+        where=(Place("file", clean_text(log.source), f"the {told.name} {told.did}"),),
         advice=(
             step("See whether the loop can learn one batch by heart:", ONE_BATCH),
             "Look whether the optimizer was given this model's parameters, whether they require "
@@ -154,21 +185,50 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     )
 
 
+def _course(series: LoggedSeries, limit: float) -> Course:
+    values = np.asarray(series.finite.values, float)
+    quarters = np.array_split(values, 4)
+    noise = noise_of(values)
+    gaps = [fallen(quarters[0], later, noise) for later in quarters[1:]]
+    first = level(values[: min(FIRST, max(1, len(values) // 50))])
+    begun, z = level(quarters[0]), reach(len(gaps))
+    most = max(gap.high(z) for gap in gaps)
+    fall = max(gaps, key=lambda gap: gap.value)
+    surest = _surest_fall(values, [q for q in quarters[1:] if level(q) < first])
+    did: Literal["fell", "stayed", "rose", "hidden"] = "hidden"
+    if surest is not None:
+        did, fall = "fell", surest
+    elif most < 0 or _above(first, quarters[1:], z):
+        did = "rose"
+    elif most < limit * abs(begun) or not values.any():
+        did = "stayed"
+    return Course(
+        NAMES[series.name], did, len(values), first, begun, level(quarters[-1]), fall, most
+    )
+
+
+def _above(first: float, later: list[Array], z: float) -> bool:
+    """Tell whether every later quarter is above a first reading by more than that may be off."""
+    return all(
+        level(part) - z * noise_of(part).of_level(len(part)) > first + TRUST * abs(first)
+        for part in later
+    )
+
+
 def _surest_fall(values: Array, later: list[Array]) -> Gap | None:
     """Return the fall from the first readings to a later quarter that is the surest, if one is."""
     noise = noise_of(values)
     sizes = [2**power for power in range(int(math.log2(max(len(values) // 4, 1))) + 1)]
     gaps = [fallen(values[:size], quarter, noise) for size in sizes for quarter in later]
-    z = reach(len(gaps))
+    z = reach(3 * len(sizes))
     sure = [gap for gap in gaps if gap.low(z) > 0]
     return max(sure, key=lambda gap: gap.value / gap.error if gap.error else math.inf, default=None)
 
 
-def _metrics(gap: Gap, scale: float, limit: Limit) -> tuple[Metric, ...]:
+def _metrics(told: Course, limit: Limit) -> tuple[Metric, ...]:
+    scale, z = abs(told.begun), reach(1, 0.95)
     if not scale:
         return ()
-    z = reach(1, 0.95)
-    ends = gap.low(z) / scale, gap.high(z) / scale
-    return (
-        Metric("fall of the training loss", gap.value / scale, "of its first level", *ends, limit),
-    )
+    ends = told.fall.low(z) / scale, told.fall.high(z) / scale
+    return (Metric(f"fall of the {told.name}", told.fall.value / scale, "of its level in the first "
+                   "quarter", *ends, limit),)  # fmt: skip

@@ -17,9 +17,8 @@ By the log alone. The best reading is that of the validation loss after a runnin
 five, which one lucky reading does not move. What was lost is the level of the last readings less
 that at the best, as a share of what validation had gained from the first reading; the gain counts
 for a quarter of the first level at least. It counts where it is beyond the limit with 99 %
-confidence (less what the best of many readings owes to luck), and where Theil and Sen's line
-through all readings since the best rises with 99 % confidence. Where the training loss rises over
-the same stretch the run diverges instead (`logged-loss-diverges`). Where an accuracy or another
+confidence, less what the best of many readings owes to luck. Where the training loss rose since as
+well the run went astray instead, and the check says so. Where an accuracy or another
 score of validation was told and has not fallen since, the model grew too sure of itself and not
 worse: this is told and not held against it. So is a rise that the audited checkpoint was saved
 before. `overfitted` measures the gap between the splits on the model.
@@ -39,7 +38,7 @@ Source
 ------
 Prechelt 1998, "Early Stopping - But When?" (generalisation loss); Goodfellow, Bengio, Courville
 2016, "Deep Learning", 7.8; Guo et al. 2017, "On Calibration of Modern Neural Networks", section 3
-(the loss overfits before accuracy does); Sen 1968; Hamed & Rao 1998.
+(the loss overfits before accuracy does).
 """
 
 from auditor.core.advice import step
@@ -78,7 +77,7 @@ STANDS: dict[Standing, str] = {
 
 @check(
     title="Validation did not get worse while training went on",
-    failure_title="The run overfitted",
+    failure_title="Validation got worse while training went on",
     needs=(LOG,),
     limits={
         "lost": Limit(
@@ -116,7 +115,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             return Judgement(Verdict.PASS, said, metrics, figures=plain)
         told = f"{said}, {lost}; {best.since} readings since are too few to be sure.{stands}"
         return Judgement(Verdict.INFO, told, metrics, figures=plain)
-    if verdict is Verdict.PASS or not best.rises:
+    if verdict is Verdict.PASS:
         told = f"{said}, and ends at {best.end:.4g}: no rise that counts."
         return Judgement(Verdict.PASS, told, metrics, figures=plain)
     figures = run_figure(log, marks, [("since the best", best.x, best.last)])
@@ -124,15 +123,20 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if spared:
         return Judgement(Verdict.INFO, f"{said}, {lost}. {spared}{stands}", metrics,
                          figures=figures)  # fmt: skip
+    astray = " The training loss rose as well: the run went astray." if best.diverges else ""
+    note = f"best at {at}, then astray" if best.diverges else f"best at {at}, in validation"
     return Judgement(
         verdict,
-        f"{said}, {lost} while training went on for {best.since:,} more readings.{stands}",
+        f"{said}, {lost} while training went on for {best.since:,} more readings.{astray}{stands}",
         metrics,
-        where=(Place("file", clean_text(log.source), f"best at {at}, in validation"),),
+        where=(Place("file", clean_text(log.source), note),),
         advice=(
             f"Take the checkpoint of {at}, if it was kept.",
             step("Keep the best weights next time, and stop when they get no better:", STOPPED),
-            "To gain by longer training: more data or augmentation, then weight decay or dropout.",
+            "Lower the learning rate, which throws the run off its course."
+            if best.diverges
+            else "To gain by longer training: more data or augmentation, then weight decay or "
+            "dropout.",
         ),
         figures=figures,
     )
@@ -140,11 +144,6 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
 
 def _spared(log: TrainingLog, best: Best) -> str:
     """Return why a rise is not held against the audited model, empty where it is."""
-    if best.diverges:
-        return (
-            "The training loss rises over the same stretch, so this is no overfitting: see "
-            "`logged-loss-diverges`."
-        )
     if best.kept:
         return (
             f"`{clean_text(best.kept, 60)}` of validation has not fallen since: the model grew too "

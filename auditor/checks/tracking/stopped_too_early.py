@@ -16,9 +16,12 @@ long curves are condensed to 60 medians. Through the last third goes Theil and S
 interval is made wider for correlated readings. The run was stopped early where the line falls by
 more than the limit in that third, with 99 % confidence, and the last half of the third still brings
 more than a third of that. The fall is a share of what the whole run gained, which counts for half
-of the first level at least. Of a run whose rate had come down to a tenth or less, in the log or by
-its schedule, this is told and not held against it: more training would need another schedule.
-Whether copies of the model gain by going on is measured by `underfitted`.
+of the first level at least. A run that brings a quarter of its own gain, however little that is, in
+the last third and does not slow down was stopped early too.
+
+Of a run whose rate had come down to a tenth or less, in the log or by its schedule, this is told
+and not held against it: more training would need another schedule. Whether copies of the model gain
+by going on is measured by `underfitted`.
 
 When it misleads
 ----------------
@@ -66,6 +69,13 @@ NEEDED = 18
 STILL = 0.35
 """Share of the last third's fall that its second half has to bring; a rate that comes down along a
 line to nothing leaves a quarter of it, an exponential approach more than two fifths."""
+STRAIGHT = 0.25
+"""Share of what the run itself gained that a run brings in its last third which does not slow down;
+one that comes down along a line has a third of it there."""
+UNSLOWED = 0.45
+"""Share of the last third's fall that its second half has to bring for that."""
+SEEN = 0.03
+"""Share of the whole gain that it has to be at least, to be worth the while."""
 DECAYED = 0.1
 """Share of its highest at which a rate has come down."""
 LEAST = 0.5
@@ -129,7 +139,11 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     unit = "of the whole gain"
     interval = (-usual[1] * span / gained, -usual[0] * span / gained)
     metrics = (Metric(name, fall / gained, unit, *interval, limit),)
-    late = limit.verdict(low / gained) is not Verdict.PASS and _still(x[third:], y[third:], fall)
+    own = first_level(log) - float(y[-3:].mean())
+    half = _second_half(x[third:], y[third:])
+    late = limit.verdict(low / gained) is not Verdict.PASS and half >= STILL * fall
+    straight = low > STRAIGHT * own > 0 and half >= UNSLOWED * fall and low > SEEN * gained
+    late = late or straight
     region = [("last third", float(x[third]), float(x[-1]))]
     figures = (*run_figure(log, regions=region), *rate_figure(log))
     end = log.at(float(series.x[-1]))
@@ -173,11 +187,11 @@ def _picked(log: TrainingLog) -> LoggedSeries | None:
     return next((one for one in held if one is not None and len(one.finite.x) >= NEEDED), None)
 
 
-def _still(x: Array, y: Array, fall: float) -> bool:
-    """Tell whether the second half of a stretch still falls by its part of the whole."""
+def _second_half(x: Array, y: Array) -> float:
+    """Return by how much the second half of a stretch falls."""
     half = len(x) // 2
     middle, _, _ = slope(x[half:], y[half:])
-    return -middle * float(x[-1] - x[half]) >= STILL * fall
+    return -middle * float(x[-1] - x[half])
 
 
 def _came_down(log: TrainingLog, schedule: Schedule | None) -> str:
