@@ -55,6 +55,8 @@ class Run:
     every: int = 1
     per_epoch: bool = False
     random_labels: bool = False
+    linear: bool = False
+    """Whether it is a linear regression instead of a classification by a small network."""
     broken_steps: tuple[int, ...] = ()
     """Steps whose batch has inputs a thousand times too large."""
     seed: int = 0
@@ -74,6 +76,10 @@ def data_of(run: Run) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
         if run.random_labels:
             flipped = torch.rand(count, generator=generator) < 0.4
             y = torch.where(flipped, torch.randint(run.classes, (count,), generator=generator), y)
+        if run.linear:
+            return x / 2, (x @ centres[0])[:, None] + 4 * run.noise * torch.randn(
+                count, 1, generator=generator
+            )
         return x / 2, y
 
     return split(run.examples), split(256)
@@ -86,6 +92,9 @@ def rows_of(run: Run) -> Iterator[dict[str, Any]]:
     hidden = nn.Sequential(nn.Linear(run.features, run.width), nn.ReLU())
     model = nn.Sequential(hidden, nn.Linear(run.width, run.width), nn.ReLU(),
                           nn.Linear(run.width, run.classes))  # fmt: skip
+    measure: Any = functional.cross_entropy
+    if run.linear:
+        model, measure = nn.Sequential(nn.Linear(run.features, 1)), functional.mse_loss
     optimizer = getattr(torch.optim, run.optimizer)(model.parameters(), lr=run.rate)
     steps = run.epochs * math.ceil(run.examples / run.batch)
     step = 0
@@ -97,7 +106,7 @@ def rows_of(run: Run) -> Iterator[dict[str, Any]]:
                 group["lr"] = rate
             optimizer.zero_grad()
             inputs = x[rows] * (1000 if step in run.broken_steps else 1)
-            loss = functional.cross_entropy(model(inputs), y[rows])
+            loss = measure(model(inputs), y[rows])
             loss.backward()
             most = run.clip if run.clip is not None else math.inf
             norm = nn.utils.clip_grad_norm_(model.parameters(), most)
@@ -108,7 +117,7 @@ def rows_of(run: Run) -> Iterator[dict[str, Any]]:
                 yield {"step": step, "epoch": epoch, "train_loss": losses[-1], "lr": rate,
                        "grad_norm": float(norm)}  # fmt: skip
         with torch.no_grad():
-            val = float(functional.cross_entropy(model(val_x), val_y))
+            val = float(measure(model(val_x), val_y))
         if run.per_epoch:
             mean = sum(losses) / len(losses)
             yield {"epoch": epoch, "train_loss": mean, "val_loss": val, "lr": rate}

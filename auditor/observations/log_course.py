@@ -29,6 +29,9 @@ TRUST = 0.25
 FIRST = 5
 """Readings of a long curve that tell where it began; later ones have come down already."""
 
+QUIET = 0.02
+"""Share of a stretch's range up to which what a bent line leaves is no noise to speak of."""
+
 POINTS = 60
 """Stretches that a long curve is condensed to."""
 
@@ -138,14 +141,17 @@ def condensed(series: LoggedSeries, most: int = POINTS) -> tuple[Array, Array, i
 def slope(x: Array, y: Array, confidence: float = SURE) -> tuple[float, float, float]:
     """Return Theil and Sen's slope with an interval for correlated readings.
 
-    The interval is made as much wider as the correlation of what the line leaves asks for (Hamed &
-    Rao 1998, Journal of Hydrology 204, of the same rank statistic).
+    The interval is made as much wider as the correlation of what a bent line leaves asks for (Hamed
+    & Rao 1998, Journal of Hydrology 204, of the same rank statistic). That a course bends is no
+    correlation of its noise.
     """
-    middle, _, _ = theil_sen(x, y, confidence)
-    left = y - middle * x
-    left = left - np.median(left)
-    whole = float(left @ left)
-    correlation = float(left[1:] @ left[:-1]) / whole if whole > 0 and len(y) > 3 else 0.0
+    correlation = 0.0
+    if len(y) > 3:
+        t = np.linspace(-1, 1, len(y))
+        left = y - np.polyval(np.polyfit(t, y, 2), t)
+        whole = float(left @ left)
+        noisy = math.sqrt(whole / len(y)) > QUIET * float(np.ptp(y))
+        correlation = float(left[1:] @ left[:-1]) / whole if noisy else 0.0
     times = Noise(0.0, min(max(correlation, 0.0), MOST_CORRELATED)).times
     z = min(times * NormalDist().inv_cdf((1 + confidence) / 2), 7.5)
     return theil_sen(x, y, 2 * NormalDist().cdf(z) - 1)
@@ -181,6 +187,29 @@ def middle(values: Array, confidence: float = SURE) -> tuple[float, float, float
     return value, float(means[rank - 1]), float(means[-rank])
 
 
+def first_reading(values: Array) -> float:
+    """Return where a curve began: its first reading, or the middle of five if that is lower.
+
+    A rate that is far too high makes the loss explode within a few readings.
+    """
+    return min(float(values[0]), level(values[: min(FIRST, max(1, len(values) // 50))]))
+
+
+def stays_above(first: float, stretch: Array, tests: int = 1) -> bool:
+    """Tell whether the level of a stretch is surely above a first reading, alone as that is.
+
+    It may be off by a quarter of itself, and scatter as the readings of the stretch do, which of
+    positive losses is in proportion to them.
+    """
+    if first > 0 and float(np.min(stretch)) > 0:
+        first, stretch, trusted = math.log(first), np.log(stretch), math.log1p(TRUST)
+    else:
+        trusted = TRUST * abs(first)
+    noise = noise_of(stretch)
+    low = level(stretch) - reach(tests) * noise.of_level(len(stretch))
+    return low > first + max(trusted, reach() * noise.spread)
+
+
 def ended_in_nothing(series: LoggedSeries) -> bool:
     """Tell whether a series ends with values that are not finite."""
     return len(series.values) > 0 and not math.isfinite(float(series.values[-1]))
@@ -195,8 +224,7 @@ def first_level(log: TrainingLog) -> float:
     for name in ("train_loss", "val_loss"):
         series = log.named(name)
         if series is not None and len(series.finite.values):
-            values = series.finite.values
-            found.append(level(values[: min(FIRST, max(1, len(values) // 50))]))
+            found.append(first_reading(np.asarray(series.finite.values, float)))
     return max(found, default=math.nan)
 
 

@@ -17,9 +17,10 @@ fails; one that comes back warns. Of a validation loss that goes on as a number 
 loss has ended in NaN the latter is taken for empty cells. Otherwise the level of the last tenth of
 the training loss is set against the lowest level of any tenth: what was lost again, as a share of
 what had been gained since the first reading, at the lower bound of 99 % over all tenths together. A
-run that gained less than a twentieth of the first reading is one that rose from there, by more than
-the quarter of itself that one reading may be off. Errors grow with the
-correlation of neighbouring readings. `non-finite-values` looks at the weights themselves.
+run that gained less than a twentieth of the first reading has none to lose; it diverges where it
+rose from there, by more than a quarter of itself and the scatter that one reading may be off.
+Errors grow with the correlation of neighbouring readings. `non-finite-values` looks at the weights
+themselves.
 
 When it misleads
 ----------------
@@ -50,13 +51,13 @@ from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text, percent
 from auditor.core.verdict import Verdict
 from auditor.observations.log_course import (
-    FIRST,
-    TRUST,
     Gap,
     fallen,
+    first_reading,
     level,
     noise_of,
     reach,
+    stays_above,
     too_few,
 )
 from auditor.observations.log_figures import NAMES, norm_figure, rate_figure, run_figure
@@ -112,16 +113,15 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     starts = range(0, len(y) - length + 1, length)
     begins = min(starts, key=lambda at: level(y[at : at + length]))
     lowest, last = y[begins : begins + length], y[-length:]
-    first = level(y[: min(FIRST, max(1, len(y) // 50))])
+    first = first_reading(y)
     noise, z = noise_of(y), reach(len(starts))
     rise = fallen(last, lowest, noise)
     floor = max(GAIN * abs(first), 1e-12)
     gain = first - level(lowest)
     at = float(x[begins + length // 2])
     if gain <= floor:
-        # Nothing was gained: the first reading is the lowest level, as far as one may be trusted.
-        bound = first + TRUST * abs(first)
-        rise, at = Gap(level(last) - bound, fallen(last, last, noise).error), float(x[0])
+        at = float(x[0])
+        rise = Gap(level(last) - first, rise.error) if stays_above(first, last) else Gap(0.0, 0.0)
     share, sure = (max(v, 0.0) / max(gain, floor) for v in (rise.value, rise.low(z)))
     verdict = limits["lost"].verdict(sure)
     metrics = (_metric(rise, max(gain, floor), limits["lost"]),)

@@ -13,7 +13,7 @@ How it is measured
 ------------------
 By the log alone. Levels are medians of stretches, their errors come from the scatter of the
 readings and grow with the correlation of neighbours. The loss fell where a later quarter is below
-the first reading (the middle of five, of a long curve), and beyond doubt below the level of the
+the first reading (or the middle of five, of a long curve), and beyond doubt below the level of the
 first readings (one, two, four and so on, up to a quarter of all): with 99 % over all these
 comparisons together. Where that is not so the check looks at how much it can have fallen from the
 first quarter at most, by the upper bound of the same intervals: below the limit it warns. It fails
@@ -54,13 +54,13 @@ from auditor.core.text import clean_text, percent
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.log_course import (
-    FIRST,
-    TRUST,
     Gap,
     fallen,
+    first_reading,
     level,
     noise_of,
     reach,
+    stays_above,
     too_few,
 )
 from auditor.observations.log_figures import NAMES, run_figure
@@ -190,7 +190,7 @@ def _course(series: LoggedSeries, limit: float) -> Course:
     quarters = np.array_split(values, 4)
     noise = noise_of(values)
     gaps = [fallen(quarters[0], later, noise) for later in quarters[1:]]
-    first = level(values[: min(FIRST, max(1, len(values) // 50))])
+    first = first_reading(values)
     begun, z = level(quarters[0]), reach(len(gaps))
     most = max(gap.high(z) for gap in gaps)
     fall = max(gaps, key=lambda gap: gap.value)
@@ -198,20 +198,12 @@ def _course(series: LoggedSeries, limit: float) -> Course:
     did: Literal["fell", "stayed", "rose", "hidden"] = "hidden"
     if surest is not None:
         did, fall = "fell", surest
-    elif most < 0 or _above(first, quarters[1:], z):
+    elif most < 0 or all(stays_above(first, part, len(gaps)) for part in quarters[1:]):
         did = "rose"
     elif most < limit * abs(begun) or not values.any():
         did = "stayed"
     return Course(
         NAMES[series.name], did, len(values), first, begun, level(quarters[-1]), fall, most
-    )
-
-
-def _above(first: float, later: list[Array], z: float) -> bool:
-    """Tell whether every later quarter is above a first reading by more than that may be off."""
-    return all(
-        level(part) - z * noise_of(part).of_level(len(part)) > first + TRUST * abs(first)
-        for part in later
     )
 
 

@@ -188,10 +188,10 @@ def _picked(log: TrainingLog) -> LoggedSeries | None:
 
 
 def _second_half(x: Array, y: Array) -> float:
-    """Return by how much the second half of a stretch falls."""
+    """Return by how much a stretch falls in its second half, by the line through that."""
     half = len(x) // 2
     middle, _, _ = slope(x[half:], y[half:])
-    return -middle * float(x[-1] - x[half])
+    return -middle * float(x[-1] - x[0]) / 2
 
 
 def _came_down(log: TrainingLog, schedule: Schedule | None) -> str:
