@@ -11,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from auditor.core.statistics import theil_sen
+from auditor.core.text import percent
 from auditor.core.values import Array
 from auditor.observations.training_log import LoggedSeries, TrainingLog
 
@@ -208,6 +209,15 @@ def stays_above(first: float, stretch: Array, tests: int = 1) -> bool:
     noise = noise_of(stretch)
     low = level(stretch) - reach(tests) * noise.of_level(len(stretch))
     return low > first + max(trusted, reach() * noise.spread)
+
+
+def of_gain(share: float) -> str:
+    """Return a share of what training gained in words."""
+    if share < 2:
+        return f"{percent(share)} % of what training gained"
+    return (
+        f"{share:,.0f} times what training gained" if share < 1e4 else "beyond all that it gained"
+    )
 
 
 def ended_in_nothing(series: LoggedSeries) -> bool:

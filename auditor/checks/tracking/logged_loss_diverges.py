@@ -48,7 +48,7 @@ from auditor.core import snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.text import clean_text, percent
+from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.observations.log_course import (
     Gap,
@@ -56,6 +56,7 @@ from auditor.observations.log_course import (
     first_reading,
     level,
     noise_of,
+    of_gain,
     reach,
     stays_above,
     too_few,
@@ -140,7 +141,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         )
     said = f"The training loss came down to {bottom:.4g} at {log.at(at)} and ends at "
     if gain > floor:
-        said += f"{level(last):.4g}: {percent(share)} % of what it had gained is lost again."
+        said += f"{level(last):.4g}: {of_gain(share)} is lost again."
     else:
         said = f"The training loss rose from {first:.4g} to {level(last):.4g} and stayed up."
     return Judgement(

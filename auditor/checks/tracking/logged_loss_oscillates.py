@@ -46,8 +46,9 @@ from auditor.core import snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.text import clean_text, percent
+from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
+from auditor.observations.log_course import of_gain
 from auditor.observations.log_figures import rate_figure, run_figure
 from auditor.observations.log_swings import NEEDED, Swinging, swinging
 from auditor.observations.training_log import TrainingLog, TrainingLogOf
@@ -89,7 +90,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     verdict = limit.verdict(found.low)
     said = (
         f"In the second half of the run the {found.of} swings by {found.typical:.3g} from turn to "
-        f"turn, {percent(found.share)} % of what training gained, over {found.turns:,} swings"
+        f"turn, {of_gain(found.share)}, over {found.turns:,} swings"
     )
     if verdict is Verdict.PASS:
         return Judgement(Verdict.PASS, f"{said}.", metrics, figures=run_figure(log))

@@ -44,10 +44,10 @@ Prechelt 1998, "Early Stopping - But When?" (generalisation loss); Goodfellow, B
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.text import clean_text, percent
+from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.observations.log_best import NEEDED, SINCE, Best, Standing, best_of
-from auditor.observations.log_course import too_few
+from auditor.observations.log_course import of_gain, too_few
 from auditor.observations.log_figures import Mark, run_figure
 from auditor.observations.training_log import TrainingLog, TrainingLogOf
 
@@ -106,7 +106,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if best.standing in ("last", "between"):
         marks.append(("audited checkpoint", float(log.saved_at)))
     said = f"The validation loss was best at {at}, {best.value:.4g}"
-    lost = f"and ends at {best.end:.4g}: {percent(best.share)} % of what it had gained is lost"
+    lost = f"and ends at {best.end:.4g}: {of_gain(best.share)} is lost"
     plain = run_figure(log, marks)
     verdict = limit.verdict(best.low)
     if best.since < SINCE:

@@ -42,10 +42,10 @@ from auditor.core import snippets
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
-from auditor.core.text import clean_text, percent
+from auditor.core.text import clean_text
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
-from auditor.observations.log_course import condensed, slope, too_few
+from auditor.observations.log_course import condensed, of_gain, slope, too_few
 from auditor.observations.log_figures import rate_figure, run_figure
 from auditor.observations.log_swings import swinging
 from auditor.observations.schedule import Schedule, ScheduleOf
@@ -131,7 +131,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     return Judgement(
         Verdict.WARN,
         f"{said}, while the {found.of} no longer falls and swings by {found.typical:.3g}, "
-        f"{percent(found.share)} % of what training gained: that rate holds it at a floor.",
+        f"{of_gain(found.share)}: that rate holds it at a floor.",
         (*metrics, swing),
         (where,),
         (

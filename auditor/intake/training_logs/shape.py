@@ -16,6 +16,8 @@ from auditor.observations.training_log import LoggedSeries, TrainingLog
 MOST_POINTS = 20_000
 """Values kept of one series."""
 MOST_SERIES = 16
+LARGEST = 1e30
+"""Size of a value from which on it counts as infinite."""
 FIRST = ("train_loss", "val_loss", "lr", "grad_norm")
 """Series that are kept before any other."""
 
@@ -63,6 +65,7 @@ def _series(
 ) -> LoggedSeries | None:
     x, epochs = axis.x[places], axis.epochs[places]
     kept = np.isfinite(x)
+    values = np.where(np.abs(values) > LARGEST, np.sign(values) * np.inf, values)
     if _is_empty_cell(values):
         kept &= ~np.isnan(values)
     x, values, epochs = x[kept], values[kept], epochs[kept]
