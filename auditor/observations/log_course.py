@@ -258,7 +258,6 @@ def too_few(log: TrainingLog, needs: int, *names: str) -> str:
     wanted = " or ".join(said[name] for name in names)
     if not any(held.values()):
         columns = ", ".join(log.columns[:8])
-        return f"{log.source} does not tell {wanted}; its columns are {columns}."
-    return (
-        f"{log.source} has {max(held.values()):,} readings of {wanted}; it takes {needs} to tell."
-    )
+        return f"The log {log.source} does not tell {wanted}; its columns are {columns}."
+    most = max(held.values())
+    return f"The log {log.source} has {most:,} readings of {wanted}; it takes {needs} to tell."

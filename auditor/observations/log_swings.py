@@ -55,9 +55,9 @@ def swinging(log: TrainingLog) -> Swinging | str:
     name, x, y, scatter = picked
     half = len(y) // 2
     sizes = swings(y[half:])
-    first, lowest = first_level(log), float(np.quantile(y, 0.1))
-    risen = level(y[-max(3, len(y) // 10) :]) - lowest
-    gained = max(first - lowest, SHARE * abs(first), risen)
+    quarters = [level(part) for part in np.array_split(y, 4)]
+    first, lowest = first_level(log), min(quarters)
+    gained = max(first - lowest, SHARE * abs(first), quarters[-1] - lowest)
     typical, least, _ = middle(sizes)
     _, low, high = middle(sizes, 0.95)
     typical = typical if len(sizes) else 0.0
@@ -80,8 +80,8 @@ def _picked(log: TrainingLog) -> tuple[str, Array, Array, float] | str:
     x, y, each = condensed(train)
     if each < DENSE:
         return (
-            f"{log.source} has {len(train.finite.x):,} training losses of single batches and too "
-            f"few of validation: swings of the model can't be told from the batches' scatter. It "
-            f"takes {NEEDED} readings of the validation loss, or one training loss an epoch."
+            f"The log {log.source} has {len(train.finite.x):,} training losses of single batches "
+            "and too few of validation: swings of the model can't be told from the batches' "
+            f"scatter. It takes {NEEDED} readings of the validation loss, or one training loss an epoch."
         )
     return NAMES["train_loss"], x, y, noise_of(train.finite.values).of_level(each)

@@ -173,7 +173,7 @@ def _lost_in(series: LoggedSeries, held: list[LoggedSeries]) -> Lost | None:
     after = int(good[-1]) + 1 if len(good) else 0
     for_good = after < len(bad)
     at = float(series.x[after] if for_good else series.x[np.argmax(bad)])
-    if for_good and np.isnan(series.values[after:]).all():
+    if for_good and series.name == "train_loss" and np.isnan(series.values[after:]).all():
         others = (one.finite.x for one in held if one is not series)
         if any(len(x) and float(x[-1]) > at for x in others):
             return None  # empty cells of a table that was written with NaN for them

@@ -130,8 +130,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if log.unit != "rows" and begun > max(LATE * ended, 1):
         return Judgement(
             Verdict.NOT_APPLICABLE,
-            f"{log.source} begins at {log.at(begun)} of {ended:,.0f}: it tells only of the end of "
-            "a run.",
+            f"The log {log.source} begins at {log.at(begun)} of {ended:,.0f}: it tells only of the "
+            "end of a run.",
             figures=run_figure(log),
         )
     courses = [_course(one, limits["fall"].warn or 0.0) for one in held]

@@ -86,7 +86,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if not top > 0:
         return Judgement(
             Verdict.NOT_APPLICABLE,
-            f"{log.source} tells a rate of 0 throughout.",
+            f"The log {log.source} tells a rate of 0 throughout.",
             figures=rate_figure(log),
         )
     metrics = (Metric("last rate", last / top, "of the highest"),)
@@ -176,6 +176,5 @@ def _falls(log: TrainingLog) -> bool:
 
 def _epochs(log: TrainingLog) -> float:
     """Return how many epochs the run had, 20 where the log does not tell."""
-    told = [one.epochs[np.isfinite(one.epochs)] for one in log.series]
-    last = max((float(epochs.max()) for epochs in told if len(epochs)), default=19.0)
-    return max(1.0, round(last + (log.unit == "epochs" or last == 19.0)))
+    told = np.concatenate([np.floor(one.epochs[np.isfinite(one.epochs)]) for one in log.series])
+    return float(told.max() - told.min() + 1) if told.size else 20.0

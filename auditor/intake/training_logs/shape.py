@@ -68,6 +68,7 @@ def _series(
     values = np.where(np.abs(values) > LARGEST, np.sign(values) * np.inf, values)
     if _is_empty_cell(values):
         kept &= ~np.isnan(values)
+    kept &= ~(np.isnan(values) & np.isin(x, x[np.isfinite(values)]))
     x, values, epochs = x[kept], values[kept], epochs[kept]
     if axis.unit == "epochs":
         x = _within_epochs(x)
@@ -88,7 +89,8 @@ def _series(
 def _is_empty_cell(values: Array) -> bool:
     """Tell whether NaN stands for an empty cell, as where a table is written with them.
 
-    A loss that has become NaN stays so, but for a few values; an empty cell comes again and again.
+    A loss that has become NaN stays so, but for a few values; an empty cell comes again and again,
+    or at a place of which the value is told elsewhere.
     """
     unknown = np.isnan(values)
     return int((unknown[:-1] & ~unknown[1:]).sum()) > 2
