@@ -82,6 +82,7 @@ def _picked(log: TrainingLog) -> tuple[str, Array, Array, float] | str:
         return (
             f"The log {log.source} has {len(train.finite.x):,} training losses of single batches "
             "and too few of validation: swings of the model can't be told from the batches' "
-            f"scatter. It takes {NEEDED} readings of the validation loss, or one training loss an epoch."
+            f"scatter. It takes {NEEDED} readings of the validation loss, or one training loss an "
+            "epoch."
         )
     return NAMES["train_loss"], x, y, noise_of(train.finite.values).of_level(each)

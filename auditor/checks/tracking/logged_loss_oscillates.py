@@ -15,7 +15,9 @@ How it is measured
 By the log alone. A swing goes from one turning point of the curve to the next; the typical one is
 the middle (Hodges and Lehmann's) of those in the second half, where a schedule has had its time. It
 is set against the first level less that of the lowest quarter of the run, a quarter of the first
-level, or what the last quarter has risen above the lowest, whichever is most. The lower bound of its 99 % interval has to be beyond a limit.
+level, or what the last quarter has risen above the lowest, whichever is most. The lower bound of
+its 99 % interval has to be beyond a limit.
+
 Looked at is the validation loss, whose examples are the same each time; else a training loss that
 is told once an epoch; else one told oftener, in stretches of 25 readings or more, and only swings
 of more than four times what the batches' own scatter explains. Losses of single batches scatter

@@ -59,19 +59,22 @@ def _counted_on(steps: Array, epochs: Array) -> tuple[Array, bool]:
     x = np.full(len(steps), math.nan)
     begun: dict[float, float] = {}
     offset, last, last_step, gap = 0.0, math.nan, math.nan, 1.0
-    epoch, again = math.nan, False
+    epoch, told_epoch, told_step, again = math.nan, math.nan, math.nan, False
     for place, (step, told) in enumerate(zip(steps.tolist(), epochs.tolist(), strict=True)):
         if math.isnan(step):
             x[place] = last
             continue
         whole = math.floor(told) if not math.isnan(told) else epoch
+        same = step == told_step and told >= told_epoch + 1
         if whole in begun:
             offset = begun[whole]
-        elif (step < last_step and whole > epoch) or (step == last_step and whole >= epoch + 1):
+        elif same or (step < last_step and whole > epoch):
             offset, again = last + gap - step, True
         if step > last_step:
             gap = step - last_step
         begun.setdefault(whole, offset)
+        if not math.isnan(told):
+            told_epoch, told_step = told, step
         epoch, last_step, last = whole, step, step + offset
         x[place] = last
     first = next(iter(x[np.isfinite(x)].tolist()), math.nan)

@@ -87,8 +87,8 @@ def _beside(path: Path, of: Saved) -> TrainingLog | Unavailable:
         notes += unread
         fitting = [log for log in logs if fits(log, of) is not False]
         notes += [
-            f"{log.source} is not of the checkpoint's run: {_span(log)}, and the checkpoint was saved "
-            f"at {_at(of)}."
+            f"{log.source} is not of the checkpoint's run: {_span(log)}, and the checkpoint was "
+            f"saved at {_at(of)}."
             for log in logs
             if log not in fitting
         ]

@@ -30,7 +30,7 @@ UNTOLD = frozenset(
 """Words of columns that tell nothing of how training went."""
 
 _TAIL = re.compile(r"(?:epoch|step|avg|mean)$")
-_PARTS = re.compile(r"[^a-z0-9.]+")
+_PARTS = re.compile(r"[^a-z0-9.]+|(?<!\d)\.|\.(?!\d)")
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,10 @@ def _series(
 ) -> LoggedSeries | None:
     x, epochs = axis.x[places], axis.epochs[places]
     kept = np.isfinite(x)
-    values = np.where(np.abs(values) > LARGEST, np.sign(values) * np.inf, values)
+    values = np.where(values > LARGEST, np.inf, np.where(values < -LARGEST, -np.inf, values))
     if _is_empty_cell(values):
         kept &= ~np.isnan(values)
+        notes.append(f"NaN in {clean_text(column, 60)!r} comes and goes: taken for empty cells.")
     kept &= ~(np.isnan(values) & np.isin(x, x[np.isfinite(values)]))
     x, values, epochs = x[kept], values[kept], epochs[kept]
     if axis.unit == "epochs":
@@ -89,11 +90,11 @@ def _series(
 def _is_empty_cell(values: Array) -> bool:
     """Tell whether NaN stands for an empty cell, as where a table is written with them.
 
-    A loss that has become NaN stays so, but for a few values; an empty cell comes again and again,
+    A loss that has become NaN stays so, or comes back once; an empty cell comes again and again,
     or at a place of which the value is told elsewhere.
     """
     unknown = np.isnan(values)
-    return int((unknown[:-1] & ~unknown[1:]).sum()) > 2
+    return int((unknown[:-1] & ~unknown[1:]).sum()) > 1
 
 
 def _within_epochs(x: Array) -> Array:

@@ -58,7 +58,7 @@ def test_the_scatter_of_batches_is_no_oscillation(judged, scatter: float) -> Non
 def test_the_model_itself_swings_in_dense_losses(judged) -> None:
     wave = 1.5 * np.sign(np.sin(np.arange(5000) / 60))
     losses = 3 + decay(5000, 8, 2.0) + wave + noise(5000, 0.3)
-    assert judged(judge, seen(log("steps", train_loss=losses))).verdict is Verdict.FAIL
+    assert judged(judge, seen(log("steps", train_loss=losses))).verdict is Verdict.WARN
 
 
 @pytest.mark.parametrize("held", [log(val_loss=swinging(1.5)[:23]), log(lr=decay(50))])
