@@ -223,4 +223,4 @@ def _metric(rise: Gap, gain: float, limit: Limit) -> Metric:
     z = reach(1, 0.95)
     low, high = (bound / gain if math.isfinite(bound) else bound for bound in
                  (rise.low(z), rise.high(z)))  # fmt: skip
-    return Metric("lost again", rise.value / gain, "of what was gained", low, high, limit)
+    return Metric("share of the gain lost again", rise.value / gain, "", low, high, limit)

@@ -222,5 +222,5 @@ def _metrics(told: Course, limit: Limit) -> tuple[Metric, ...]:
     if not scale:
         return ()
     ends = told.fall.low(z) / scale, told.fall.high(z) / scale
-    return (Metric(f"fall of the {told.name}", told.fall.value / scale, "of its level in the first "
-                   "quarter", *ends, limit),)  # fmt: skip
+    name = f"fall of the {told.name} as a share of its level in the first quarter"
+    return (Metric(name, told.fall.value / scale, "", *ends, limit),)

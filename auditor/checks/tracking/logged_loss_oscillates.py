@@ -87,7 +87,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if isinstance(found, str):
         return Judgement(Verdict.NOT_APPLICABLE, found, figures=run_figure(log))
     limit = limits["swing"]
-    metrics = (Metric("typical swing", found.share, "of what was gained", *found.interval, limit),)
+    metrics = (
+        Metric("typical swing as a share of the gain", found.share, "", *found.interval, limit),
+    )
     verdict = limit.verdict(found.low)
     said = (
         f"In the second half of the run the {found.of} swings by {found.typical:.3g} from turn to "

@@ -98,7 +98,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     limit = limits["lost"]
     metrics = (
         Metric("best validation loss", best.value),
-        Metric("lost since the best", best.share, "of what was gained", *best.interval, limit),
+        Metric("share of the gain lost since the best", best.share, "", *best.interval, limit),
     )
     at = log.at(best.x)
     stands = STANDS[best.standing].format(by=log.saved_by, at=log.at(float(log.saved_at)))

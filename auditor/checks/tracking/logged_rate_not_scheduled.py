@@ -89,7 +89,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             f"The log {log.source} tells a rate of 0 throughout.",
             figures=rate_figure(log),
         )
-    metrics = (Metric("last rate", last / top, "of the highest"),)
+    metrics = (Metric("last rate as a share of the highest", last / top),)
     figures = (*rate_figure(log), *run_figure(log))
     if last < DOWN * top:
         return Judgement(
@@ -125,7 +125,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         return Judgement(
             Verdict.INFO, f"{said}. The log shows no harm of it.", metrics, figures=figures
         )
-    swing = Metric("typical swing", found.share, "of what was gained", *found.interval,
+    swing = Metric("typical swing as a share of the gain", found.share, "", *found.interval,
                    limits["swing"])  # fmt: skip
     region = [("at its floor", found.begins, found.ends)]
     return Judgement(

@@ -135,10 +135,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             figures=run_figure(log),
         )
     limit = limits["fall"]
-    name = f"fall of the {NAMES[series.name]} in the last third"
-    unit = "of the whole gain"
+    name = f"fall of the {NAMES[series.name]} in the last third, as a share of the gain"
     interval = (-usual[1] * span / gained, -usual[0] * span / gained)
-    metrics = (Metric(name, fall / gained, unit, *interval, limit),)
+    metrics = (Metric(name, fall / gained, "", *interval, limit),)
     own = first_level(log) - float(y[-3:].mean())
     half = _second_half(x[third:], y[third:])
     late = limit.verdict(low / gained) is not Verdict.PASS and half >= STILL * fall
