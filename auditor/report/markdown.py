@@ -194,8 +194,11 @@ def _code(code: str, language: str, indent: int) -> list[str]:
 
 
 def _unjudged(page: PageView) -> str:
-    lines = [f"- {escaped(f.title)}: {_rich(f.summary)}" for f in page.unjudged]
-    title = f"What could not be judged, and why ({len(lines)})"
+    lines = [
+        f"- {'; '.join(escaped(one.title) for one in group)}: {_rich(group[0].summary)}"
+        for group in page.unjudged
+    ]
+    title = f"What could not be judged, and why ({sum(map(len, page.unjudged))})"
     return _folded(title, "\n".join(lines)) if lines else ""
 
 

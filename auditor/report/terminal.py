@@ -149,14 +149,19 @@ def _audited(page: PageView) -> list[RenderableType]:
     return [Hung(Text(name, style="dim"), Text(value), 12) for name, value in page.facts]
 
 
-def _unjudged(unjudged: Sequence[FindingView], whole: bool) -> list[RenderableType]:
+def _unjudged(unjudged: Sequence[tuple[FindingView, ...]], whole: bool) -> list[RenderableType]:
     if not unjudged:
         return []
     shown = unjudged if whole else unjudged[:MOST_UNJUDGED]
     longest = 600 if whole else 110
-    lines = _hung((one, f"{one.title}: {cropped(plain(one.summary), longest)}") for one in shown)
+    lines = _hung((group[0], _reason(group, longest)) for group in shown)
     head = Text("What could not be judged, and why", style="bold")
-    return [head, *lines, *_more(len(unjudged) - len(shown), "check")]
+    return [head, *lines, *_more(sum(map(len, unjudged[len(shown) :])), "check")]
+
+
+def _reason(group: tuple[FindingView, ...], longest: int) -> str:
+    titles = "; ".join(finding.title for finding in group)
+    return f"{titles}: {cropped(plain(group[0].summary), longest)}"
 
 
 def _findings(page: PageView, whole: bool) -> list[RenderableType]:

@@ -14,7 +14,7 @@ from auditor.report.map.view import MapView, view_map
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
-from auditor.report.wording import WORDS, date, prose, rerun
+from auditor.report.wording import WORDS, Span, date, prose, rerun
 
 FIRST_CAUSES = 3
 """Causes that are shown at first sight; the others are folded."""
@@ -84,7 +84,8 @@ class PageView:
     sections: tuple[SectionView, ...]
     verdicts: tuple[tuple[str, str, int], ...]
     """What findings can be told apart by: its name, its word, and how many there are."""
-    unjudged: tuple[FindingView, ...]
+    unjudged: tuple[tuple[FindingView, ...], ...]
+    """What could not be judged; what one reason explains stands together."""
     map: MapView | None
     audit: AuditView
 
@@ -132,10 +133,17 @@ def view_page(record: AuditRecord) -> PageView:
         unflawed=unflawed(record),
         sections=sections,
         verdicts=_verdicts(record),
-        unjudged=tuple(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
+        unjudged=_by_reason(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
         map=view_map(record, known),
         audit=view_audit(record),
     )
+
+
+def _by_reason(findings: list[FindingView]) -> tuple[tuple[FindingView, ...], ...]:
+    groups: dict[tuple[Verdict, tuple[Span, ...]], list[FindingView]] = {}
+    for finding in findings:
+        groups.setdefault((finding.verdict, finding.summary), []).append(finding)
+    return tuple(map(tuple, groups.values()))
 
 
 def _verdicts(record: AuditRecord) -> tuple[tuple[str, str, int], ...]:
