@@ -6,6 +6,7 @@ from auditor.core.advice import fence
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
+from auditor.report.compared import ComparedView
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
 from auditor.report.view_finding import FindingView, StepView
@@ -26,6 +27,7 @@ _ENTITIES = re.compile(r"[<>&{}|]|:(?=//)|(?<=www)\.")
 _SPECIAL = re.compile(r"[\\`*_\[\]~$!<>&{}|]|:(?=//)|(?<=www)\.")
 _BLOCKS = re.compile(r"^\s*(#|[-+=](?=[\s=-]|$)|\d{1,9}(?=[.)](\s|$)))")
 _MENTION = re.compile(r"[@#](?=\w)")
+MOST_CHANGES = 40
 _MOST_PLACES = 5
 _LONGEST = 400
 
@@ -87,7 +89,22 @@ def _top(page: PageView) -> list[str]:
     ]
     if page.error:
         blocks.append(f"**The audit did not run to its end.** {escaped(page.error)}")
+    if page.compared:
+        blocks.append(_compared(page.compared))
     return blocks
+
+
+def _compared(compared: ComparedView) -> str:
+    """Return how the audit compares with an earlier one, what changed folded."""
+    cautions = [f"- {_SIGNS[Verdict.WARN]} {escaped(said)}" for said in compared.cautions]
+    changed = [
+        f"- {_SIGNS[finding.verdict]} **{group.title}:** {escaped(finding.title)} "
+        f"({escaped(finding.check)}, {escaped(finding.told)})"
+        for group in compared.groups
+        for finding in group.findings
+    ]
+    lines = "\n".join((*cautions, *changed[:MOST_CHANGES]))
+    return _folded(compared.line, lines) if lines else escaped(compared.line)
 
 
 def _first(page: PageView) -> list[str]:

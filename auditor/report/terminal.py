@@ -9,6 +9,7 @@ from rich.text import Text
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
+from auditor.report.compared import ComparedView
 from auditor.report.terminal_marks import STYLES, Either, Hung, paragraph, verdict_mark
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
@@ -18,6 +19,7 @@ from auditor.report.wording import WORDS, cropped, plain
 MOST_FINDINGS = 8
 MOST_UNJUDGED = 8
 MOST_CAUSES = 3
+MOST_CHANGES = 6
 _LONGEST = 220
 _MOST_METRICS = 2
 _MOST_PLACES = 3
@@ -58,7 +60,20 @@ def _opening(page: PageView) -> list[RenderableType]:
     ]
     if page.error:
         lines.append(paragraph(f"Stopped early: {cropped(page.error, 300)}", "magenta"))
+    if page.compared:
+        lines += _compared(page.compared)
     return lines
+
+
+def _compared(compared: ComparedView) -> list[RenderableType]:
+    """Return how the audit compares with an earlier one: the worst that changed by name."""
+    changed = [(group, finding) for group in compared.groups for finding in group.findings]
+    lines: list[RenderableType] = [paragraph(cropped(compared.line, 400))]
+    lines += [Hung(Text(), Text(said, style="yellow"), 2) for said in compared.cautions]
+    for group, finding in changed[:MOST_CHANGES]:
+        told = f"{group.title}: {cropped(finding.title, 120)} ({finding.check}), {finding.told}"
+        lines.append(Hung(Text(), Text(told), 2))
+    return [*lines, *_more(len(changed) - MOST_CHANGES, "change")]
 
 
 def _first(page: PageView) -> list[RenderableType]:

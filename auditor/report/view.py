@@ -10,7 +10,9 @@ from auditor.core.record import AuditRecord, Section
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.report.answer import answer, headline, sureness, unflawed
+from auditor.report.compared import ComparedView, view_compared
 from auditor.report.map.view import MapView, view_map
+from auditor.report.past import PastView, view_past
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
@@ -56,6 +58,8 @@ class SectionView:
     notes: tuple[FindingView, ...]
     passed: tuple[FindingView, ...]
     skipped: tuple[FindingView, ...]
+    past: PastView | None = None
+    """The audits before, in the section on tracking."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class PageView:
     headline: str
     sureness: str
     error: str
+    compared: ComparedView | None
     facts: tuple[Row, ...]
     running: str
     causes: tuple[CauseView, ...]
@@ -95,7 +100,11 @@ def view_page(record: AuditRecord) -> PageView:
     ids = Ids()
     folder = str(record.spec.get("output", {}).get("dir", ""))
     again = partial(rerun, command=record.command, folder=folder)
-    sections = tuple(_section(section, ids, again) for section in record.sections)
+    past = view_past(record.volatile.past)
+    sections = tuple(
+        _section(section, ids, again, past if section.id == "tracking" else None)
+        for section in record.sections
+    )
     explained = {clean_text(check, 80) for cause in record.causes for check in cause.findings}
     found = sorted(
         (
@@ -123,6 +132,7 @@ def view_page(record: AuditRecord) -> PageView:
         headline=headline(record),
         sureness=sureness(record),
         error=prose(record.error) if record.error is not None else "",
+        compared=view_compared(record.comparison),
         facts=facts,
         running=_running(record),
         causes=causes[:FIRST_CAUSES],
@@ -155,7 +165,9 @@ def _verdicts(record: AuditRecord) -> tuple[tuple[str, str, int], ...]:
     )
 
 
-def _section(section: Section, ids: Ids, again: Callable[[str], str]) -> SectionView:
+def _section(
+    section: Section, ids: Ids, again: Callable[[str], str], past: PastView | None
+) -> SectionView:
     ordered = sorted(section.findings, key=_place)
     groups: dict[int, list[FindingView]] = {place: [] for place in range(7)}
     for finding in ordered:
@@ -171,6 +183,7 @@ def _section(section: Section, ids: Ids, again: Callable[[str], str]) -> Section
         notes=tuple(groups[4]),
         passed=tuple(groups[5]),
         skipped=tuple(groups[6]),
+        past=past,
     )
 
 
