@@ -110,7 +110,7 @@ def audit(
 
         for work in plan.work:
             done(work)
-        found = findings(spec, checks, subject.facts, plan, answers)
+        found = findings(spec, checks, subject.facts, plan, answers, started.date())
         while (more := remedies_for(spec, found, subject.facts, plan, answers)).work:
             plan = plan.then(more)
             for work in more.work:
@@ -126,7 +126,7 @@ def audit(
         spent=spent,
         command=command,
     )
-    return recorded(spec, found, seen)
+    return recorded(spec, found, seen, started.date())
 
 
 def _call(given: Mapping[str, Any]) -> str:
@@ -150,17 +150,19 @@ def audit_spec(
     resume: bool = False,
     command: str = "",
     earlier: Mapping[Which, Earlier] | None = None,
+    today: datetime.date | None = None,
 ) -> Record:
     """Audit what a spec names, by a worker process that journals into `folder`.
 
     `command` is the line for the shell that does it, for the record; `earlier` are the audits to
-    compare with.
+    compare with. Waivers are those of `today`: the day on which it starts, in universal time.
 
     Raises:
         InputError: something that the spec names can't be used; nothing was written then.
         AuditBrokenError: the subject could not be brought in for another reason.
     """
     checks = chosen(spec)
+    day = today or _today()
     found: Found = ()
 
     def plan_for(facts: SubjectFacts) -> Plan:
@@ -168,7 +170,7 @@ def audit_spec(
 
     def more_for(facts: SubjectFacts, plan: Plan, answers: Answers) -> Plan:
         nonlocal found
-        found = found or findings(spec, checks, facts, plan, answers)
+        found = found or findings(spec, checks, facts, plan, answers, day)
         return remedies_for(spec, found, facts, plan, answers)
 
     seen = observed(
@@ -181,13 +183,21 @@ def audit_spec(
         command=command,
         earlier=earlier,
     )
-    return recorded(spec, found, seen)
+    return recorded(spec, found, seen, day)
 
 
-def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
+def _today() -> datetime.date:
+    """Return the day in universal time, the same on all machines."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def judge_folder(
+    folder: Path, settings: AuditSettings | None = None, today: datetime.date | None = None
+) -> Record:
     """Judge again what the audit in `folder` saw, without its model.
 
     Checks, limits and waivers are those of `settings` where given, else those of that audit.
+    Waivers are those of `today`, not of the day of that audit: who judges again decides now.
 
     Raises:
         InputError: there is no journal in the folder, or a damaged one.
@@ -202,7 +212,8 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
     checks = chosen(spec)
     plan = planned(checks, spec.audit.profile, head.facts)
     answers = journal.answers(request for work in plan.work for request in work.requests)
-    found = findings(spec, checks, head.facts, plan, answers)
+    day = today or _today()
+    found = findings(spec, checks, head.facts, plan, answers, day)
     while (more := remedies_for(spec, found, head.facts, plan, answers)).work:
         kept = journal.answers(request for work in more.work for request in work.requests)
         if not kept:
@@ -230,7 +241,7 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
         spent=spent,
         command=head.command,
     )
-    return recorded(spec, found, seen)
+    return recorded(spec, found, seen, day)
 
 
 __all__ = ["Record", "audit", "audit_spec", "judge_folder"]

@@ -47,6 +47,7 @@ def render_markdown(record: AuditRecord) -> str:
         _audited(page),
         _unjudged(page),
         *(["## Findings", *found, *waived] if found or waived else []),
+        _waivers(page),
         _passed(page),
         _audit(page),
     ]
@@ -161,6 +162,8 @@ def _finding(finding: FindingView, section: SectionView) -> str:
     if finding.waived is not None:
         lines += ["", f"**Waived:** {_rich(finding.waived)}"]
         return _folded(title, "\n".join(lines))
+    if finding.waiver_note:
+        lines += ["", f"**Counts all the same:** {_rich(finding.waiver_note)}"]
     if finding.metrics:
         lines += ["", "| Measure | Value | 95 % interval | Limits |", "|---|--:|--:|---|"]
         lines += [
@@ -197,6 +200,18 @@ def _unjudged(page: PageView) -> str:
     lines = [f"- {escaped(f.title)}: {_rich(f.summary)}" for f in page.unjudged]
     title = f"What could not be judged, and why ({len(lines)})"
     return _folded(title, "\n".join(lines)) if lines else ""
+
+
+def _waivers(page: PageView) -> str:
+    """Return all waivers, in sight where somebody has to do something about one."""
+    lines = [
+        f"- {'⚠️ ' if one.urgent else ''}{escaped(one.check)} at <code>{escaped(one.where)}</code>, "
+        f"{escaped(one.reason)} ({escaped(one.until)}): {escaped(one.said)}"
+        for one in page.audit.waivers
+    ]
+    if any(one.urgent for one in page.audit.waivers):
+        return "\n".join(["## Waivers", "", *lines])
+    return _folded(f"Waivers ({len(lines)})", "\n".join(lines)) if lines else ""
 
 
 def _passed(page: PageView) -> str:

@@ -9,6 +9,7 @@ import yaml
 from auditor.core.record import AuditRecord
 from auditor.core.subject import SplitFacts, SubjectFacts, TargetFacts
 from auditor.core.text import bounded, clean_text, counted
+from auditor.core.waiver import Waiver
 from auditor.report.setup import setup_code
 from auditor.report.tables import TableView, table_of
 from auditor.report.wording import date, number, prose, seconds, size
@@ -16,6 +17,7 @@ from auditor.report.wording import date, number, prose, seconds, size
 Row = tuple[str, str]
 LONGEST_SPEC = 400
 """Lines shown of the spec."""
+MOST_WAIVERS = 200
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,19 @@ class AuditView:
     setup: str
     """Code that makes what code to paste takes for granted; empty where it can't be written."""
     warnings: tuple[str, ...]
+    waivers: tuple["WaiverView", ...]
+
+
+@dataclass(frozen=True)
+class WaiverView:
+    """A waiver of the spec; `urgent` where somebody has to do something about it."""
+
+    check: str
+    where: str
+    reason: str
+    until: str
+    said: str
+    urgent: bool
 
 
 def view_audit(record: AuditRecord) -> AuditView:
@@ -54,6 +69,18 @@ def view_audit(record: AuditRecord) -> AuditView:
         spec=_spec(record.spec),
         setup=setup_code(record),
         warnings=tuple(prose(text, 600) for text in (*record.subject.warnings, *record.warnings)),
+        waivers=tuple(map(_waiver, record.waivers[:MOST_WAIVERS])),
+    )
+
+
+def _waiver(waiver: Waiver) -> WaiverView:
+    return WaiverView(
+        check=clean_text(waiver.check, 80),
+        where=clean_text(waiver.where, 120),
+        reason=prose(waiver.reason, 400),
+        until=clean_text(waiver.until, 40) or "no end",
+        said=prose(waiver.said, 200),
+        urgent=waiver.urgent,
     )
 
 

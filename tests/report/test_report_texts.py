@@ -5,6 +5,8 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+import pytest
+from report_records import HOSTILE
 from rich.console import Console
 
 from auditor.core.finding import Finding
@@ -78,7 +80,44 @@ def test_junit_counts_agree(record):
     assert root.get("tests") == str(len(record.findings))
     assert root.get("failures") == "2"
     assert root.get("errors") == "1"
-    assert root.get("skipped") == "1"
+    assert sum(int(suite.get("skipped")) for suite in suites) == 1
+
+
+JUNIT = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": ({"name", "tests", "failures", "errors", "skipped"}, {"testcase"}),
+    "testcase": ({"name", "classname"}, {"failure", "error", "skipped", "system-out"}),
+    "failure": ({"message", "type"}, set()),
+    "error": ({"message", "type"}, set()),
+    "skipped": ({"message"}, set()),
+    "system-out": (set(), set()),
+}
+"""Of what Jenkins, Surefire and GitLab all read, what is written: attributes and children."""
+
+
+@pytest.mark.parametrize("error", [None, HOSTILE[4]])
+def test_junit_has_nothing_that_a_build_server_does_not_know(record, error):
+    root = ET.fromstring(render_junit(replace(record, error=error)))
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert set(element.attrib) <= attributes
+        assert {child.tag for child in element} <= children
+        assert all(element.get(name) for name in attributes & {"name", "tests", "failures"})
+    assert re.fullmatch(r"\d+(\.\d+)?", root.get("time"))
+
+
+def test_junit_tells_failures_from_errors(record):
+    for finding in record.findings:
+        alone = replace(record, sections=(replace(record.sections[0], findings=(finding,)),))
+        (case,) = ET.fromstring(render_junit(alone)).iter("testcase")
+        tags = {child.tag for child in case} - {"system-out"}
+        live = finding.waived is None
+        expected = {
+            Verdict.FAIL: {"failure"},
+            Verdict.ERROR: {"error"},
+            Verdict.NOT_APPLICABLE: {"skipped"},
+        }
+        assert tags == (expected.get(finding.verdict, set()) if live else set())
 
 
 def test_junit_warnings_pass_and_say_so(record):
