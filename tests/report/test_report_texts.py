@@ -11,6 +11,7 @@ from rich.console import Console
 
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
+from auditor.core.waiver import Waiver, WaiverState
 from auditor.report.junit import render_junit
 from auditor.report.markdown import escaped, render_markdown
 from auditor.report.terminal import summary_table
@@ -56,7 +57,17 @@ def test_markdown_of_a_huge_record_is_cut(record):
     many = replace(record.sections[2], findings=record.sections[2].findings * 60)
     text = render_markdown(replace(record, sections=(many,)))
     assert len(text.encode("utf-8")) < 64_000
-    assert "cut here" in text
+    assert "summary was cut" in text
+
+
+def test_sections_stand_in_a_summary_whatever_is_cut(record):
+    cause = replace(record.causes[0], title=f"`{'word ' * 280}`", confidence="<" * 400)
+    waiver = Waiver("c" * 80, "<" * 120, "&" * 400, "2030-01-01", WaiverState.EXPIRED, ("",))
+    text = render_markdown(replace(record, causes=(cause,) * 300, waivers=(waiver,) * 300))
+    assert len(text) < 65_536
+    assert len(text.encode("utf-8")) < 64_000
+    for heading in ("## Sections", "## What was audited", "## Waivers", "summary was cut"):
+        assert heading in text
 
 
 def test_a_long_summary_is_whole_in_markdown(record):
