@@ -1,6 +1,7 @@
 """A summary in Markdown, short enough for a comment on a pull request: what is long is folded."""
 
 import re
+from collections.abc import Sequence
 
 from auditor.core.advice import fence
 from auditor.core.record import AuditRecord
@@ -182,8 +183,13 @@ def _finding(finding: FindingView, section: SectionView) -> str:
         ]
         more = f" and {left:,} more" if left > 0 else ""
         lines += ["", f"Where: {', '.join(names)}{more}."]
-    lines += ["", *(_step(n, step) for n, step in enumerate(finding.advice[:8], 1))]
+    lines += ["", numbered(finding.advice[:8])]
     return _folded(title, "\n".join(lines).rstrip())
+
+
+def numbered(steps: Sequence[StepView]) -> str:
+    """Return steps of advice as a numbered list."""
+    return "\n".join(_step(place, step) for place, step in enumerate(steps, 1))
 
 
 def _step(place: int, step: StepView) -> str:
