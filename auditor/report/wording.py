@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -192,15 +192,6 @@ def size(count: int) -> str:
             break
         amount, unit = amount / 1000, larger
     return f"{_digits(amount)} {unit}"
-
-
-def moment_of(text: str, otherwise: datetime) -> datetime:
-    """Return an ISO 8601 moment, one without a zone as universal time; else `otherwise`."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return otherwise
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def date(text: str) -> str:
