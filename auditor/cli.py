@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from auditor.exporting import exports
 from auditor.options import (
     BatchOption,
     CheckpointOption,
@@ -195,6 +196,7 @@ def judge(
 app.command()(render)
 app.command()(show)
 app.command()(fleet)
+app.add_typer(exports)
 
 
 def main() -> None:

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import auditor
 from auditor.core.finding import Finding, Place
 from auditor.core.fingerprint import fingerprint, identity_of
+from auditor.core.moments import began_at
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.core.waiver import Waiver, WaiverState
 from auditor.report.markdown import escaped, numbered
-from auditor.report.pdf_page import began_at
 from auditor.report.source import source_of
 from auditor.report.view_finding import view_step
 from auditor.report.wording import plain, prose
@@ -51,7 +50,6 @@ def render_sarif(record: AuditRecord) -> str:
         "tool": {
             "driver": {
                 "name": "auditor",
-                "semanticVersion": auditor.__version__,
                 "rules": list(map(_rule, found)),
             }
         },
