@@ -33,7 +33,7 @@ def mlflow(
     """Write reports, verdicts and key metrics to a run of MLflow."""
     from auditor.core.record import read_record
     from auditor.exports.mlflow_run import log_audit
-    from auditor.records import record_in
+    from  import record_in
 
     path = record_in(target)
     logged = log_audit(
@@ -72,7 +72,7 @@ def model_card(
     from auditor.core.record import read_record
     from auditor.exports.card_file import card_of, write_card
     from auditor.exports.model_card import About
-    from auditor.records import record_in
+    from  import record_in
 
     record = read_record(record_in(target))
     about = About(name=name, task=task, dataset=dataset, source=source)

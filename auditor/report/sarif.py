@@ -71,7 +71,8 @@ def _rule(finding: Finding) -> dict[str, Any]:
     check = clean_text(finding.check, 80)
     steps = [view_step(advice) for advice in finding.advice[:8]]
     said = [_text(plain(step.text)) for step in steps]
-    again = f"`audit explain {escaped(check)}` tells how it is measured and when it misleads."
+    again = f"audit explain {escaped(check)} tells how it is measured and when it misleads."
+    why = escaped(prose(finding.why), _LONGEST)
     rule: dict[str, Any] = {
         "id": check,
         "name": "".join(part.capitalize() for part in re.split(r"\W+", check)) or "Check",
@@ -79,7 +80,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
         "fullDescription": {"text": _text(finding.why or finding.title)},
         "help": {
             "text": "\n".join(said) or _text(finding.title),
-            "markdown": "\n\n".join(filter(None, (escaped(finding.why), numbered(steps), again))),
+            "markdown": "\n\n".join(filter(None, (why, numbered(steps), again))),
         },
         "properties": {"tags": ["model-audit"]},
     }

@@ -204,6 +204,15 @@ def date(text: str) -> str:
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{zone}"
 
 
+def short_date(text: str) -> str:
+    """Return an ISO 8601 moment as "23 Nov 2026 15:20"; other text as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return clean_text(text, 60)
+    return f"{moment.day:2} {_MONTHS[moment.month - 1][:3]} {moment.year} {moment:%H:%M}"
+
+
 _MONTHS = (
     "January",
     "February",

@@ -157,7 +157,7 @@ def test_messages_are_short_and_hold_no_link_or_placeholder(record):
 
 def test_hostile_names_stay_text(record):
     for name in HOSTILE:
-        run = run_of(with_findings(record, found(Verdict.FAIL, name)))
+        run = run_of(with_findings(record, found(Verdict.FAIL, name, why=name, advice=(name,))))
         told = json.dumps(run, ensure_ascii=False)
         assert "\x1b" not in told
         assert "\u202e" not in told
