@@ -13,7 +13,10 @@ exports = typer.Typer(
 )
 
 Audited = Annotated[
-    str, typer.Argument(metavar="RECORD|FOLDER", help="A record.json, or the folder it is in.")
+    str,
+    typer.Argument(
+        metavar="RECORD|FOLDER|ID", help="A record.json, its folder, or an id in the history."
+    ),
 ]
 
 
@@ -31,20 +34,20 @@ def mlflow(
     ] = None,
 ) -> None:
     """Write reports, verdicts and key metrics to a run of MLflow."""
-    from auditor.core.record import read_record
     from auditor.exports.mlflow_run import log_audit
-    from  import record_in
+    from auditor.history.named import record_named
+    from auditor.looking_back import opened
 
-    path = record_in(target)
+    named = record_named(target, opened)
     logged = log_audit(
-        read_record(path),
-        path.parent,
+        named.record,
+        named.path.parent if named.path else None,
         run_id=run_id,
         experiment=experiment,
         tracking_uri=tracking_uri,
     )
     typer.echo(f"run {logged.run_id} of experiment {logged.experiment_id}")
-    typer.echo(f"reports: {', '.join(logged.artifacts) or 'none lie beside the record'}")
+    typer.echo(f"artifacts: {', '.join(logged.artifacts)}")
 
 
 @exports.command(name="model-card")
@@ -69,12 +72,12 @@ def model_card(
     ] = None,
 ) -> None:
     """Write measured metrics and an audit section for a Hugging Face model card."""
-    from auditor.core.record import read_record
     from auditor.exports.card_file import card_of, write_card
     from auditor.exports.model_card import About
-    from  import record_in
+    from auditor.history.named import record_named
+    from auditor.looking_back import opened
 
-    record = read_record(record_in(target))
+    record = record_named(target, opened).record
     about = About(name=name, task=task, dataset=dataset, source=source)
     if into is None:
         typer.echo(card_of(record, about), nl=False)

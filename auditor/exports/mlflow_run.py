@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.core.errors import InputError
 from auditor.core.key_metrics import key_metrics
 from auditor.core.moments import began_at
-from auditor.core.record import AuditRecord
+from auditor.core.record import AuditRecord, record_to_json
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.report.answer import headline
@@ -22,14 +22,8 @@ if TYPE_CHECKING:
 ARTIFACTS = "audit"
 """The folder of the reports among a run's artifacts."""
 
-REPORTS = (
-    "report.html",
-    "report.pdf",
-    "record.json",
-    "summary.md",
-    "junit.xml",
-    "audit.sarif",
-)
+RECORD = "record.json"
+REPORTS = ("report.html", "report.pdf", "summary.md", "junit.xml", "audit.sarif")
 
 
 @dataclass(frozen=True)
@@ -43,13 +37,13 @@ class Logged:
 
 def log_audit(
     record: AuditRecord,
-    folder: Path,
+    folder: Path | None,
     *,
     run_id: str | None = None,
     experiment: str = "audits",
     tracking_uri: str | None = None,
 ) -> Logged:
-    """Write an audit, with the reports that lie in `folder`, to a run of MLflow.
+    """Write an audit, with the reports that lie in its folder, to a run of MLflow.
 
     Without a `run_id` a new run of the experiment is made, which is made where there is none.
     Without an address MLflow takes its own: $MLFLOW_TRACKING_URI, or a store in this folder.
@@ -72,7 +66,11 @@ def log_audit(
 
 
 def _logged(
-    client: "MlflowClient", record: AuditRecord, folder: Path, run_id: str | None, experiment: str
+    client: "MlflowClient",
+    record: AuditRecord,
+    folder: Path | None,
+    run_id: str | None,
+    experiment: str,
 ) -> Logged:
     from mlflow.entities import Metric, RunTag
 
@@ -89,14 +87,17 @@ def _logged(
         metrics=[Metric(name, value, stamp, 0) for name, value in metrics_of(record).items()],
         tags=[RunTag(name, value) for name, value in tags_of(record).items()],
     )
-    files = [name for name in REPORTS if (folder / name).is_file()]
-    for name in files:
-        client.log_artifact(run.info.run_id, str(folder / name), ARTIFACTS)
+    client.log_text(run.info.run_id, record_to_json(record), f"{ARTIFACTS}/{RECORD}")
+    reports = [path for name in REPORTS if folder and (path := folder / name).is_file()]
+    for path in reports:
+        client.log_artifact(run.info.run_id, str(path), ARTIFACTS)
     if run_id is None:
         seconds = record.volatile.seconds if 0 <= record.volatile.seconds < 1e8 else 0.0
         ended = _stamp((began + timedelta(seconds=seconds)).timestamp())
         client.set_terminated(run.info.run_id, end_time=ended)
-    return Logged(run.info.run_id, run.info.experiment_id, tuple(files))
+    return Logged(
+        run.info.run_id, run.info.experiment_id, (RECORD, *(path.name for path in reports))
+    )
 
 
 def tags_of(record: AuditRecord) -> dict[str, str]:

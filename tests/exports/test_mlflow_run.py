@@ -157,7 +157,7 @@ def test_the_command_tells_where_it_wrote(folder: Path, store: str) -> None:
     assert done.returncode == 0, done.stderr
     (run_id,) = (line.split()[1] for line in done.stdout.splitlines() if line.startswith("run "))
     assert MlflowClient(store).get_run(run_id).data.tags["audit.verdict"] == "fail"
-    assert "reports: report.html, record.json" in done.stdout
+    assert "artifacts: record.json, report.html" in done.stdout
 
 
 def test_without_mlflow_the_command_says_what_to_install(folder: Path) -> None:
