@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,17 +73,19 @@ def _logged(
 ) -> Logged:
     from mlflow.entities import Metric, RunTag
 
-    began = began_at(record)
+    began = began_at(record).timestamp()
+    stamp = _stamp(began)
     run = client.get_run(run_id) if run_id is not None else None
     if run is None:
         known = client.get_experiment_by_name(experiment)
         parent = client.create_experiment(experiment) if known is None else known.experiment_id
         name = f"audit of {clean_text(record.subject.name, 80)}"
-        run = client.create_run(parent, start_time=_stamp(began.timestamp()), run_name=name)
-    stamp = _stamp(began.timestamp())
+        run = client.create_run(parent, start_time=stamp, run_name=name)
     client.log_batch(
         run.info.run_id,
-        metrics=[Metric(name, value, stamp, 0) for name, value in metrics_of(record).items()],
+        metrics=[
+            Metric(name, value, _stamp(began), 0) for name, value in metrics_of(record).items()
+        ],
         tags=[RunTag(name, value) for name, value in tags_of(record).items()],
     )
     client.log_text(run.info.run_id, record_to_json(record), f"{ARTIFACTS}/{RECORD}")
@@ -93,11 +94,10 @@ def _logged(
         client.log_artifact(run.info.run_id, str(path), ARTIFACTS)
     if run_id is None:
         seconds = record.volatile.seconds if 0 <= record.volatile.seconds < 1e8 else 0.0
-        ended = _stamp((began + timedelta(seconds=seconds)).timestamp())
+        ended = _stamp(began + seconds)
         client.set_terminated(run.info.run_id, end_time=ended)
-    return Logged(
-        run.info.run_id, run.info.experiment_id, (RECORD, *(path.name for path in reports))
-    )
+    names = (RECORD, *(path.name for path in reports))
+    return Logged(run.info.run_id, run.info.experiment_id, names)
 
 
 def tags_of(record: AuditRecord) -> dict[str, str]:

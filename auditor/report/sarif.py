@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from auditor.core.finding import Finding, Place
@@ -38,24 +40,12 @@ def render_sarif(record: AuditRecord) -> str:
     What could not be judged is no result but a notification of the run.
     """
     found = sorted(record.findings[:MOST_RULES], key=lambda one: one.verdict is not Verdict.FAIL)
-    rules = {finding.check: place for place, finding in enumerate(found)}
-    results = [
-        _result(record, finding, place, rules[finding.check])
-        for finding in found
-        if finding.verdict in _LEVELS
-        for place in finding.where or (None,)
-    ]
     name = re.sub(r"[^\w.-]+", "-", clean_text(record.subject.name, 80)).strip("-") or "model"
     run = {
-        "tool": {
-            "driver": {
-                "name": "auditor",
-                "rules": list(map(_rule, found)),
-            }
-        },
+        "tool": {"driver": {"name": "auditor", "rules": list(map(_rule, found))}},
         "automationDetails": {"id": f"audit/{name}/"},
         "invocations": [_invocation(record, found)],
-        "results": results[:MOST_RESULTS],
+        "results": list(islice(_results(record, found), MOST_RESULTS)),
         "columnKind": "unicodeCodePoints",
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -89,14 +79,33 @@ def _rule(finding: Finding) -> dict[str, Any]:
     return rule
 
 
-def _result(
-    record: AuditRecord, finding: Finding, place: Place | None, rule: int
-) -> dict[str, Any]:
-    own = fingerprint(finding.check, identity_of(record.subject), place)
+def _results(record: AuditRecord, found: Sequence[Finding]) -> Iterator[dict[str, Any]]:
+    subject, source = identity_of(record.subject), source_of(record)
+    seen: Counter[str] = Counter()
+    for rule, finding in enumerate(found):
+        for place in finding.where or (None,) if finding.verdict in _LEVELS else ():
+            own = fingerprint(finding.check, subject, place)
+            seen[own] += 1
+            yield {
+                "ruleId": clean_text(finding.check, 80),
+                "ruleIndex": rule,
+                "level": _LEVELS[finding.verdict],
+                **_spot(finding, place, source),
+                # GitHub tells alerts apart by the first, which counts what is named twice.
+                "partialFingerprints": {
+                    "primaryLocationLineHash": f"{own[:16]}:{seen[own]}",
+                    "finding/v1": own,
+                },
+                "suppressions": list(_suppressions(finding, place, record.waivers)),
+            }
+
+
+def _spot(finding: Finding, place: Place | None, source: str) -> dict[str, Any]:
+    """Return what a result says, and where: in the file that can be mended, and in the model."""
     said = [f"{finding.title}."]
     location: dict[str, Any] = {
         "physicalLocation": {
-            "artifactLocation": {"uri": source_of(record), "uriBaseId": "%SRCROOT%"},
+            "artifactLocation": {"uri": source, "uriBaseId": "%SRCROOT%"},
             "region": {"startLine": 1},
         }
     }
@@ -107,14 +116,8 @@ def _result(
             {"name": name, "fullyQualifiedName": name, "kind": place.kind}
         ]
     return {
-        "ruleId": clean_text(finding.check, 80),
-        "ruleIndex": rule,
-        "level": _LEVELS[finding.verdict],
         "message": {"text": _text(" ".join((*said, finding.summary)))},
         "locations": [location],
-        # GitHub tells alerts apart by the first, others by any.
-        "partialFingerprints": {"primaryLocationLineHash": f"{own[:16]}:1", "finding/v1": own},
-        "suppressions": list(_suppressions(finding, place, record.waivers)),
     }
 
 

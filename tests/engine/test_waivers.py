@@ -1,16 +1,20 @@
 """Waivers: which findings they cover, on which day, and what is said of each."""
 
 import datetime
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from auditor.api import Record, judge_folder
 from auditor.core.finding import Finding, Judgement, Place
-from auditor.core.spec import WaiverSpec
+from auditor.core.spec import AuditSettings, ChecksSpec, WaiverSpec
 from auditor.core.verdict import Verdict
 from auditor.core.waiver import WaiverState
 from auditor.engine.waivers import NOTICE, announced, outcomes, pardon
+from tests.subjects import ROOT
 
+GOLDEN = ROOT / "tests/golden"
 TODAY = date(2026, 11, 27)
 PLACES = (Place("layer", "features.1"), Place("layer", "features.3"))
 FAILED = Judgement(Verdict.FAIL, "", where=PLACES)
@@ -155,3 +159,42 @@ def test_a_waiver_beside_one_that_covers_all_is_told_to_match_nothing() -> None:
 def test_a_waiver_of_part_of_a_finding_is_in_use() -> None:
     (made,) = outcomes([waiver("features.1")], [found(Verdict.FAIL, *PLACES)], TODAY)
     assert (made.state, made.places) == (WaiverState.HOLDS, ("features.1",))
+
+
+def judged(today: date, *waivers: WaiverSpec) -> Record:
+    """The golden audit, judged again with waivers on a day."""
+    checks = ChecksSpec(only=["dead-units", "vanishing-gradients"])
+    return judge_folder(GOLDEN, AuditSettings(checks=checks, waive=list(waivers)), today)
+
+
+def finding(record: Record, check: str) -> Finding:
+    (found,) = (one for one in record.findings if one.check == check)
+    return found
+
+
+def test_an_audit_passes_with_its_waivers_and_fails_the_day_after_one_ends() -> None:
+    both = (waiver(until=TODAY), waiver().model_copy(update={"check": "vanishing-gradients"}))
+    assert judged(TODAY).verdict is Verdict.FAIL
+    calm = judged(TODAY, *both)
+    assert calm.verdict not in (Verdict.FAIL, Verdict.WARN)
+    assert finding(calm, "dead-units").waived == "pruned (until 2026-11-27)"
+    assert [one.state for one in calm.waivers] == [WaiverState.ENDING, WaiverState.HOLDS]
+    assert len(calm.warnings) == 1
+    again = judged(TODAY + datetime.timedelta(days=1), *both)
+    assert again.verdict is Verdict.FAIL
+    assert "expired on 2026-11-27, so it counts again" in finding(again, "dead-units").waiver_note
+    assert any("dead-units" in cause.findings for cause in again.causes)
+    assert not any("dead-units" in cause.findings for cause in calm.causes)
+
+
+def test_waivers_of_checks_that_did_not_run_are_idle_and_raise_no_warning() -> None:
+    other = waiver().model_copy(update={"check": "stale-batch-norm"})
+    record = judged(TODAY, waiver("nowhere"), other)
+    assert [one.state for one in record.waivers] == [WaiverState.UNMATCHED, WaiverState.IDLE]
+    (warning,) = record.warnings
+    assert "'dead-units' at 'nowhere': covers nothing in this audit" in warning
+
+
+def test_equal_days_give_equal_records() -> None:
+    first, second = (judged(TODAY, waiver("features.*", until=TODAY)) for _ in range(2))
+    assert replace(first, volatile=second.volatile) == second

@@ -104,6 +104,14 @@ def test_fingerprints_outlive_numbers_verdicts_and_order(record):
     assert run_of(moved)["results"][0]["partialFingerprints"] != before["a"]
 
 
+def test_a_place_named_twice_is_two_alerts(record):
+    run = run_of(with_findings(record, found(Verdict.FAIL, "a", "a")))
+    first, second = (result["partialFingerprints"] for result in run["results"])
+    assert first["finding/v1"] == second["finding/v1"]
+    assert first["primaryLocationLineHash"].endswith(":1")
+    assert second["primaryLocationLineHash"].endswith(":2")
+
+
 def test_what_is_waived_is_suppressed_place_by_place(record):
     waiver = Waiver("dead-units", "a", "pruned", "2030-01-31", WaiverState.HOLDS, ("a",))
     lapsed = Waiver("dead-units", "b", "old", "2020-01-31", WaiverState.EXPIRED, ("b",))
