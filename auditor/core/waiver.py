@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from auditor.core.text import counted
+from auditor.core.text import clean_text, counted
 
 
 class WaiverState(StrEnum):
@@ -46,7 +46,7 @@ class Waiver:
             case WaiverState.EXPIRED:
                 return f"Expired on {self.until}; nothing counts again for it, so remove it."
             case WaiverState.UNMATCHED:
-                return "Covers nothing in this audit: remove it, or mend its `where`."
+                return "Covers nothing in this audit: remove it, or mend the place it names."
             case WaiverState.ENDING:
                 return f"{covers.capitalize()}, and ends on {self.until}: mend it, or renew it."
             case WaiverState.HOLDS:
@@ -54,6 +54,12 @@ class Waiver:
                 return f"{covers.capitalize()} {end}."
             case WaiverState.IDLE:
                 return "Its check gave no verdict in this audit."
+
+    @property
+    def warning(self) -> str:
+        """Return the same as it reads among the warnings of an audit."""
+        check, where = clean_text(self.check, 60), clean_text(self.where, 60)
+        return f"The waiver for {check!r} at {where!r}: {self.said[0].lower()}{self.said[1:]}"
 
     @property
     def urgent(self) -> bool:

@@ -17,7 +17,7 @@ from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict, worst
 from auditor.engine.plan import Plan, requests_of
-from auditor.engine.waivers import announced, outcomes, pardon
+from auditor.engine.waivers import outcomes, pardon
 
 LimitsFor = Callable[[Check], Limits]
 
@@ -72,7 +72,7 @@ def judged(
         spec=spec.model_dump(mode="json"),
         environment=environment,
         plan=plan.lines(),
-        warnings=announced(waivers),
+        warnings=tuple(waiver.warning for waiver in waivers if waiver.urgent),
         error=error,
         volatile=volatile,
         command=command,

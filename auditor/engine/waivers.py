@@ -61,16 +61,6 @@ def outcomes(
     return tuple(_outcome(waiver, waivers, by_check, today) for waiver in waivers)
 
 
-def announced(waivers: Iterable[Waiver]) -> tuple[str, ...]:
-    """Return a warning for each waiver that somebody has to do something about."""
-    return tuple(
-        f"The waiver for {clean_text(one.check, 60)!r} at {clean_text(one.where, 60)!r}: "
-        f"{one.said[0].lower()}{one.said[1:]}"
-        for one in waivers
-        if one.urgent
-    )
-
-
 def _outcome(
     waiver: WaiverSpec,
     all_: Sequence[WaiverSpec],

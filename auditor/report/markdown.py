@@ -215,8 +215,8 @@ def _waivers(page: PageView) -> str:
     """Return the waivers, in sight where somebody has to do something about one."""
     waivers = sorted(page.audit.waivers, key=lambda one: not one.urgent)
     lines = [
-        f"- {'⚠️ ' if one.urgent else ''}{escaped(one.check)} at <code>{escaped(one.where)}</code>, "
-        f"{escaped(one.reason, 200)} ({escaped(one.until)}): {escaped(one.said)}"
+        f"- {'⚠️ ' if one.urgent else ''}{escaped(one.check)} at <code>{escaped(one.where)}</code> "
+        f"({escaped(one.reason, 200)}; {escaped(one.until)}): {escaped(one.said)}"
         for one in waivers[:_MOST_WAIVERS]
     ]
     if len(waivers) > _MOST_WAIVERS:

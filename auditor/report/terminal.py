@@ -176,16 +176,13 @@ def _waivers(page: PageView, whole: bool) -> list[RenderableType]:
     """Return a line a waiver, first those about which somebody has to do something."""
     waivers = sorted(page.audit.waivers, key=lambda one: not one.urgent)
     shown = waivers if whole else waivers[:MOST_WAIVERS]
-    lines = [
-        Hung(
-            verdict_mark(Verdict.WARN if one.urgent else Verdict.INFO, ""),
-            Text(
-                f"{one.check} at {cropped(one.where, 60)} ({cropped(one.reason, 90)}): {one.said}"
-            ),
-            2,
-        )
+    told = (
+        f"{one.check} at {cropped(one.where, 60)} ({cropped(one.reason, 90)}; {one.until})"
+        f": {one.said}"
         for one in shown
-    ]
+    )
+    marks = (verdict_mark(Verdict.WARN if one.urgent else Verdict.INFO, "") for one in shown)
+    lines = [Hung(mark, Text(text), 2) for mark, text in zip(marks, told, strict=True)]
     head = Text("Waivers", style="bold")
     return [head, *lines, *_more(len(waivers) - len(shown), "waiver")] if lines else []
 

@@ -1,6 +1,6 @@
 """What a page shows of the audit itself: subject, plan, environment, spec."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,16 @@ def view_audit(record: AuditRecord) -> AuditView:
         ),
         spec=_spec(record.spec),
         setup=setup_code(record),
-        warnings=tuple(prose(text, 600) for text in (*record.subject.warnings, *record.warnings)),
+        warnings=tuple(prose(text, 600) for text in _warnings(record)),
         waivers=tuple(map(_waiver, record.waivers[:MOST_WAIVERS])),
     )
+
+
+def _warnings(record: AuditRecord) -> Iterator[str]:
+    """Yield the warnings, without those that the list of waivers repeats."""
+    told = {waiver.warning for waiver in record.waivers}
+    yield from record.subject.warnings
+    yield from (text for text in record.warnings if text not in told)
 
 
 def _waiver(waiver: Waiver) -> WaiverView:
@@ -78,7 +85,7 @@ def _waiver(waiver: Waiver) -> WaiverView:
         check=clean_text(waiver.check, 80),
         where=clean_text(waiver.where, 120),
         reason=prose(waiver.reason, 400),
-        until=clean_text(waiver.until, 40) or "no end",
+        until=f"until {clean_text(waiver.until, 40)}" if waiver.until else "no end",
         said=prose(waiver.said, 200),
         urgent=waiver.urgent,
     )

@@ -11,7 +11,7 @@ from auditor.core.finding import Finding, Judgement, Place
 from auditor.core.spec import AuditSettings, ChecksSpec, WaiverSpec
 from auditor.core.verdict import Verdict
 from auditor.core.waiver import WaiverState
-from auditor.engine.waivers import NOTICE, announced, outcomes, pardon
+from auditor.engine.waivers import NOTICE, outcomes, pardon
 from tests.subjects import ROOT
 
 GOLDEN = ROOT / "tests/golden"
@@ -123,7 +123,7 @@ def test_names_are_shown_as_text() -> None:
             found(Verdict.PASS),
             None,
             "unmatched",
-            "Covers nothing in this audit: remove it, or mend its `where`.",
+            "Covers nothing in this audit: remove it, or mend the place it names.",
         ),
         (found(Verdict.ERROR), None, "idle", "Its check gave no verdict in this audit."),
         (found(Verdict.NOT_APPLICABLE), None, "idle", "Its check gave no verdict in this audit."),
@@ -142,9 +142,10 @@ def test_a_waiver_with_a_far_end_is_not_announced_and_one_with_a_near_end_is() -
     far, near = waiver(until=TODAY + NOTICE + datetime.timedelta(days=1)), waiver(until=TODAY)
     made = outcomes([far, near], [found(Verdict.WARN)], TODAY)
     assert [one.state for one in made] == [WaiverState.HOLDS, WaiverState.ENDING]
-    assert announced(made) == (
+    assert [one.urgent for one in made] == [False, True]
+    assert made[1].warning == (
         "The waiver for 'dead-units' at '*': covers the finding, and ends on 2026-11-27: mend it, "
-        "or renew it.",
+        "or renew it."
     )
 
 
@@ -152,8 +153,9 @@ def test_a_waiver_beside_one_that_covers_all_is_told_to_match_nothing() -> None:
     some = [waiver("features.*"), waiver("head")]
     made = outcomes(some, [found(Verdict.FAIL, *PLACES)], TODAY)
     assert [one.state for one in made] == [WaiverState.HOLDS, WaiverState.UNMATCHED]
-    (said,) = announced(made)
-    assert said.startswith("The waiver for 'dead-units' at 'head': covers nothing in this audit")
+    assert made[1].warning.startswith(
+        "The waiver for 'dead-units' at 'head': covers nothing in this audit"
+    )
 
 
 def test_a_waiver_of_part_of_a_finding_is_in_use() -> None:

@@ -85,8 +85,16 @@ def test_junit_shows_what_became_of_a_waiver_in_the_case_of_its_check(waived) ->
     output = root.findtext(".//testcase[@name='duplicates']/system-out")
     assert (
         output == "waiver at val, known twins: Covers nothing in this audit: remove it, or "
-        "mend its `where`."
+        "mend the place it names."
     )
+
+
+def test_a_waiver_is_not_told_twice(waived: AuditRecord) -> None:
+    warned = replace(waived, warnings=(*(one.warning for one in WAIVERS), "Another thing."))
+    page = render_html(warned)
+    assert page.count("covers nothing in this audit") == 0
+    assert page.count("Covers nothing in this audit") == 1
+    assert "Another thing." in page
 
 
 def test_waivers_come_back_out_of_a_record(waived: AuditRecord) -> None:
