@@ -191,7 +191,7 @@ def audit_spec(
 
     `command` is the line for the shell that does it, for the record; `baseline` is the audit to
     compare with, looked for where it is left out, and `earlier` what checks are to see instead.
-    Waivers are those of `today`: the day on which it starts, in universal time.
+    Waivers are those of `today`: the day on which it starts or goes on, in universal time.
 
     Raises:
         InputError: something that the spec names can't be used; nothing was written then.
