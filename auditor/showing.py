@@ -22,6 +22,7 @@ class ShowFormat(enum.StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     JUNIT = "junit"
+    SARIF = "sarif"
 
 
 class FleetFormat(enum.StrEnum):
@@ -92,6 +93,10 @@ def show(
             from auditor.report.junit import render_junit
 
             text = render_junit(record)
+        case ShowFormat.SARIF:
+            from auditor.report.sarif import render_sarif
+
+            text = render_sarif(record)
         case ShowFormat.TEXT:
             from auditor.printing import print_shown
             from auditor.report.terminal import summary_table

@@ -20,6 +20,7 @@ MOST_FINDINGS = 8
 MOST_UNJUDGED = 8
 MOST_CAUSES = 3
 MOST_CHANGES = 6
+MOST_WAIVERS = 8
 _LONGEST = 220
 _MOST_METRICS = 2
 _MOST_PLACES = 3
@@ -44,6 +45,7 @@ def summary_table(record: AuditRecord, *, whole: bool = False) -> RenderableType
         _audited(page),
         _unjudged(page.unjudged, whole),
         _findings(page, whole),
+        _waivers(page, whole),
     )
     shown: list[RenderableType] = []
     for part in filter(None, parts):
@@ -190,11 +192,27 @@ def _findings(page: PageView, whole: bool) -> list[RenderableType]:
     return [Text("Findings", style="bold"), *lines] if lines else []
 
 
+def _waivers(page: PageView, whole: bool) -> list[RenderableType]:
+    """Return a line a waiver, first those about which somebody has to do something."""
+    waivers = sorted(page.audit.waivers, key=lambda one: not one.urgent)
+    shown = waivers if whole else waivers[:MOST_WAIVERS]
+    told = (
+        f"{one.check} at {cropped(one.where, 60)} ({cropped(one.reason, 90)}; {one.until})"
+        f": {one.said}"
+        for one in shown
+    )
+    marks = (verdict_mark(Verdict.WARN if one.urgent else Verdict.INFO, "") for one in shown)
+    lines = [Hung(mark, Text(text), 2) for mark, text in zip(marks, told, strict=True)]
+    head = Text("Waivers", style="bold")
+    return [head, *lines, *_more(len(waivers) - len(shown), "waiver")] if lines else []
+
+
 def _finding(finding: FindingView, whole: bool) -> Text:
     """Return a finding: what is wrong, the values beyond their limits, and where."""
     text = Text(f"{cropped(finding.title, 120)} ({finding.check})", style="bold")
     beyond = [metric for metric in finding.metrics if metric.beyond]
     lines = [plain(finding.summary)] if whole or not beyond else []
+    lines += [plain(finding.waiver_note)] if finding.waiver_note else []
     lines += [_metric(metric) for metric in (beyond if beyond else finding.metrics)[:_MOST_METRICS]]
     if finding.places:
         names = ", ".join(cropped(place.name, 60) for place in finding.places[:_MOST_PLACES])
