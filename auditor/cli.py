@@ -12,13 +12,18 @@ import typer
 from auditor.options import (
     BatchOption,
     CheckpointOption,
+    DatedOption,
     DeviceOption,
     FailOn,
     FailOnOption,
     FormatOption,
+    IfRunning,
+    IfRunningOption,
+    KeepOption,
     KeyOption,
     LossOption,
     LrOption,
+    MetricsOption,
     ModelOption,
     NameOption,
     OnlyOption,
@@ -35,6 +40,7 @@ from auditor.options import (
     TrainOption,
     ValOption,
 )
+from auditor.scheduling import schedule
 from auditor.showing import fleet, render, show
 
 if TYPE_CHECKING:
@@ -52,6 +58,7 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    context: typer.Context,
     target: Target = None,
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
@@ -75,6 +82,10 @@ def run(
         float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
     ] = None,
     fail_on: FailOnOption = FailOn.FAIL,
+    if_running: IfRunningOption = IfRunning.WAIT,
+    dated: DatedOption = False,
+    keep: KeepOption = None,
+    metrics: MetricsOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an audit that was interrupted.")
     ] = False,
@@ -88,11 +99,14 @@ def run(
     from auditor.api import audit_spec
     from auditor.core.errors import AuditBrokenError
     from auditor.engine.journal import FOLDER
-    from auditor.targets import command_of, flags_named, spec_of, writable
+    from auditor.targets import command_of, flags_named, spec_of
+    from auditor.unattended import afterwards, checked, one_at_a_time, report_folder
 
     flags = _flags(locals())
     spec, command = spec_of(target, flags), command_of(target, flags)
-    folder = writable(Path(spec.output.dir))
+    checked(dated, keep, metrics, resume)
+    context.with_resource(one_at_a_time(spec, if_running))
+    folder = context.with_resource(report_folder(spec, dated))
     try:
         with flags_named(flags):
             record = _with_progress(
@@ -103,7 +117,10 @@ def run(
         kept = (folder / FOLDER).is_dir()
         hint = "--resume goes on from here" if kept else "nothing was written"
         raise AuditBrokenError(f"interrupted; {hint}") from None
-    _delivered(record, folder, list(spec.output.formats), fail_on, quiet)
+    _delivered(record, folder, list(spec.output.formats), quiet)
+    for problem in afterwards(record, spec, keep, metrics):
+        typer.echo(f"audit: {problem}", err=True)
+    _ended(record, fail_on)
 
 
 @app.command()
@@ -189,12 +206,14 @@ def judge(
     settings = read_spec(Path(spec)).audit if spec is not None else None
     record = judge_folder(Path(folder), settings)
     chosen = formats_known(formats) or record.spec["output"]["formats"]
-    _delivered(record, writable(Path(folder)), chosen, fail_on, quiet)
+    _delivered(record, writable(Path(folder)), chosen, quiet)
+    _ended(record, fail_on)
 
 
 app.command()(render)
 app.command()(show)
 app.command()(fleet)
+app.add_typer(schedule, name="schedule")
 
 
 def main() -> None:
@@ -248,11 +267,8 @@ def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditR
         return work(live)
 
 
-def _delivered(
-    record: "AuditRecord", folder: Path, formats: list[Any], fail_on: FailOn, quiet: bool
-) -> None:
-    """Write the reports, show the table, and end with the exit code of the verdict."""
-    from auditor.core.verdict import Verdict
+def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: bool) -> None:
+    """Write the reports and show the table."""
     from auditor.printing import print_shown
     from auditor.report.files import write_reports
     from auditor.report.terminal import summary_table
@@ -264,6 +280,12 @@ def _delivered(
             typer.echo(str(path))
     for problem in written.problems:
         typer.echo(f"audit: {problem}", err=True)
+
+
+def _ended(record: "AuditRecord", fail_on: FailOn) -> None:
+    """End with the exit code of the verdict."""
+    from auditor.core.verdict import Verdict
+
     if any(section.verdict is Verdict.INCOMPLETE for section in record.sections):
         raise typer.Exit(3)
     counted = {FailOn.FAIL: {Verdict.FAIL}, FailOn.WARN: {Verdict.FAIL, Verdict.WARN}}

@@ -22,6 +22,13 @@ class FailOn(enum.StrEnum):
     NEVER = "never"
 
 
+class IfRunning(enum.StrEnum):
+    """What a run does while another audits the same subject."""
+
+    WAIT = "wait"
+    LEAVE = "leave"
+
+
 class TableFormat(enum.StrEnum):
     """How a table is printed."""
 
@@ -83,3 +90,16 @@ TableFormatOption = Annotated[
 ]
 FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="Least verdict for exit code 1.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+IfRunningOption = Annotated[
+    IfRunning, typer.Option("--if-running", help="Where this subject is being audited already.")
+]
+DatedOption = Annotated[
+    bool, typer.Option("--dated", help="Write to a folder in --out named by date and time.")
+]
+KeepOption = Annotated[
+    int | None,
+    typer.Option("--keep", min=1, help="With --dated: delete all but the newest N [none]."),
+]
+MetricsOption = Annotated[
+    str | None, typer.Option("--metrics", help="Write figures for Prometheus to this file.")
+]

@@ -22,6 +22,7 @@ class ShowFormat(enum.StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     JUNIT = "junit"
+    PROMETHEUS = "prometheus"
 
 
 class FleetFormat(enum.StrEnum):
@@ -83,6 +84,10 @@ def show(
             from auditor.report.junit import render_junit
 
             text = render_junit(record)
+        case ShowFormat.PROMETHEUS:
+            from auditor.report.prometheus import render_prometheus
+
+            text = render_prometheus(record)
         case ShowFormat.TEXT:
             from auditor.printing import print_shown
             from auditor.report.terminal import summary_table
