@@ -121,7 +121,7 @@ def manifest(job: Job, image: str | None = None) -> str:
 
 def _unexpanded(word: str) -> str:
     """Return a word of a command that Kubernetes leaves as it is, though it has `$(NAME)` in it."""
-    return word.replace("$(", "$$(")
+    return word.replace("$", "$$")
 
 
 def _scalar(text: str) -> str:
