@@ -43,6 +43,8 @@ def mail(to: EmailSpec, news: News, known: Mapping[str, str]) -> None:
         raise InputError(f"not sent: {where} takes no mail for {readers}") from None
     except smtplib.SMTPResponseException as error:
         raise InputError(f"not sent: {where} {_refused(error)}") from None
+    except smtplib.SMTPNotSupportedError:
+        raise InputError(f"not sent: {where} knows no {_lacking(to)}") from None
     except smtplib.SMTPException as error:
         raise InputError(f"not sent: {where}: {clean_text(type(error).__name__)}") from None
     except OSError as error:
@@ -74,6 +76,10 @@ def _server(to: EmailSpec, port: int) -> smtplib.SMTP:
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(to.host, port, name, timeout=TIMEOUT, context=context)
     return smtplib.SMTP(to.host, port, name, timeout=TIMEOUT)
+
+
+def _lacking(to: EmailSpec) -> str:
+    return "encryption by STARTTLS" if to.tls == "starttls" else "log-in"
 
 
 def _refused(error: smtplib.SMTPResponseException) -> str:

@@ -41,14 +41,10 @@ def tell_services(addresses: Sequence[str], news: News, known: Mapping[str, str]
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what Apprise logs from everyone: it names addresses, which are secrets."""
-    logger = logging.getLogger("apprise")
-
-    def nothing(_: logging.LogRecord) -> bool:
-        return False
-
-    logger.addFilter(nothing)
+    """Keep what Apprise and what it calls log from everyone: they name addresses."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.removeFilter(nothing)
+        logging.disable(before)
