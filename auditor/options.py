@@ -19,6 +19,8 @@ class FailOn(enum.StrEnum):
 
     FAIL = "fail"
     WARN = "warn"
+    NEW = "new"
+    """Failures alone that the audit to compare with does not have."""
     NEVER = "never"
 
 
@@ -88,7 +90,20 @@ FormatOption = Annotated[
 TableFormatOption = Annotated[
     TableFormat, typer.Option("--format", help="For people or for programs.")
 ]
-FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="Least verdict for exit code 1.")]
+FailOnOption = Annotated[
+    FailOn,
+    typer.Option(
+        "--fail-on", help="Least verdict for exit code 1; new: failures that the baseline lacks."
+    ),
+]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option("--baseline", help="Audit to compare with: last, a record, or an id [none]."),
+]
+HistoryOption = Annotated[
+    str | None,
+    typer.Option("--history", help="File of the history [$AUDIT_HISTORY, or one in your home]."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 IfRunningOption = Annotated[
     IfRunning, typer.Option("--if-running", help="Where this subject is being audited already.")

@@ -1,13 +1,13 @@
 """From what an audit saw to its record, step by step: checks, findings, remedies, the record."""
 
 import os
-import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from auditor.checks import find, limits_for, select, validate_limits
 from auditor.core.check import Check, Limits
+from auditor.core.compare import compared
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Volatile, record_to_json
@@ -18,6 +18,9 @@ from auditor.diagnosis import diagnosed, trials
 from auditor.engine.judge import findings_of, judged
 from auditor.engine.plan import Plan, plan_of
 from auditor.engine.supervisor import Answers, Observed
+from auditor.history.baseline import Baseline
+from auditor.history.place import history_file
+from auditor.history.sqlite import SqliteHistory
 from auditor.observations.layer_map import layers_seen
 
 Found = tuple[tuple[Check, Finding], ...]
@@ -44,6 +47,11 @@ class Record(AuditRecord):
 
         Path(path).write_bytes(render_pdf(self))
 
+    def keep(self, history: str | os.PathLike[str] | None = None) -> str:
+        """Add the audit to the history, yours unless a file is named, and return its id there."""
+        named = None if history is None else os.fspath(history)
+        return SqliteHistory(history_file(named)).add(self)
+
     def __repr__(self) -> str:
         """Tell in a line what came out, since a whole record is a megabyte."""
         from auditor.report.answer import headline
@@ -61,6 +69,14 @@ class Record(AuditRecord):
         from auditor.report.markdown import render_markdown
 
         return render_markdown(self)
+
+
+def held_against(record: Record, baseline: Baseline) -> Record:
+    """Return the record with how it compares with an earlier one, where there is one."""
+    if baseline.named is None:
+        return record
+    earlier = baseline.named
+    return replace(record, comparison=compared(earlier.record, record, earlier.source))
 
 
 def chosen(spec: AuditSpec) -> tuple[Check, ...]:
@@ -126,8 +142,8 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
         Volatile(
             started=seen.started,
             seconds=round(seen.seconds, 3),
-            host=platform.node(),
-            process=os.getpid(),
+            host=seen.host,
+            process=seen.process,
             spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
         ),
         seen.command,

@@ -38,7 +38,7 @@ class Placed(Protocol):
 
 def identity_of(subject: Named) -> Identity:
     """Return the identity of a subject."""
-    return Identity(subject.name, subject.factory, subject.task or "")
+    return Identity(*map(_written, (subject.name, subject.factory, subject.task or "")))
 
 
 def fingerprint(check: str, subject: Identity, place: Placed | None = None) -> str:
@@ -48,5 +48,10 @@ def fingerprint(check: str, subject: Identity, place: Placed | None = None) -> s
     whole. Verdict, words and measures do not count.
     """
     where = ("", "") if place is None else (place.kind, place.name)
-    whole = json.dumps([check, subject.name, subject.factory, subject.task, *where])
-    return hashlib.sha256(whole.encode("ascii")).hexdigest()
+    whole = [check, subject.name, subject.factory, subject.task, *where]
+    return hashlib.sha256(json.dumps([*map(_written, whole)]).encode("ascii")).hexdigest()
+
+
+def _written(text: str) -> str:
+    """Return text as it is read back from a record, which makes half characters visible."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

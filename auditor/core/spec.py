@@ -142,6 +142,18 @@ class AuditSettings(Strict):
     """New limits, by check and by limit."""
     waive: list[WaiverSpec] = []
     """Findings that are accepted."""
+    baseline: str | None = None
+    """The earlier audit to compare with: `last`, the file or folder of a record, or its id in the
+    history."""
+
+
+class HistorySpec(Strict):
+    """Where audits are kept, to be compared with later."""
+
+    file: str | None = None
+    """The file of the history; where it is left out, `$AUDIT_HISTORY` or one in your home."""
+    keep: bool = True
+    """Whether the audit is kept there."""
 
 
 class OutputSpec(Strict):
@@ -176,8 +188,15 @@ class AuditSpec(Strict):
     """What its authors say of it, by metric; kept in the record, not checked."""
     audit: AuditSettings = AuditSettings()
     """How to audit it."""
+    history: HistorySpec = HistorySpec()
+    """The history of audits."""
     output: OutputSpec = OutputSpec()
     """The reports."""
     notify: Annotated[NotifySpec | None, Field(exclude=True)] = None
     """Whom to tell what came out; neither record nor journal has it."""
     base: Annotated[Path, Field(exclude=True)] = Path()
+
+    @property
+    def title(self) -> str:
+        """Return the name of the subject."""
+        return self.name or (Path(self.model.checkpoint).stem if self.model.checkpoint else "model")

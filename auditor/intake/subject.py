@@ -162,10 +162,9 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         for split, reference in named
         if reference is not None
     )
-    stem = Path(spec.model.checkpoint).stem if spec.model.checkpoint else "model"
     return assemble(
         Parts(
-            name=spec.name or stem,
+            name=spec.title,
             shown_factory=spec.model.factory or "",
             model=model,
             factory=factory,

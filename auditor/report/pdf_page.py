@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
+from auditor.core.moments import moment_of
 from auditor.core.record import AuditRecord, record_from_json
 from auditor.report.page import Medium, render_page
 from auditor.report.pdf_fonts import drawable
 from auditor.report.theme import PRINT, paper_colours
-from auditor.report.wording import moment_of
 
 _MEDIUM = Medium(PRINT, paper_colours(), ("paper.css", "map.css"), folds=False)
 _ABOUT = """<meta name="generator" content="auditor">

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from auditor.core.moments import moment_of
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
-from auditor.report.wording import moment_of
 
 Sample = tuple[dict[str, str], float]
 

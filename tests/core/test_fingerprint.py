@@ -45,8 +45,9 @@ def test_what_stands_beside_another_is_not_taken_for_it() -> None:
     assert fingerprint("a", Identity('b", "c', "", ""), Spot("layer", "d")) != apart
 
 
-def test_a_name_of_half_a_character_has_one_too() -> None:
-    assert len(fingerprint("a", Identity("\ud800", "", ""), Spot("layer", "\udfff"))) == 64
+def test_a_name_of_half_a_character_has_that_of_its_record() -> None:
+    raw = fingerprint("a", Identity("\ud800", "", ""), Spot("layer", "\udfff"))
+    assert raw == fingerprint("a", Identity("\\ud800", "", ""), Spot("layer", "\\udfff"))
 
 
 def test_a_task_that_is_not_known_is_empty() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from auditor.core.changes import Change, changes
 from auditor.core.fingerprint import Identity, identity_of
 from auditor.core.glance import Glance
-from auditor.report.wording import moment_of
+from auditor.core.moments import moment_of
 
 
 @dataclass(frozen=True)
