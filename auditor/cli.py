@@ -15,14 +15,19 @@ from auditor.options import (
     BaselineOption,
     BatchOption,
     CheckpointOption,
+    DatedOption,
     DeviceOption,
     FailOn,
     FailOnOption,
     FormatOption,
     HistoryOption,
+    IfRunning,
+    IfRunningOption,
+    KeepOption,
     KeyOption,
     LossOption,
     LrOption,
+    MetricsOption,
     ModelOption,
     NameOption,
     OnlyOption,
@@ -39,6 +44,7 @@ from auditor.options import (
     TrainOption,
     ValOption,
 )
+from auditor.scheduling import schedule
 from auditor.showing import fleet, render, show
 
 if TYPE_CHECKING:
@@ -56,6 +62,7 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    context: typer.Context,
     target: Target = None,
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
@@ -80,6 +87,10 @@ def run(
     ] = None,
     baseline: BaselineOption = None,
     fail_on: FailOnOption = FailOn.FAIL,
+    if_running: IfRunningOption = IfRunning.WAIT,
+    dated: DatedOption = False,
+    keep: KeepOption = None,
+    metrics: MetricsOption = None,
     history: HistoryOption = None,
     no_history: Annotated[
         bool, typer.Option("--no-history", help="Keep this audit out of the history.")
@@ -98,12 +109,15 @@ def run(
     from auditor.api import audit_spec, baseline_for
     from auditor.core.errors import AuditBrokenError
     from auditor.engine.journal import FOLDER
-    from auditor.targets import command_of, flags_named, spec_of, writable
+    from auditor.targets import command_of, flags_named, spec_of
+    from auditor.unattended import afterwards, checked, one_at_a_time, report_folder
 
     flags = _flags(locals())
     spec, command = spec_of(target, flags), command_of(target, flags)
-    folder = writable(Path(spec.output.dir))
     _checked(fail_on, spec.audit.baseline)
+    checked(dated, keep, metrics, resume)
+    context.with_resource(one_at_a_time(spec, if_running))
+    folder = context.with_resource(report_folder(spec, dated))
     try:
         with flags_named(flags):
             held = baseline_for(spec, folder, resume=resume)
@@ -121,7 +135,7 @@ def run(
         raise AuditBrokenError(f"interrupted; {hint}") from None
     record = with_past(record, spec)
     _delivered(record, folder, list(spec.output.formats), quiet)
-    for problem in follow_up(record, spec, folder):
+    for problem in (*follow_up(record, spec, folder), *afterwards(record, spec, keep, metrics)):
         typer.echo(f"audit: {problem}", err=True)
     _ended(record, fail_on)
 
@@ -220,6 +234,7 @@ app.command()(fleet)
 app.add_typer(exports)
 app.command()(history)
 app.command()(compare)
+app.add_typer(schedule, name="schedule")
 
 
 def main() -> None:

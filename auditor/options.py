@@ -24,6 +24,13 @@ class FailOn(enum.StrEnum):
     NEVER = "never"
 
 
+class IfRunning(enum.StrEnum):
+    """What a run does while another audits the same subject."""
+
+    WAIT = "wait"
+    LEAVE = "leave"
+
+
 class TableFormat(enum.StrEnum):
     """How a table is printed."""
 
@@ -98,3 +105,16 @@ HistoryOption = Annotated[
     typer.Option("--history", help="File of the history [$AUDIT_HISTORY, or one in your home]."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+IfRunningOption = Annotated[
+    IfRunning, typer.Option("--if-running", help="Where this subject is being audited already.")
+]
+DatedOption = Annotated[
+    bool, typer.Option("--dated", help="Write to a folder in --out named by date and time.")
+]
+KeepOption = Annotated[
+    int | None,
+    typer.Option("--keep", min=1, help="With --dated: delete all but the newest N [none]."),
+]
+MetricsOption = Annotated[
+    str | None, typer.Option("--metrics", help="Write figures for Prometheus to this file.")
+]

@@ -23,6 +23,7 @@ class ShowFormat(enum.StrEnum):
     MARKDOWN = "markdown"
     JUNIT = "junit"
     SARIF = "sarif"
+    PROMETHEUS = "prometheus"
 
 
 class FleetFormat(enum.StrEnum):
@@ -97,6 +98,10 @@ def show(
             from auditor.report.sarif import render_sarif
 
             text = render_sarif(record)
+        case ShowFormat.PROMETHEUS:
+            from auditor.report.prometheus import render_prometheus
+
+            text = render_prometheus(record)
         case ShowFormat.TEXT:
             from auditor.printing import print_shown
             from auditor.report.terminal import summary_table

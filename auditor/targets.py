@@ -58,12 +58,11 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     file = _spec_file(target, given)
     if file is None and target is not None:
         given.setdefault(("model", "checkpoint"), target)
-    if file is None:
-        values: dict[str, Any] = {}
-        base = Path.cwd()
-    else:
+    values: dict[str, Any] = {}
+    base, notify = Path.cwd(), None
+    if file is not None:
         spec = read_spec(file)
-        values, base = spec.model_dump(mode="json"), spec.base
+        values, base, notify = spec.model_dump(mode="json"), spec.base, spec.notify
     checkpoint = given.get(("model", "checkpoint"))
     if checkpoint is not None and file is not None:
         given["model", "checkpoint"] = str(from_home(checkpoint, "--checkpoint").absolute())
@@ -78,7 +77,8 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
         inner[path[-1]] = value
     origin = clean_text(file) if file is not None else "command line"
     with flags_named(given, origin):
-        return spec_from(json.loads(json.dumps(values)), origin, base)
+        made = spec_from(json.loads(json.dumps(values)), origin, base)
+    return made.model_copy(update={"notify": notify})
 
 
 _BESIDE_THE_USER: set[tuple[str, ...]] = {("audit", "baseline"), ("history", "file")}

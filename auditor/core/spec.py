@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auditor.core.notify_spec import NotifySpec
 from auditor.core.request import Profile
 
 Task = Literal[
@@ -193,6 +194,8 @@ class AuditSpec(Strict):
     """The history of audits."""
     output: OutputSpec = OutputSpec()
     """The reports."""
+    notify: Annotated[NotifySpec | None, Field(exclude=True)] = None
+    """Whom to tell what came out; neither record nor journal has it."""
     base: Annotated[Path, Field(exclude=True)] = Path()
 
     @property
