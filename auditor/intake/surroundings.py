@@ -1,4 +1,4 @@
-"""The environment of an audit: an allow-list of facts, none of them secret."""
+"""The environment of this process: an allow-list of facts, none of them secret."""
 
 import importlib.metadata
 import platform
@@ -7,7 +7,7 @@ LIBRARIES = ("auditor", "numpy", "scipy", "safetensors", "pydantic")
 
 
 def environment(device: str) -> dict[str, str]:
-    """Return what a reader needs to run the audit again and get the same."""
+    """Return what a reader needs to run this again on `device` and get the same."""
     import torch
 
     facts = {
