@@ -1,4 +1,4 @@
-"""The environment of an audit: an allow-list of facts that change results, none of them secret."""
+"""The environment of this process: an allow-list of facts that change results, none secret."""
 
 import importlib.metadata
 import platform
@@ -18,7 +18,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def environment(device: str) -> dict[str, str]:
-    """Return what a reader needs to run the audit again and get the same."""
+    """Return what a reader needs to run this again on `device` and get the same."""
     facts = {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
