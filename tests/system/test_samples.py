@@ -25,6 +25,10 @@ def audit(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+OF_THE_MOMENT = {"code-unversioned"}
+"""Checks whose verdict hangs on whether this repository is as committed; no section's does."""
+
+
 def verdicts(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "verdict": record["verdict"],
@@ -61,7 +65,11 @@ def test_a_sample_gives_the_expected_verdicts(name: str, tmp_path: Path) -> None
         "junit.xml",
     }
     record = json.loads((tmp_path / "report" / "record.json").read_text())
-    assert verdicts(record) == expected
+    found = verdicts(record)
+    for check in OF_THE_MOMENT:
+        assert found["checks"].pop(check) != "error"
+        del expected["checks"][check]
+    assert found == expected
     assert done.returncode == (1 if expected["verdict"] == "fail" else 0)
 
 
