@@ -12,7 +12,7 @@ from tests.zoo import SAMPLES, TRAINED, healthy
 
 QUIET = (Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE)
 
-OF_THE_FOLDER = {"environment-unrecorded", "code-unversioned"}
+OF_THE_FOLDER = {"environment-unrecorded", "environment-changed", "code-unversioned"}
 """Checks of what was written down: what they say hangs on files and commits, not on the model."""
 
 
