@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class Parts:
     optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
+    loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Subject:
     """The live bundle; the only thing in an audit that holds torch objects.
 
     `fresh` builds the model anew, with other weights for another seed. `code` are the callables
-    that were named or handed in, by what they make ("model.factory").
+    that were named or handed in, by what they make ("model.factory"); `loader_of` builds the
+    loader of a split anew, where a spec says how.
     """
 
     model: nn.Module | None
@@ -93,6 +96,7 @@ class Subject:
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
+    loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -161,11 +165,14 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         ("train", spec.data.train),
         ("val", spec.data.val),
     )
-    loaders = tuple(
-        (split, call(resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"))
+    loader_of: dict[Split, Callable[[], Any]] = {
+        split: partial(
+            call, resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"
+        )
         for split, reference in named
         if reference is not None
-    )
+    }
+    loaders = tuple((split, build()) for split, build in loader_of.items())
     stem = Path(spec.model.checkpoint).stem if spec.model.checkpoint else "model"
     return assemble(
         Parts(
@@ -180,6 +187,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             warnings=_warnings(checkpoint, spec),
             earlier=earlier or {},
             code=named_code(spec),
+            loader_of=loader_of,
         ),
         spec,
     )
@@ -267,6 +275,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
         code=parts.code,
+        loader_of=parts.loader_of,
     )
 
 
