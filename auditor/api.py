@@ -91,10 +91,10 @@ def audit(
     Raises:
         InputError: something handed in can't be used.
     """
-    from auditor.engine.environment import environment
     from auditor.engine.perform import perform
     from auditor.intake.live import device_of, lent, live_optimizer, live_parts
     from auditor.intake.subject import assemble
+    from auditor.intake.surroundings import environment
     from auditor.intake.wrapped import bare
 
     command = _call(locals())
