@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from auditor.core.finding import Finding, Metric
+from auditor.core.finding import Metric
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
 from auditor.report.markdown import escaped
@@ -16,13 +16,14 @@ from auditor.report.wording import interval, number
 START, END = "<!-- audit:start -->", "<!-- audit:end -->"
 
 MEASURED = (
-    ("claims-do-not-hold", re.compile(r"(?P<name>.+), measured")),
+    ("claims-do-not-hold", re.compile(r"(?P<name>.+)")),
     ("no-better-than-baseline", re.compile(r"(?P<name>.+) of the model")),
     ("overfitted", re.compile(r"(?P<name>.+), validation")),
 )
-"""Where what was measured on validation data stands, the surest first."""
+"""Where what was measured on validation data stands, under which names; the surest first."""
 
 _TYPES = {
+    "acc": "accuracy",
     "squared error": "mse",
     "absolute error": "mae",
     "balanced accuracy": "balanced_accuracy",
@@ -43,28 +44,36 @@ class About:
     source: str | None = None
 
 
-def measured(findings: Iterable[Finding]) -> Iterator[tuple[str, Metric]]:
-    """Yield what was measured of the model on validation data, each name once."""
-    known = {finding.check: finding for finding in findings}
+def measured(record: AuditRecord) -> Iterator[tuple[str, Metric]]:
+    """Yield what was measured of the model on validation data, each kind once.
+
+    Of claims only those of the spec count: what a checkpoint records has names of all sorts.
+    """
+    known = {finding.check: finding for finding in record.findings}
+    claimed = record.spec.get("claims") or {}
     given: set[str] = set()
     for check, pattern in MEASURED:
         for metric in known[check].metrics if check in known else ():
             found = pattern.fullmatch(metric.name)
-            if found and found["name"] not in given and metric.value is not None:
-                given.add(found["name"])
-                yield found["name"], metric
+            if found is None or metric.value is None:
+                continue
+            name = found["name"]
+            declared = check != "claims-do-not-hold" or name in claimed
+            if declared and _type(name) not in given:
+                given.add(_type(name))
+                yield name, metric
 
 
 def result_of(record: AuditRecord, about: About) -> dict[str, Any] | None:
     """Return one result of a `model-index`, or None where nothing was measured."""
     metrics = [
         {
-            "type": _TYPES.get(name) or _slug(name),
+            "type": _type(name),
             "value": float(f"{metric.value:.6g}"),
             "name": clean_text(name, 80),
             "verified": False,
         }
-        for name, metric in measured(record.findings)
+        for name, metric in measured(record)
         if metric.value is not None and math.isfinite(metric.value)
     ][:_MOST]
     if not metrics:
@@ -131,7 +140,7 @@ def _measures(record: AuditRecord) -> str:
     lines = [
         f"| {escaped(clean_text(name, 80))} | {escaped(number(metric.value, metric.unit))} | "
         f"{escaped(interval(metric.low, metric.high, metric.unit)) or '–'} |"
-        for name, metric in measured(record.findings)
+        for name, metric in measured(record)
     ]
     head = ["| On validation data | Value | 95 % interval |", "|---|--:|--:|"]
     return "\n".join([*head, *lines[:_MOST]]) if lines else ""
@@ -159,5 +168,7 @@ def _row(page: PageView, name: str) -> str:
     return dict(page.facts).get(name, "")
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name[:80].lower()).strip("_") or "metric"
+def _type(name: str) -> str:
+    """Return what the Hub calls a metric."""
+    slug = re.sub(r"[^a-z0-9]+", "_", name[:80].lower()).strip("_")
+    return _TYPES.get(name) or slug or "metric"

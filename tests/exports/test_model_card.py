@@ -107,7 +107,24 @@ def test_a_metric_stands_once_the_surest_first(record: AuditRecord) -> None:
             (Metric("accuracy of the model", 0.6),),
         ),
     )
-    assert [(name, metric.value) for name, metric in measured(some.findings)] == [("accuracy", 0.6)]
+    assert [(name, metric.value) for name, metric in measured(some)] == [("accuracy", 0.6)]
+
+
+def test_a_claim_of_the_spec_comes_first_with_what_was_measured(record: AuditRecord) -> None:
+    some = of(
+        replace(record, spec={**record.spec, "claims": {"acc": 0.97}}),
+        Finding("overfitted", Verdict.PASS, "t", "s", (Metric("accuracy, validation", 0.5),)),
+        Finding(
+            "claims-do-not-hold",
+            Verdict.FAIL,
+            "t",
+            "s",
+            (Metric("acc", 0.61), Metric("metrics.val_f1", 0.4)),
+        ),
+    )
+    assert {name: one.metric_value for name, one in results(card_of(some, About())).items()} == {
+        "accuracy": 0.61
+    }
 
 
 @pytest.mark.parametrize(
