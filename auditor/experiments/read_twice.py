@@ -74,17 +74,19 @@ def _anew(
     seed = derived_seed(subject.seed, "a loader built anew")
 
     def prints() -> list[str]:
-        with seeded(seed):
-            loader = build()
-        made = _prints(subject, loader, most)
         shared.put_back()
         kept.put_back()
-        return made
+        with seeded(seed):
+            loader = build()
+        return _prints(subject, loader, most)
 
     try:
         first = _first(prints(), prints())
     except InputError as error:
         return replace(told, verdict="unknown", missing=clean_text(error))
+    finally:
+        shared.put_back()
+        kept.put_back()
     return replace(told, verdict="alike" if first < 0 else "differs", first=first, anew=True)
 
 
