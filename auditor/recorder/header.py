@@ -1,6 +1,7 @@
 """The first line of a recording: how training was set up, and on what."""
 
 import datetime
+import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -55,7 +56,7 @@ def header_of(
     return {
         "auditor_recorder": VERSION,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "environment": environment(device),
+        "environment": {**environment(device), "platform": platform.platform()},
         "settings": told,
         "data": {
             split: data_facts(loader, split, batches, batch) for split, loader in loaders.items()

@@ -1,11 +1,8 @@
 """The Recorder: three lines in a training loop."""
 
-import contextlib
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +13,11 @@ from auditor.core.errors import InputError
 from auditor.core.text import clean_text, kind_of
 from auditor.intake.recorder_file import recording_path
 from auditor.intake.wrapped import bare
-from auditor.recorder.activations import ActivationWatch
 from auditor.recorder.cadence import sampled, stride
 from auditor.recorder.header import header_of, marked
+from auditor.recorder.live import Live, gave_up
 from auditor.recorder.processes import first_process, inner_optimizer, resumed
-from auditor.recorder.rows import Row, Rows, begin, go_on
-from auditor.recorder.updates import UpdateWatch, in_parts
+from auditor.recorder.rows import Row, begin, go_on
 
 EVERY = 100
 """Steps from one that is looked into to the next."""
@@ -31,21 +27,6 @@ PATIENCE = 5.0
 
 SPLITS = ("train_", "val_", "test_", "eval_", "valid_")
 OWN = ("lr", "grad_norm")
-
-
-@dataclass
-class _Live:
-    """What has to be put away when the recorder is gone."""
-
-    rows: Rows
-    activations: ActivationWatch | None = None
-    updates: UpdateWatch | None = None
-
-    def close(self) -> None:
-        for watch in (self.activations, self.updates):
-            if watch is not None:
-                watch.close()
-        self.activations = self.updates = None
 
 
 class Recorder:
@@ -114,7 +95,7 @@ class Recorder:
         self._model, self._optimizer = bare(model), inner_optimizer(optimizer)
         self._every, self._losses, self._sum = every, 0, 0.0
         self._names = {id(p): name for name, p in self._model.named_parameters()}
-        self._live: _Live | None = None
+        self._live: Live | None = None
         self._finalizer: Any = None
         if not first_process():
             return
@@ -125,7 +106,7 @@ class Recorder:
             )
             self._begin(header, resumed(optimizer) if resume is None else resume)
         except Exception as error:  # noqa: BLE001 - training goes on without a recording
-            self._failed(error)
+            gave_up(self.path, error)
 
     def _begin(self, header: dict[str, Any], resume: bool | int) -> None:
         reached = None
@@ -136,27 +117,28 @@ class Recorder:
             begin(self.path, header)
         else:
             self.steps, self.epochs = reached
-        self._live = live = _Live(Rows(self.path))
+        live = Live(self.path)
         self._written = time.monotonic()
-        self._finalizer = weakref.finalize(self, _finish, live)
-        self._look_ahead(live)
+        self._finalizer = weakref.finalize(self, live.finish)
+        live.watch(self._model, self._optimizer, self._names)
+        self._live = live
 
     def step(self, loss: Any = None, **values: Any) -> None:
         """Note one step, after the optimizer's: its loss, and any other numbers by name."""
         live = self._live
-        if live is None:
+        if live is None or live.broken:
             return
         try:
             self._step(live, loss, values)
         except Exception as error:  # noqa: BLE001 - training goes on without a recording
-            self._failed(error)
+            live.failed(error)
 
-    def _step(self, live: _Live, loss: Any, values: Mapping[str, Any]) -> None:
+    def _step(self, live: Live, loss: Any, values: Mapping[str, Any]) -> None:
         self.steps = step = self.steps + 1
         if loss is not None:
             self._sum = self._sum + number(loss)
             self._losses += 1
-        seen = self._seen(live)
+        seen = live.seen()
         if seen or values or step % stride(step) == 0:
             row: Row = {"step": step}
             if self._losses:
@@ -167,34 +149,12 @@ class Recorder:
             row.update(seen)
             row.update(named(values, "train_"))
             live.rows.add(row)
-        if live.updates is None and live.activations is None and sampled(step + 1, self._every):
-            self._look_ahead(live)
+        if not live.watching and sampled(step + 1, self._every):
+            live.watch(self._model, self._optimizer, self._names)
         now = time.monotonic()
         if step % self._every == 0 or now - self._written > PATIENCE:
             live.rows.flush()
             self._written = now
-
-    def _look_ahead(self, live: _Live) -> None:
-        """Watch the step that comes next."""
-        live.activations = ActivationWatch(self._model, self._failed)
-        if isinstance(self._optimizer, torch.optim.Optimizer) and not in_parts(self._model):
-            live.updates = UpdateWatch(self._optimizer, self._names, self._failed)
-
-    def _seen(self, live: _Live) -> Row:
-        """Return what was seen of the step, empty while the optimizer has not made its own."""
-        activations, updates = live.activations, live.updates
-        if activations is None or (updates is not None and not updates.done):
-            return {}
-        live.close()
-        row: Row = {
-            "activation_rms": activations.activation_rms,
-            "dead_share": activations.dead_share,
-        }
-        if updates is not None:
-            row["update_ratio"] = updates.update_ratio
-            if updates.grad_norm is not None:
-                row["grad_norm"] = updates.grad_norm
-        return row
 
     def epoch(self, epoch: float | None = None, **metrics: Any) -> None:
         """Note the end of an epoch, with what was measured then, such as `val_loss`.
@@ -202,7 +162,7 @@ class Recorder:
         A metric whose name begins with no split is one of validation.
         """
         live = self._live
-        if live is None:
+        if live is None or live.broken:
             return
         self.epochs = self.epochs + 1 if epoch is None else float(epoch)
         try:
@@ -210,16 +170,13 @@ class Recorder:
             live.rows.add(row)
             live.rows.flush()
         except Exception as error:  # noqa: BLE001 - training goes on without a recording
-            self._failed(error)
+            live.failed(error)
 
     def close(self) -> None:
         """Write what is left, and take away what watches. It is also done at the program's end."""
+        self._live = None
         if self._finalizer is not None:
-            self._live = None
-            try:
-                self._finalizer()
-            except Exception as error:  # noqa: BLE001 - training goes on without a recording
-                self._failed(error)
+            self._finalizer()
 
     def __enter__(self) -> "Recorder":
         return self
@@ -230,23 +187,6 @@ class Recorder:
     def __reduce__(self) -> Any:
         """A copy records nothing: there is one recorder of a run."""
         return _silent, (self.path,)
-
-    def _failed(self, error: Exception) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            with contextlib.suppress(Exception):
-                live.close()
-        said = clean_text(f"{type(error).__name__}: {error}", 300)
-        warnings.warn(
-            f"Recorder: nothing more is recorded in {clean_text(self.path)}: {said}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-
-
-def _finish(live: _Live) -> None:
-    live.close()
-    live.rows.flush()
 
 
 def _silent(path: Path) -> Recorder:

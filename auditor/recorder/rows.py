@@ -113,9 +113,8 @@ def _name(key: str) -> str:
 
 
 def _cleared(row: Row) -> Row:
-    """Return a row without what holds nothing; of weights that were zero there is no ratio."""
+    """Return a row without update ratios of weights that were zero: there is none."""
     ratios = row.get("update_ratio")
-    if ratios is None:
-        return row
-    finite = {name: ratio for name, ratio in ratios.items() if math.isfinite(ratio)}
-    return {key: value for key, value in {**row, "update_ratio": finite}.items() if value != {}}
+    if ratios is not None:
+        row["update_ratio"] = {name: one for name, one in ratios.items() if math.isfinite(one)}
+    return row
