@@ -14,7 +14,6 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
-from auditor.intake.wrapped import bare
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardswish)
 """Modules that map a range of inputs to exactly zero."""
@@ -90,8 +89,11 @@ class ActivationWatch:
 
 
 def compiled(model: nn.Module) -> bool:
-    """Tell whether a part of a model is compiled; compiled code does not call hooks."""
-    return any(m._compiled_call_impl is not None or bare(m) is not m for m in model.modules())
+    """Tell whether a model or a part of it is compiled; compiled code does not call hooks."""
+    return any(
+        m._compiled_call_impl is not None or type(m).__name__ == "OptimizedModule"
+        for m in model.modules()
+    )
 
 
 def evenly(items: list[Any], most: int) -> list[Any]:
