@@ -14,6 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from auditor.core.layer import MODEL
 from auditor.intake.batches import tensors_in
+from auditor.intake.wrapped import bare
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardswish)
 """Modules that map a range of inputs to exactly zero."""
@@ -31,11 +32,11 @@ class ActivationWatch:
     def __init__(self, model: nn.Module, failed: Callable[[Exception], None]) -> None:
         self.dead_share: dict[str, Any] = {}
         self.activation_rms: dict[str, Any] = {}
-        self._model = model
+        self._model = bare(model)
         self._failed = failed
         leaves = [
             (name or MODEL, module)
-            for name, module in model.named_modules()
+            for name, module in self._model.named_modules()
             if next(module.children(), None) is None
         ]
         self._names = {module: name for name, module in evenly(leaves, MOST)}

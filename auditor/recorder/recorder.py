@@ -92,9 +92,9 @@ class Recorder:
             raise InputError(f"Recorder: every: {clean_text(every, 40)}, expected 1 or more steps")
         self.path = recording_path(Path(checkpoint))
         self.steps, self.epochs = 0, 0.0
-        self._model, self._optimizer = bare(model), inner_optimizer(optimizer)
+        self._model, self._optimizer = model, inner_optimizer(optimizer)
         self._every, self._losses, self._sum = every, 0, 0.0
-        self._names = {id(p): name for name, p in self._model.named_parameters()}
+        self._names = {id(p): name for name, p in bare(model).named_parameters()}
         self._live: Live | None = None
         self._finalizer: Any = None
         if not first_process():
@@ -102,7 +102,7 @@ class Recorder:
         loaders = {name: one for name, one in (("train", train), ("val", val)) if one is not None}
         try:
             header = header_of(
-                self._model, self._optimizer, scheduler, loaders, settings or {}, batches, batch
+                bare(model), self._optimizer, scheduler, loaders, settings or {}, batches, batch
             )
             self._begin(header, resumed(optimizer) if resume is None else resume)
         except Exception as error:  # noqa: BLE001 - training goes on without a recording
