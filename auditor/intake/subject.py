@@ -25,6 +25,7 @@ from auditor.intake.optimizer import LiveOptimizer
 from auditor.intake.reference import blame, call, resolve
 from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
+from auditor.intake.sources import named_code
 from auditor.intake.spectral import begun
 from auditor.intake.trial import flops_of, recurrent_steps, tried
 from auditor.intake.weights import fit
@@ -66,13 +67,15 @@ class Parts:
     warnings: tuple[str, ...] = ()
     optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    code: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Subject:
     """The live bundle; the only thing in an audit that holds torch objects.
 
-    `fresh` builds the model anew, with other weights for another seed.
+    `fresh` builds the model anew, with other weights for another seed. `code` are the callables
+    that were named or handed in, by what they make ("model.factory").
     """
 
     model: nn.Module | None
@@ -89,6 +92,7 @@ class Subject:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    code: Mapping[str, Any] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -175,6 +179,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             adapter=adapter,
             warnings=_warnings(checkpoint, spec),
             earlier=earlier or {},
+            code=named_code(spec),
         ),
         spec,
     )
@@ -261,6 +266,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         training=spec.training,
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
+        code=parts.code,
     )
 
 

@@ -9,6 +9,7 @@ from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
+from auditor.observations.code import CodeOf
 from auditor.observations.earlier import EarlierOf
 from auditor.observations.environment import EnvironmentEvidenceOf, EnvironmentNow
 from auditor.observations.features import FeaturesOver
@@ -32,6 +33,7 @@ from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
+from auditor.observers.code import code_state
 from auditor.observers.facts import (
     earlier,
     environment_evidence,
@@ -83,6 +85,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
+        CodeOf: code_state,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
         EnvironmentNow: environment_now,
