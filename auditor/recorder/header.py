@@ -13,6 +13,7 @@ from torch.utils.data import RandomSampler
 from auditor.core.text import clean_text
 from auditor.intake.recorder_file import VERSION
 from auditor.intake.surroundings import environment
+from auditor.recorder.code import code_facts
 from auditor.recorder.processes import together
 from auditor.recorder.survey import data_facts
 
@@ -61,6 +62,7 @@ def header_of(
         "data": {
             split: data_facts(loader, split, batches, batch) for split, loader in loaders.items()
         },
+        "code": code_facts(model),
     }
 
 
