@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from auditor.core.text import clean_text
+from auditor.intake.wrapped import bare
 from auditor.recorder.activations import ActivationWatch
 from auditor.recorder.rows import Row, Rows
 from auditor.recorder.updates import UpdateWatch, in_parts
@@ -30,10 +31,11 @@ class Live:
         """Tell whether a step is watched."""
         return self._activations is not None
 
-    def watch(self, model: nn.Module, optimizer: object, names: dict[int, str]) -> None:
+    def watch(self, model: nn.Module, optimizer: object) -> None:
         """Watch the step that comes next."""
         self._activations = ActivationWatch(model, self.failed)
         if isinstance(optimizer, torch.optim.Optimizer) and not in_parts(model):
+            names = {id(p): name for name, p in bare(model).named_parameters()}
             self._updates = UpdateWatch(optimizer, names, self.failed)
 
     def seen(self) -> Row:

@@ -14,6 +14,7 @@ from auditor.core.text import clean_text, kind_of
 from auditor.intake.recorder_file import recording_path
 from auditor.intake.wrapped import bare
 from auditor.recorder.cadence import sampled, stride
+from auditor.recorder.columns import named, number
 from auditor.recorder.header import header_of, marked
 from auditor.recorder.live import Live, gave_up
 from auditor.recorder.processes import first_process, inner_optimizer, resumed
@@ -24,9 +25,6 @@ EVERY = 100
 
 PATIENCE = 5.0
 """Seconds after which rows are written though there are few: what a killed run may lose."""
-
-SPLITS = ("train_", "val_", "test_", "eval_", "valid_")
-OWN = ("lr", "grad_norm")
 
 
 class Recorder:
@@ -94,7 +92,6 @@ class Recorder:
         self.steps, self.epochs = 0, 0.0
         self._model, self._optimizer = model, inner_optimizer(optimizer)
         self._every, self._losses, self._sum = every, 0, 0.0
-        self._names = {id(p): name for name, p in bare(model).named_parameters()}
         self._live: Live | None = None
         self._finalizer: Any = None
         if not first_process():
@@ -120,18 +117,42 @@ class Recorder:
         live = Live(self.path)
         self._written = time.monotonic()
         self._finalizer = weakref.finalize(self, live.finish)
-        live.watch(self._model, self._optimizer, self._names)
+        live.watch(self._model, self._optimizer)
         self._live = live
 
     def step(self, loss: Any = None, **values: Any) -> None:
         """Note one step, after the optimizer's: its loss, and any other numbers by name."""
+        self._safely(self._step, loss, values)
+
+    def epoch(self, epoch: float | None = None, **metrics: Any) -> None:
+        """Note the end of an epoch, with what was measured then, such as `val_loss`.
+
+        A metric whose name begins with no split is one of validation.
+        """
+        self._safely(self._epoch, epoch, metrics)
+
+    def note(self, **values: Any) -> None:
+        """Note numbers by name at the step that training has got to."""
+        self._safely(lambda live: live.rows.add({"step": self.steps, **named(values, "train")}))
+
+    def flush(self) -> None:
+        """Write what waits, as before the file is copied."""
+        self._safely(lambda live: live.rows.flush())
+
+    def close(self) -> None:
+        """Write what is left, and take away what watches. It is also done at the program's end."""
+        self._live = None
+        if self._finalizer is not None:
+            self._finalizer()
+
+    def _safely(self, work: Callable[..., None], *given: Any) -> None:
+        """Do some work; what goes wrong in it ends the recording, and not the training."""
         live = self._live
-        if live is None or live.broken:
-            return
-        try:
-            self._step(live, loss, values)
-        except Exception as error:  # noqa: BLE001 - training goes on without a recording
-            live.failed(error)
+        if live is not None and not live.broken:
+            try:
+                work(live, *given)
+            except Exception as error:  # noqa: BLE001 - it may be anything
+                live.failed(error)
 
     def _step(self, live: Live, loss: Any, values: Mapping[str, Any]) -> None:
         self.steps = step = self.steps + 1
@@ -139,44 +160,29 @@ class Recorder:
             self._sum = self._sum + number(loss)
             self._losses += 1
         seen = live.seen()
-        if seen or values or step % stride(step) == 0:
-            row: Row = {"step": step}
-            if self._losses:
-                row["train_loss"] = self._sum / self._losses
-                self._sum, self._losses = 0.0, 0
-            if self._optimizer is not None:
-                row["lr"] = number(self._optimizer.param_groups[0]["lr"])
-            row.update(seen)
-            row.update(named(values, "train_"))
-            live.rows.add(row)
+        if seen or values or (self._losses and step % stride(step) == 0):
+            live.rows.add({"step": step, **self._cheap(), **seen, **named(values, "train")})
         if not live.watching and sampled(step + 1, self._every):
-            live.watch(self._model, self._optimizer, self._names)
+            live.watch(self._model, self._optimizer)
         now = time.monotonic()
         if step % self._every == 0 or now - self._written > PATIENCE:
             live.rows.flush()
             self._written = now
 
-    def epoch(self, epoch: float | None = None, **metrics: Any) -> None:
-        """Note the end of an epoch, with what was measured then, such as `val_loss`.
+    def _cheap(self) -> Row:
+        """Return the mean loss since the last row, and the learning rate."""
+        row: Row = {}
+        if self._losses:
+            row["train_loss"] = self._sum / self._losses
+            self._sum, self._losses = 0.0, 0
+        if self._optimizer is not None:
+            row["lr"] = number(self._optimizer.param_groups[0]["lr"])
+        return row
 
-        A metric whose name begins with no split is one of validation.
-        """
-        live = self._live
-        if live is None or live.broken:
-            return
+    def _epoch(self, live: Live, epoch: float | None, metrics: Mapping[str, Any]) -> None:
         self.epochs = self.epochs + 1 if epoch is None else float(epoch)
-        try:
-            row: Row = {"step": self.steps, "epoch": self.epochs, **named(metrics, "val_")}
-            live.rows.add(row)
-            live.rows.flush()
-        except Exception as error:  # noqa: BLE001 - training goes on without a recording
-            live.failed(error)
-
-    def close(self) -> None:
-        """Write what is left, and take away what watches. It is also done at the program's end."""
-        self._live = None
-        if self._finalizer is not None:
-            self._finalizer()
+        live.rows.add({"step": self.steps, "epoch": self.epochs, **named(metrics, "val")})
+        live.rows.flush()
 
     def __enter__(self) -> "Recorder":
         return self
@@ -194,27 +200,3 @@ def _silent(path: Path) -> Recorder:
     made.path, made.steps, made.epochs = path, 0, 0.0
     made._live = made._finalizer = None
     return made
-
-
-def number(value: Any) -> Any:
-    """Return a number, or a tensor of one value that nothing writes to any more.
-
-    What is on the CPU is read at once; of other devices none is waited for.
-    """
-    if isinstance(value, torch.Tensor):
-        if value.device.type == "cpu":
-            return float(value.detach().mean()) if value.numel() != 1 else value.item()
-        kept = value.detach().clone()
-        return kept if kept.numel() == 1 else kept.float().mean()
-    return float(value)
-
-
-def named(values: Mapping[str, Any], split: str) -> Row:
-    """Return numbers under the names of columns: with a split before them, and no slashes."""
-    row = {}
-    for name, value in values.items():
-        key = clean_text(name, 80).replace("/", "_")
-        if key not in OWN and not key.startswith(SPLITS):
-            key = split + key
-        row[key] = number(value)
-    return row
