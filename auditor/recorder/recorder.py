@@ -121,7 +121,11 @@ class Recorder:
         self._live = live
 
     def step(self, loss: Any = None, **values: Any) -> None:
-        """Note one step, after the optimizer's: its loss, and any other numbers by name."""
+        """Note one step, after the optimizer's: its loss, and any other numbers by name.
+
+        The learning rate is that which stands when this is called. Of long runs, not every step
+        has a row: its loss is then the mean since the row before, its numbers those of the step.
+        """
         self._safely(self._step, loss, values)
 
     def epoch(self, epoch: float | None = None, **metrics: Any) -> None:
@@ -160,7 +164,7 @@ class Recorder:
             self._sum = self._sum + number(loss)
             self._losses += 1
         seen = live.seen()
-        if seen or values or (self._losses and step % stride(step) == 0):
+        if seen or ((values or self._losses) and step % stride(step) == 0):
             live.rows.add({"step": step, **self._cheap(), **seen, **named(values, "train")})
         if not live.watching and sampled(step + 1, self._every):
             live.watch(self._model, self._optimizer)

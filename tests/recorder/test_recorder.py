@@ -204,11 +204,12 @@ def test_long_runs_have_a_row_for_ten_steps(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "model.pt", nn.Linear(2, 1), every=5000)
     recorder.steps = 9_998
     for step in range(9_999, 10_031):
-        recorder.step(float(step))
+        recorder.step(float(step), accuracy=step)
     recorder.close()
     written = rows(recorder.path)
     assert [row["step"] for row in written] == [9_999, 10_000, 10_010, 10_020, 10_030]
     assert [row["train_loss"] for row in written[2:]] == [10_005.5, 10_015.5, 10_025.5]
+    assert [row["train_accuracy"] for row in written[2:]] == [10_010, 10_020, 10_030]
 
 
 def test_what_is_not_a_model_or_a_path_is_refused_at_once(tmp_path: Path) -> None:
