@@ -22,7 +22,7 @@ def number(value: Any) -> Any:
     What is on the CPU is read at once; other devices are not waited for.
     """
     if isinstance(value, torch.Tensor):
-        if value.device.type == "cpu":
+        if value.is_cpu:
             return value.item() if value.numel() == 1 else float(value.detach().mean())
         kept = value.detach().clone()
         return kept if kept.numel() == 1 else kept.float().mean()

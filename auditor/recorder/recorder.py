@@ -165,17 +165,21 @@ class Recorder:
             self._losses += 1
         seen = live.seen()
         if seen or ((values or self._losses) and step % stride(step) == 0):
-            live.rows.add({"step": step, **self._cheap(), **seen, **named(values, "train")})
-        if not live.watching and sampled(step + 1, self._every):
-            live.watch(self._model, self._optimizer)
+            row = self._cheap(step)
+            row.update(seen)
+            if values:
+                row.update(named(values, "train"))
+            live.rows.add(row)
         now = time.monotonic()
         if step % self._every == 0 or now - self._written > PATIENCE:
             live.rows.flush()
             self._written = now
+        if step % self._every == 0 and not live.watching and sampled(step + 1, self._every):
+            live.watch(self._model, self._optimizer)
 
-    def _cheap(self) -> Row:
-        """Return the mean loss since the last row, and the learning rate."""
-        row: Row = {}
+    def _cheap(self, step: int) -> Row:
+        """Return a row with the mean loss since the last one, and the learning rate."""
+        row: Row = {"step": step}
         if self._losses:
             row["train_loss"] = self._sum / self._losses
             self._sum, self._losses = 0.0, 0

@@ -81,11 +81,16 @@ def append(path: Path, lines: list[str]) -> None:
 def bring_over(rows: list[Row]) -> None:
     """Put numbers in the place of tensors, all of a device at once."""
     waiting: dict[torch.device, list[tuple[Row, str]]] = defaultdict(list)
+
+    def collect(holder: Row) -> None:
+        for key, value in holder.items():
+            if isinstance(value, torch.Tensor):
+                waiting[value.device].append((holder, key))
+            elif isinstance(value, dict):
+                collect(value)
+
     for row in rows:
-        for holder in (row, *(value for value in row.values() if isinstance(value, dict))):
-            for key, value in holder.items():
-                if isinstance(value, torch.Tensor):
-                    waiting[value.device].append((holder, key))
+        collect(row)
     for places in waiting.values():
         values = torch.stack([holder[key].detach().reshape(()).float() for holder, key in places])
         for (holder, key), value in zip(places, values.tolist(), strict=True):
@@ -94,17 +99,17 @@ def bring_over(rows: list[Row]) -> None:
 
 def line_of(row: Mapping[str, Any]) -> str:
     """Return a row as JSON: seven digits of each number, and words for what is not finite."""
-    return "{" + ", ".join([f"{_name(key)}: {_value(row[key])}" for key in row]) + "}"
+    return "{" + ", ".join([f"{_name(key)}: {_value(value)}" for key, value in row.items()]) + "}"
 
 
 def _value(value: Any) -> str:
+    if type(value) is int:
+        return str(value)
     if isinstance(value, float):
         if math.isfinite(value):
             return f"{value:.7g}"
         return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
-    if isinstance(value, dict):
-        return line_of(value)
-    return str(value) if type(value) is int else _ENCODED(value)
+    return line_of(value) if isinstance(value, dict) else _ENCODED(value)
 
 
 @cache

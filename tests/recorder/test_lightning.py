@@ -78,7 +78,8 @@ def test_a_fit_is_recorded_beside_its_checkpoint(tmp_path: Path) -> None:
     assert header["data"]["val"]["examples"] == 32
     steps = [row for row in written if "epoch" not in row]
     assert [row["step"] for row in steps] == [*range(1, 13)]
-    assert [row["lr"] for row in steps] == [0.01] * 5 + [0.001] * 7  # the schedule steps first
+    rates = [0.01] * 5 + [0.001] * 6 + [0.0001]  # the schedule steps first
+    assert [row["lr"] for row in steps] == rates
     looked_into = [row for row in steps if "grad_norm" in row]
     assert [row["step"] for row in looked_into] == [1, 6, 11]
     assert all(row["grad_norm"] <= 0.5001 for row in looked_into)  # clipped
