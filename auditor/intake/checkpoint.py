@@ -23,6 +23,7 @@ from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.pickle_names import asked_for
+from auditor.intake.recorder_file import Header, read_header, recording_beside
 
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 """Where training scripts put the weights, in the order they are looked for."""
@@ -46,7 +47,8 @@ class Checkpoint:
     `optimizers` are all that look like an optimizer's state, by the dotted key that they stand
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
-    `notes` tell of files there that were ignored.
+    `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
+    there.
     """
 
     weights: dict[str, torch.Tensor]
@@ -57,6 +59,7 @@ class Checkpoint:
     plain: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    recorded: Header | None = None
 
 
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
@@ -84,6 +87,8 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     weights = _weights(held, key, shown)
     extras = _plain(held, weights)
     files, notes = beside(path)
+    recording = recording_beside(path)
+    recorded, note = read_header(recording) if recording is not None else (None, "")
     return Checkpoint(
         weights=weights,
         optimizer=_optimizer(held),
@@ -91,7 +96,8 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         optimizers=optimizers_in(held),
         plain=plain_tree(held, _bulky(held)),
         beside=files,
-        notes=notes,
+        notes=(*notes, note) if note else notes,
+        recorded=recorded,
         facts=CheckpointFacts(
             path=str(path),
             format=kind,
