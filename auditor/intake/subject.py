@@ -66,13 +66,15 @@ class Parts:
     warnings: tuple[str, ...] = ()
     optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Subject:
     """The live bundle; the only thing in an audit that holds torch objects.
 
-    `fresh` builds the model anew, with other weights for another seed.
+    `fresh` builds the model anew, with other weights for another seed. `arguments` are those that
+    the spec gives its factory.
     """
 
     model: nn.Module | None
@@ -89,6 +91,7 @@ class Subject:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -175,6 +178,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             adapter=adapter,
             warnings=_warnings(checkpoint, spec),
             earlier=earlier or {},
+            arguments=spec.model.args,
         ),
         spec,
     )
@@ -261,6 +265,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         training=spec.training,
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
+        arguments=parts.arguments,
     )
 
 
