@@ -21,6 +21,7 @@ from auditor.intake.setting_names import (
     DECAYED,
     LEAST,
     MODEL_SECTIONS,
+    MODELS,
     NAMED,
     NUMBERS,
     PICKED,
@@ -245,6 +246,10 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
     for key in list(tree)[:MOST_KEYS]:
         if any(hint in str(key).lower() for hint in DECAYED) and tree[key] not in (None, False, ""):
             yield stated("decay", tree[key], str(key))
+    for key in NUMBERS["clip_norm"]:
+        if key in tree and tree[key] is None:
+            yield stated("clip_norm", 0.0, key)
+            break
     betas = tree.get("betas", tree.get("adam_betas"))
     if isinstance(betas, list | tuple) and len(betas) == 2 and all(map(_finite, betas)):
         yield stated("betas", betas, "betas")
@@ -255,7 +260,7 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
         key = next((n for n in (*names, *own) if isinstance(tree.get(n), str) and tree[n]), "")
         if key:
             yield stated(setting, tree[key], key)
-    for setting, names in (("data", DATA), ("preparation", PREPARED)):
+    for setting, names in (("data", DATA), ("preparation", PREPARED), ("model", MODELS)):
         for key in names:
             if tree.get(key) not in (None, "", [], {}):
                 yield stated(setting, tree[key], key)

@@ -54,6 +54,9 @@ MODEL_SECTIONS = ("model", "model_args", "model_config", "model_kwargs", "net", 
                   "architecture", "backbone")  # fmt: skip
 """Sections of a configuration with the arguments of the model."""
 
+MODELS = (*MODEL_SECTIONS, "model_name", "model_type", "architectures", "model_name_or_path")
+"""What tells which model it was, or with which arguments."""
+
 DATA = ("dataset", "dataset_name", "datasets", "data_version", "dataset_version", "data_hash",
         "dataset_hash", "data_sha256", "data_fingerprint", "dataset_fingerprint",
         "dataset_revision", "data_revision", "train_data", "train_file", "data_path", "data_dir",

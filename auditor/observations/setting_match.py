@@ -28,7 +28,7 @@ _KIN = {
     "cycle": ("onecycle", "cyclic", "1cycle"),
     "linear": ("linearlr", "linear"),
     "polynomial": ("polynomial", "poly"),
-    "none": ("none", "constant", "no", "fixed", "constantlr"),
+    "none": ("none", "nonetype", "constant", "no", "fixed", "constantlr"),
 }
 """Families of schedules, by words of their names."""
 

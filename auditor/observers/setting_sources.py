@@ -84,6 +84,8 @@ def _declared(subject: Subject) -> Iterator[Stated]:
         yield stated("log", training.log, "training.log")
     if subject.facts.loss:
         yield stated("loss", subject.facts.loss, "loss")
+    if subject.facts.factory:
+        yield stated("model", subject.facts.factory, "model.factory")
     for key, value in subject.arguments.items():
         yield stated(f"model.{key}", value, f"model.args.{key}")
     train = subject.facts.data.get("train")

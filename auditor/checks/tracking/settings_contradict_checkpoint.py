@@ -33,8 +33,8 @@ records that contradict one another, and files beside the checkpoint, which may 
 
 When it misleads
 ----------------
-A state that was loaded from an earlier training keeps that one's settings and counts. Optimizers of
-other libraries are not recognised. A script's record may hold defaults that were never used.
+A state that was loaded from an earlier training keeps that one's settings and counts. A rate that was lowered by hand leaves no trace of the first one: where no schedule is declared or
+recorded, that only warns. Optimizers of other libraries are not recognised. A script's record may hold defaults that were never used.
 
 What to do
 ----------
@@ -146,6 +146,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     compared.sort(key=lambda one: -SEVERITY[one.verdict])
     bad = [one for one in compared if one.verdict in (Verdict.WARN, Verdict.FAIL)]
     told = [one for one in compared if one.verdict is Verdict.INFO]
+    verdict = bad[0].verdict if bad else Verdict.INFO if told else Verdict.PASS
     settings_told = len({one.setting for one in compared})
     said = list(dict.fromkeys(one.said for one in (*bad, *told)))
     more = len(said) - MOST_SAID
@@ -157,7 +158,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         _untold(sources.optimizers[0].kinds if sources.optimizers else ("",)),
     ]
     return Judgement(
-        compared[0].verdict,
+        verdict,
         " ".join(part for part in parts if part),
         metrics=_metrics(compared, limits),
         where=tuple(dict.fromkeys(_place(one) for one in bad))[:20],
