@@ -68,6 +68,9 @@ _TELLING: dict[str, frozenset[str]] = {
 _ANY = frozenset[str]().union(*_TELLING.values())
 
 
+_KEPT = frozenset[str]().union(*_NEEDED.values(), *_FURTHER.values())
+
+
 def slots_of(saved: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of what a saved optimizer keeps of its parameters."""
     entries = saved.get("state")
@@ -103,3 +106,16 @@ def kinds_of(saved: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(decoupled, bool) and fitting:
         return ("AdamW",) if decoupled else ("Adam",)
     return fitting
+
+
+def ruled_out(saved: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the classes that a saved optimizer can't be of, as it keeps moments that they don't.
+
+    That tells something of optimizers of other libraries too.
+    """
+    slots = frozenset(slots_of(saved)) & _KEPT
+    return tuple(
+        name
+        for name, needed in _NEEDED.items()
+        if not slots <= needed | _FURTHER.get(name, frozenset())
+    )

@@ -7,6 +7,7 @@ they can be held against one another.
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.declared import HOLDERS, NESTED, STEPS, flat, kind_of_schedule, told_by
 from auditor.intake.kept import scalar
-from auditor.intake.optimizer_kinds import kinds_of, slots_of
+from auditor.intake.optimizer_kinds import kinds_of, ruled_out, slots_of
 from auditor.intake.setting_names import (
     DATA,
     DECAYED,
@@ -37,8 +38,12 @@ Tree = Mapping[str, Any]
 
 MOST_GROUPS = 64
 """Parameter groups that are looked at."""
-MOST_KEYS = 1000
-"""Settings of one part that are looked through for words."""
+COUNTERS = ("batch",)
+"""What is a counter where it stands beside the weights, and a setting elsewhere."""
+GENERAL = frozenset({"name", "type", "kind", "mode", "version", "path", "id", "size", "device"})
+"""Names of arguments that mean something else outside of a section on the model."""
+MOST_HINTS = 8
+"""Settings of one part that are kept for the words in their names."""
 MOST_HEADER = 1 << 20
 """Characters of the first line of a recorder's file."""
 
@@ -128,7 +133,7 @@ def optimizer_told(where: str, file: str, saved: Tree) -> tuple[SavedOptimizer, 
     """Return what the state of an optimizer tells: of its class, and of its groups' settings."""
     groups = [g for g in saved["param_groups"][:MOST_GROUPS] if isinstance(g, Mapping)]
     cycled = any({"max_lr", "max_momentum", "base_momentum"} & set(group) for group in groups)
-    kept = SavedOptimizer(where, file, kinds_of(saved), slots_of(saved), cycled)
+    kept = SavedOptimizer(where, file, kinds_of(saved), slots_of(saved), ruled_out(saved), cycled)
     found: dict[tuple[str, Plain], Stated] = {}
     names = {"lr": "last_lr", "initial_lr": "first_lr"}
     for group in groups:
@@ -232,8 +237,10 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
         return Stated(setting, plain_of(dotted, value), kind, where, file)
 
     kind: Kind = "called"
+    left_out = COUNTERS if not prefix and file == CHECKPOINT else ()
     for setting, names in NUMBERS.items():
-        key = next((n for n in names if _number(tree.get(n)) is not None), "")
+        known = (n for n in names if n not in left_out and _number(tree.get(n)) is not None)
+        key = next(known, "")
         value = _number(tree.get(key))
         if (
             value is None
@@ -243,8 +250,9 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
             continue
         if setting != "clip_norm" or tree.get("gradient_clip_algorithm") != "value":
             yield stated(setting, value, key)
-    for key in list(tree)[:MOST_KEYS]:
-        if any(hint in str(key).lower() for hint in DECAYED) and tree[key] not in (None, False, ""):
+    hinted = (key for key in tree if any(hint in str(key).lower() for hint in DECAYED))
+    for key in islice(hinted, MOST_HINTS):
+        if tree[key] and key not in TEXTS["schedule"]:
             yield stated("decay", tree[key], str(key))
     for key in NUMBERS["clip_norm"]:
         if key in tree and tree[key] is None:
@@ -266,7 +274,7 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
                 yield stated(setting, tree[key], key)
     if not prefix or section not in ("optimizer", "optim", "scheduler", "lr_scheduler", "data"):
         for name in arguments:
-            if name in tree and (section in MODEL_SECTIONS or not isinstance(tree[name], Mapping)):
+            if name in tree and (section in MODEL_SECTIONS or name not in GENERAL):
                 yield stated(f"model.{name}", tree[name], name)
         for inner in MODEL_SECTIONS:
             part = tree.get(inner)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from auditor.core.verdict import Verdict
 from auditor.observations.setting_match import (
+    CLASSES,
     COMPOSED,
     alike,
     any_alike,
@@ -18,6 +19,9 @@ from auditor.observations.settings import Plain
 
 OF_THE_STEP = ("momentum", "betas", "weight_decay", "eps")
 """Settings that scripts are called with and optimizers keep."""
+
+UNKNOWN = "another"
+"""The optimizer of which only is known that it is not the declared one."""
 
 OWN = (CHECKPOINT, "training_args.bin", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 """Files that are surely of the same training as the weights; others may have been left behind."""
@@ -65,6 +69,16 @@ def optimizer_compared(sources: SettingSources) -> Iterator[Compared]:
     if declared is not None and state is not None:
         confirmed = declared.value in kinds
         yield _kind_compared(declared, state, kinds, sources)
+    for other in (
+        sources.optimizers if declared is not None and len(sources.optimizers) == 1 else ()
+    ):
+        if not other.kinds and declared is not None and declared.value in other.ruled_out:
+            kept = ", ".join(f"`{slot}`" for slot in other.slots[:4])
+            stated = Stated("optimizer", UNKNOWN, "state", f"{other.where} in {other.file}",
+                            other.file)  # fmt: skip
+            yield Compared("optimizer", declared, stated, Verdict.WARN,
+                           f"The saved optimizer keeps {kept}, which {shown(declared.value)}, "
+                           "as declared, does not.")  # fmt: skip
     for told in sources.of("optimizer", "called"):
         name = optimizer_of(told.value)
         if not name:
@@ -180,8 +194,8 @@ def schedule_compared(sources: SettingSources) -> Iterator[Compared]:
                                f"The schedule is {differ(declared, state)}, whose rate "
                                "changed.")  # fmt: skip
             continue
-        exact = str(state.value) == str(declared.value) or not str(declared.value).endswith("LR")
-        same = one == other and (exact or one not in ("step", "cycle"))
+        classes = {str(declared.value), str(state.value)}
+        same = len(classes) == 1 if classes <= CLASSES else one == other
         warn = not same and (one != "none" or moved)
         yield Compared("schedule", declared, state, Verdict.WARN if warn else Verdict.PASS,
                        f"The schedule is {differ(declared, state)}.")  # fmt: skip

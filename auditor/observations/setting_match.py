@@ -32,6 +32,15 @@ _KIN = {
 }
 """Families of schedules, by words of their names."""
 
+CLASSES = frozenset(
+    {
+        "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR",
+        "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "CyclicLR",
+        "ReduceLROnPlateau",
+    }
+)  # fmt: skip
+"""Classes of torch.optim.lr_scheduler that their saved state tells."""
+
 COMPOSED = ("LambdaLR", "SequentialLR", "ChainedScheduler", "MultiplicativeLR", "")
 """Schedules that can be any, as far as their saved state tells."""
 

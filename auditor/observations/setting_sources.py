@@ -34,13 +34,15 @@ class SavedOptimizer:
     """The state of an optimizer: the classes of torch.optim that it can be of, by what it keeps.
 
     `kinds` are none where it is of no class of torch.optim, or tells too little. `slots` is what
-    it keeps of each parameter. `cycled` tells that a schedule put rates and momentum of its own.
+    it keeps of each parameter, `ruled_out` the classes that never keep that. `cycled` tells that a
+    schedule put rates and momentum of its own.
     """
 
     where: str
     file: str
     kinds: tuple[str, ...]
     slots: tuple[str, ...]
+    ruled_out: tuple[str, ...] = ()
     cycled: bool = False
 
 

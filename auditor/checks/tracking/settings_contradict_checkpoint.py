@@ -33,8 +33,10 @@ records that contradict one another, and files beside the checkpoint, which may 
 
 When it misleads
 ----------------
-A state that was loaded from an earlier training keeps that one's settings and counts. A rate that was lowered by hand leaves no trace of the first one: where no schedule is declared or
-recorded, that only warns. Optimizers of other libraries are not recognised. A script's record may hold defaults that were never used.
+A state that was loaded from an earlier training keeps that one's settings and counts. A rate that
+was lowered by hand leaves no trace of the first one: where no schedule is declared or recorded,
+that only warns. Optimizers of other libraries are not recognised. A script's record may hold
+defaults that were never used.
 
 What to do
 ----------
@@ -55,12 +57,14 @@ from auditor.core.advice import quoted, step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
+from auditor.core.secrets import MASK
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict
 from auditor.observations.length_conflicts import length_compared
 from auditor.observations.rate_conflicts import course_compared, rates_compared
 from auditor.observations.schedule import ScheduleOf
 from auditor.observations.setting_conflicts import (
+    UNKNOWN,
     Compared,
     further_compared,
     optimizer_compared,
@@ -215,7 +219,13 @@ def _place(one: Compared) -> Place:
 def _advice(bad: Sequence[Compared]) -> tuple[str, ...]:
     if not bad:
         return ()
-    declared = [one for one in bad if one.one.kind == "declared" and one.setting != "steps"]
+    declared = [
+        one
+        for one in bad
+        if one.one.kind == "declared"
+        and one.setting != "steps"
+        and one.other.value not in (MASK, UNKNOWN)
+    ]
     steps = [
         step(
             f"If {one.other.where} is right, correct the spec:",
