@@ -31,6 +31,7 @@ from auditor.intake.setting_names import (
     TEXTS,
 )
 from auditor.intake.trainer_files import settings_beside, states_beside
+from auditor.observations.setting_match import SOME_SCHEDULE
 from auditor.observations.setting_sources import CHECKPOINT, Kind, SavedOptimizer, Stated
 from auditor.observations.settings import Plain
 
@@ -286,7 +287,7 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
 
 def _scheduled(state: Tree, where: str, file: str) -> Iterator[Stated]:
     """Yield the class of a schedule, what it was laid out by, and its steps."""
-    kind = kind_of_schedule(state)
+    kind = kind_of_schedule(state) or SOME_SCHEDULE
     place = f"{where} in {file}"
     yield Stated("schedule", kind, "state", place, file)
     for key, value in state.items():

@@ -182,30 +182,38 @@ def schedule_compared(sources: SettingSources) -> Iterator[Compared]:
     """Yield what is said of the schedule's class and of what it is laid out for."""
     told = sources.of("schedule")
     declared = next((one for one in told if one.kind == "declared"), None)
+    if declared is None:
+        return
     states = [one for one in told if one.kind == "state"]
+    family = schedule_of(declared.value)
     moved = not _stood(sources)
-    for state in states:
-        if declared is None:
+    if family == "none" and moved:
+        last = sources.of("last_lr", "state")[0]
+        first = sources.of("first_lr", "state")[0]
+        yield Compared(
+            "schedule",
+            declared,
+            states[0] if states else last,
+            Verdict.WARN,
+            f"No schedule is declared, by {declared.where}, and the rate went from "
+            f"{shown(first.value)} to {shown(last.value)} ({last.where}).",
+        )
+        return
+    clear = [one for one in states if one.value not in COMPOSED]
+    for other in clear or sources.of("schedule", "called"):
+        theirs = schedule_of(other.value)
+        if declared.value in COMPOSED or not family or not theirs:
             continue
-        one, other = schedule_of(declared.value), schedule_of(state.value)
-        if state.value in COMPOSED or declared.value in COMPOSED or not one or not other:
-            if one == "none" and moved:
-                yield Compared("schedule", declared, state, Verdict.WARN,
-                               f"The schedule is {differ(declared, state)}, whose rate "
-                               "changed.")  # fmt: skip
-            continue
-        classes = {str(declared.value), str(state.value)}
-        same = len(classes) == 1 if classes <= CLASSES else one == other
-        warn = not same and (one != "none" or moved)
-        yield Compared("schedule", declared, state, Verdict.WARN if warn else Verdict.PASS,
-                       f"The schedule is {differ(declared, state)}.")  # fmt: skip
-        if str(state.value) == str(declared.value):
+        classes = {str(declared.value), str(other.value)}
+        same = len(classes) == 1 if classes <= CLASSES else family == theirs
+        # A schedule that never moved the rate is none.
+        same = same or (family == "none" and other.kind == "state")
+        verdict = Verdict.PASS if same else Verdict.WARN
+        yield Compared(
+            "schedule", declared, other, verdict, f"The schedule is {differ(declared, other)}."
+        )
+        if len(classes) == 1:
             yield from _laid_out(sources)
-    for called in () if states else (one for one in told if one.kind == "called"):
-        if declared is not None and schedule_of(declared.value) and schedule_of(called.value):
-            same = schedule_of(declared.value) == schedule_of(called.value)
-            yield Compared("schedule", declared, called, Verdict.PASS if same else Verdict.WARN,
-                           f"The schedule is {differ(declared, called)}.")  # fmt: skip
 
 
 def _laid_out(sources: SettingSources) -> Iterator[Compared]:

@@ -41,7 +41,9 @@ CLASSES = frozenset(
 )  # fmt: skip
 """Classes of torch.optim.lr_scheduler that their saved state tells."""
 
-COMPOSED = ("LambdaLR", "SequentialLR", "ChainedScheduler", "MultiplicativeLR", "")
+SOME_SCHEDULE = "another schedule"
+"""The name of a schedule whose saved state does not tell its class."""
+COMPOSED = ("LambdaLR", "SequentialLR", "ChainedScheduler", "MultiplicativeLR", SOME_SCHEDULE)
 """Schedules that can be any, as far as their saved state tells."""
 
 _LOSSES = {

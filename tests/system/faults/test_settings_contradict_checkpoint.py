@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -385,6 +387,14 @@ def test_a_cosine_by_hand_whose_script_tells_it(tmp_path: Path) -> None:
     assert found.verdict is Verdict.WARN
 
 
+def test_a_schedule_that_is_declared_not_to_be(tmp_path: Path) -> None:
+    checkpoint(tmp_path, sgd, lambda o: schedules.StepLR(o, 2), saved=False)
+    optimizer = {"name": "SGD", "lr": 0.01, "momentum": 0.9}
+    found = said_of(tmp_path, optimizer=optimizer, schedule="none")
+    assert found.verdict is Verdict.WARN
+    assert "the rate went from 0.01 to 1e-05" in found.summary
+
+
 def test_training_that_was_resumed(tmp_path: Path) -> None:
     """States are loaded into new objects, and training goes on."""
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -422,3 +432,36 @@ def test_an_average_of_weights(tmp_path: Path) -> None:
     optimizer = {"name": "SGD", "lr": 0.01, "momentum": 0.9}
     found = said_of(tmp_path, optimizer=optimizer, epochs=EPOCHS, batch_size=10)
     assert found.verdict is Verdict.PASS, found.summary
+
+
+@pytest.mark.slow
+def test_the_program_says_so_and_hides_secrets(tmp_path: Path) -> None:
+    there = changed("diabetes_mlp", tmp_path, declaring(epochs=5, optimizer={"lr": 0.05}))
+    held = torch.load(there / "diabetes.pt", weights_only=True)
+    held["hyperparameters"] |= {"wandb_api_key": "k3y-of-wandb", "data_path": "ftp://u:pa55@host/x"}
+    held["config"] = {"hub_token": "t0ken-of-hub", "epochs": 20}
+    torch.save(held, there / "diabetes.pt")
+    command = [Path(sys.executable).with_name("audit"), "run", there / "audit.yaml"]
+    checks = ("settings-contradict-checkpoint", "hyperparameters-unrecorded")
+    only = [word for check in checks for word in ("--only", check)]
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [*command, *only, "--out", out, "--format", "json", "--format", "html"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    record = json.loads((out / "record.json").read_text())
+    findings = {f["check"]: f for section in record["sections"] for f in section["findings"]}
+    wrong, unrecorded = (findings[check] for check in checks)
+    assert wrong["verdict"] == "fail"
+    assert {place["name"] for place in wrong["where"]} == {
+        "training.optimizer.lr",
+        "training.epochs",
+    }
+    assert unrecorded["verdict"] == "info"
+    assert "contradict the checkpoint" in (out / "report.html").read_text()
+    for path in out.rglob("*"):
+        kept = path.read_text() if path.is_file() else ""
+        assert not any(word in kept for word in ("k3y-of", "t0ken-of", "pa55")), path
