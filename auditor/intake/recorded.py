@@ -11,12 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from auditor.core.secrets import MASK, is_secret
 from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.declared import HOLDERS, NESTED, STEPS, flat, kind_of_schedule, told_by
-from auditor.intake.kept import scalar
-from auditor.intake.optimizer_kinds import kinds_of, ruled_out, slots_of
+from auditor.intake.plain_settings import is_finite, number_in, plain_of
 from auditor.intake.setting_names import (
     DATA,
     DECAYED,
@@ -32,13 +30,10 @@ from auditor.intake.setting_names import (
 )
 from auditor.intake.trainer_files import settings_beside, states_beside
 from auditor.observations.setting_match import SOME_SCHEDULE
-from auditor.observations.setting_sources import CHECKPOINT, Kind, SavedOptimizer, Stated
-from auditor.observations.settings import Plain
+from auditor.observations.setting_sources import CHECKPOINT, Kind, Stated
 
 Tree = Mapping[str, Any]
 
-MOST_GROUPS = 64
-"""Parameter groups that are looked at."""
 COUNTERS = ("batch",)
 """What is a counter where it stands beside the weights, and a setting elsewhere."""
 GENERAL = frozenset({"name", "type", "kind", "mode", "version", "path", "id", "size", "device"})
@@ -47,11 +42,6 @@ MOST_HINTS = 8
 """Settings of one part that are kept for the words in their names."""
 MOST_HEADER = 1 << 20
 """Characters of the first line of a recorder's file."""
-
-STEP_BY_STEP = frozenset(
-    {"params", "param_names", "foreach", "fused", "capturable", "differentiable", "maximize"}
-)
-"""What groups hold that says how a step is computed."""
 
 LAID_OUT = frozenset(
     {
@@ -72,25 +62,6 @@ LAID_OUT = frozenset(
     }
 )
 """What schedules are laid out by."""
-
-
-def plain_of(name: str, value: Any) -> Plain:
-    """Return a setting as a plain value of bounded size; one that looks like a secret is hidden."""
-    if is_secret(name, value):
-        return MASK
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        known = abs(value) < 1e30
-        return value if known else clean_text(value, 40)
-    if isinstance(value, list | tuple):
-        short = value[:16]
-        if short and all(_finite(one) for one in short):
-            return tuple(float(one) for one in short)
-        return clean_text(", ".join(clean_text(one, 40) for one in short), 120)
-    if isinstance(value, Mapping):
-        return clean_text(", ".join(clean_text(key, 40) for key in list(value)[:16]), 120)
-    return clean_text(value, 120)
 
 
 def recorded_by(
@@ -120,45 +91,6 @@ def recorded_by(
     return told, [CHECKPOINT, *(clean_text(name, 80) for name in files)]
 
 
-def optimizers_of(checkpoint: Checkpoint, path: Path) -> Iterator[tuple[str, str, Tree]]:
-    """Yield each saved optimizer: its key, its file, and its state."""
-    for key, state in checkpoint.optimizers.items():
-        yield f"`{clean_text(key, 80)}`", CHECKPOINT, state
-    if not checkpoint.optimizers:
-        for name, held in states_beside(path.parent):
-            if isinstance(held.get("param_groups"), list):
-                yield "the optimizer's state", name, held
-
-
-def optimizer_told(where: str, file: str, saved: Tree) -> tuple[SavedOptimizer, tuple[Stated, ...]]:
-    """Return what the state of an optimizer tells: of its class, and of its groups' settings."""
-    groups = [g for g in saved["param_groups"][:MOST_GROUPS] if isinstance(g, Mapping)]
-    cycled = any({"max_lr", "max_momentum", "base_momentum"} & set(group) for group in groups)
-    kept = SavedOptimizer(where, file, kinds_of(saved), slots_of(saved), ruled_out(saved), cycled)
-    found: dict[tuple[str, Plain], Stated] = {}
-    names = {"lr": "last_lr", "initial_lr": "first_lr"}
-    for group in groups:
-        for key, value in group.items():
-            if key in STEP_BY_STEP or not isinstance(key, str):
-                continue
-            one = value.item() if getattr(value, "numel", lambda: 0)() == 1 else value
-            if not isinstance(one, bool | int | float | str | list | tuple):
-                continue
-            setting, plain = clean_text(names.get(key, key), 60), plain_of(key, one)
-            stated = Stated(setting, plain, "state", f"{where} in {file}", file)
-            found.setdefault((setting, plain), stated)
-    entries = saved.get("state")
-    steps = [
-        number
-        for entry in (entries.values() if isinstance(entries, Mapping) else ())
-        if isinstance(entry, Mapping) and (number := _number(entry.get("step"))) is not None
-    ]
-    told = list(found.values())[:400]
-    if steps and max(steps) > 0:
-        told.append(Stated("steps", max(steps), "state", f"{where} in {file}", file))
-    return kept, tuple(told)
-
-
 def picked_by(checkpoint: Checkpoint, path: Path) -> str:
     """Return what tells that a checkpoint is the best of several, empty where nothing does."""
     if "best" in path.name.lower():
@@ -167,7 +99,7 @@ def picked_by(checkpoint: Checkpoint, path: Path) -> str:
     def search(tree: Tree, depth: int) -> str:
         for key, value in tree.items():
             name = str(key).lower()
-            if any(part in name for part in PICKED) and _number(value) is not None:
+            if any(part in name for part in PICKED) and number_in(value) is not None:
                 return f"`{clean_text(key, 60)}` in {CHECKPOINT}"
             if depth < 2 and isinstance(value, Mapping) and (found := search(value, depth + 1)):
                 return found
@@ -204,8 +136,9 @@ def _headers(path: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(header, dict) or "auditor_recorder" not in header:
         return {}
     data = header.get("data")
-    told = {"settings": header.get("settings")}
-    return {name: told | ({"data_fingerprint": data} if isinstance(data, dict) and data else {})}
+    train = data.get("train") if isinstance(data, dict) else None
+    fingerprint = train.get("fingerprint") if isinstance(train, dict) else None
+    return {name: {"settings": header.get("settings"), "data_fingerprint": fingerprint}}
 
 
 def _counted(tree: Tree, prefix: str, file: str, lightning: str = "") -> Iterator[Stated]:
@@ -215,14 +148,14 @@ def _counted(tree: Tree, prefix: str, file: str, lightning: str = "") -> Iterato
         return Stated(setting, value, "state", f"`{prefix}{key}` in {file}", file)
 
     for key in ("epoch", "current_epoch"):
-        made = _number(tree.get(key))
+        made = number_in(tree.get(key))
         if made is not None and made >= 0:
             # Lightning keeps the number of the last epoch, counted from 0.
             made += 1 if lightning and lightning in tree else 0
             yield stated("epochs", made, key)
             break
     for key in STEPS:
-        steps = _number(tree.get(key))
+        steps = number_in(tree.get(key))
         if steps is not None and steps >= 1:
             yield stated("counted_steps", steps, key)
             break
@@ -240,9 +173,9 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
     kind: Kind = "called"
     left_out = COUNTERS if not prefix and file == CHECKPOINT else ()
     for setting, names in NUMBERS.items():
-        known = (n for n in names if n not in left_out and _number(tree.get(n)) is not None)
+        known = (n for n in names if n not in left_out and number_in(tree.get(n)) is not None)
         key = next(known, "")
-        value = _number(tree.get(key))
+        value = number_in(tree.get(key))
         if (
             value is None
             or value < LEAST.get(setting, -math.inf)
@@ -260,9 +193,9 @@ def _called(tree: Tree, prefix: str, file: str, arguments: Sequence[str]) -> Ite
             yield stated("clip_norm", 0.0, key)
             break
     betas = tree.get("betas", tree.get("adam_betas"))
-    if isinstance(betas, list | tuple) and len(betas) == 2 and all(map(_finite, betas)):
+    if isinstance(betas, list | tuple) and len(betas) == 2 and all(map(is_finite, betas)):
         yield stated("betas", betas, "betas")
-    if section in SECTIONS["optimizer"] and _number(tree.get("eps")) is not None:
+    if section in SECTIONS["optimizer"] and number_in(tree.get("eps")) is not None:
         yield stated("eps", tree["eps"], "eps")
     for setting, names in TEXTS.items():
         own = NAMED if section in SECTIONS.get(setting, ()) else ()
@@ -293,17 +226,3 @@ def _scheduled(state: Tree, where: str, file: str) -> Iterator[Stated]:
     for key, value in state.items():
         if key in LAID_OUT and value is not None:
             yield Stated(f"schedule.{key}", plain_of(key, value), "state", place, file)
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number, also where a text writes it; None of anything else."""
-    if isinstance(value, str) and len(value) < 40:
-        value = scalar(value)
-    one = getattr(value, "item", None)
-    if one is not None and getattr(value, "numel", lambda: 0)() == 1:
-        value = one()
-    return float(value) if _finite(value) else None
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30

@@ -39,8 +39,8 @@ TEXTS: dict[str, tuple[str, ...]] = {
 }
 """Settings that are names."""
 
-LEAST = {"lr": 0.0, "batch_size": 1, "epochs": 0.0, "seed": 0, "planned_steps": 1, "accumulated": 1,
-         "devices": 1, "weight_decay": 0.0, "clip_norm": 0.0}  # fmt: skip
+LEAST = {"lr": 0.0, "batch_size": 1, "epochs": 0.01, "seed": 0, "planned_steps": 1, "devices": 1,
+         "accumulated": 1, "weight_decay": 0.0, "clip_norm": 0.0}  # fmt: skip
 """The least that a setting can be; what is below stands for "not set"."""
 
 NAMED = ("name", "type", "class", "_target_", "class_path")

@@ -5,13 +5,9 @@ from typing import Any
 
 from auditor.core.text import clean_text
 from auditor.intake.moments import entries_at_hand, number
-from auditor.intake.recorded import (
-    optimizer_told,
-    optimizers_of,
-    picked_by,
-    plain_of,
-    recorded_by,
-)
+from auditor.intake.plain_settings import plain_of
+from auditor.intake.recorded import picked_by, recorded_by
+from auditor.intake.saved_optimizers import optimizer_told, optimizers_of
 from auditor.intake.subject import Subject
 from auditor.observations.setting_sources import (
     SPEC,

@@ -143,9 +143,11 @@ def test_secrets_are_hidden_wherever_they_stand(tmp_path: Path) -> None:
         "seed: 1\ndataset: 'https://me:hunter2@data.example.org'\n"
     )
     spec = TrainingSpec(optimizer=OptimizerSpec(name="SGD", lr=0.1))
-    held = {"args": {"data_path": "s3://x?key=AKIAIOSFODNN7EXAMPLE", "wandb_api_key": "k3y-of-w"}}
+    held = {"args": {"data_path": "s3://x?key=AKIAIOSFODNN7EXAMPLE", "wandb_api_key": "k3y-of-w"},
+            "config": {"datasets": ["train.csv", {"token": "hunter2"}]}}  # fmt: skip
     found = sources_of(tmp_path, held, spec)
-    assert [one.value for one in found.of("data")] == [MASK, MASK]
+    shown = sorted(str(one.value) for one in found.of("data"))
+    assert shown == [MASK, MASK, "train.csv, ..."]
     whole = repr(found)
     assert "hunter2" not in whole
     assert "AKIA" not in whole

@@ -114,10 +114,10 @@ OF_TRAINING = ("batch_size", "epochs", "clip_norm", "seed", "schedule")
             "Recommendations for Gradient-Based Training', section 3.3)",
         ),
         "epochs": Limit(
-            warn=1.01,
+            warn=1.1,
             fail=2.0,
-            source="times apart, beyond one epoch either way, which counting from 0 explains; "
-            "twice as many epochs are another training",
+            source="times apart, beyond one epoch either way, which counting from 0 explains; a "
+            "tenth more are the cooldown that some trainers add, twice as many another training",
         ),
         "steps": Limit(
             warn=2.0,

@@ -368,6 +368,66 @@ def test_what_common_practice_explains(beside: Any, training: Any, tmp_path: Pat
     assert found.verdict in (Verdict.PASS, Verdict.INFO), found.summary
 
 
+@pytest.mark.parametrize(
+    ("held", "training"),
+    [
+        (  # nanoGPT
+            {
+                "epoch": None,
+                "model_args": {"n_layer": 2},
+                "iter_num": 600,
+                "best_val_loss": torch.tensor(1.5),
+                "config": {
+                    "gradient_accumulation_steps": 5, "batch_size": 12, "learning_rate": 0.01,
+                    "max_iters": 600, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.95,
+                    "grad_clip": 1.0, "decay_lr": True, "dropout": 0.0, "dataset": "owt",
+                },
+            },
+            {"batch_size": 60, "clip_norm": 1.0},
+        ),
+        (  # torchvision's references
+            {
+                "epoch": EPOCHS - 1,
+                "args": {
+                    "lr": 0.01, "momentum": 0.9, "batch_size": 32, "epochs": EPOCHS, "opt": "sgd",
+                    "lr_scheduler": "steplr", "lr_step_size": 30, "clip_grad_norm": None,
+                    "label_smoothing": 0.0, "world_size": 8, "weight_decay": 0.0,
+                },
+            },
+            {"batch_size": 256, "schedule": "step"},
+        ),
+        (  # timm
+            {
+                "epoch": 104,
+                "metric": 71.5,
+                "args": {
+                    "lr": None, "lr_base": 0.1, "opt": "momentum", "opt_eps": None, "epochs": 100,
+                    "cooldown_epochs": 5, "sched": "cosine", "clip_grad": None, "seed": 42,
+                    "batch_size": 128, "aa": "rand-m9-mstd0.5", "smoothing": 0.1,
+                },
+            },
+            {"epochs": 100, "batch_size": 128, "seed": 42, "schedule": "cosine"},
+        ),
+        (  # fairseq
+            {
+                "epoch": 6,
+                "args": {
+                    "lr": [0.01], "optimizer": "nag", "max_epoch": 0, "clip_norm": 0.0, "seed": 1,
+                    "adam_betas": "(0.9, 0.98)", "criterion": "label_smoothed_cross_entropy",
+                },
+            },
+            {},
+        ),
+    ],
+    ids=["nanoGPT", "torchvision", "timm", "fairseq"],
+)  # fmt: skip
+def test_what_well_known_scripts_save(held: Any, training: Any, tmp_path: Path) -> None:
+    checkpoint(tmp_path, sgd, lambda o: schedules.StepLR(o, 2), **held)
+    optimizer = {"name": "SGD", "lr": 0.01, "momentum": 0.9}
+    found = said_of(tmp_path, **{"optimizer": optimizer, "epochs": EPOCHS, **training})
+    assert found.verdict in (Verdict.PASS, Verdict.INFO), found.summary
+
+
 def test_a_rate_scaled_with_the_batch(tmp_path: Path) -> None:
     """A script that is called with the rate of one device, and multiplies it."""
     checkpoint(tmp_path, lambda m: sgd(m, lr=0.08), args={"lr": 0.01, "world_size": 8})
