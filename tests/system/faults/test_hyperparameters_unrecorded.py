@@ -108,7 +108,7 @@ def test_in_a_notebook(diabetes: Live) -> None:
     assert nothing.finding(CHECK).verdict is Verdict.NOT_APPLICABLE
 
 
-def test_an_optimizer_handed_in_contradicts_what_is_declared_beside_it(diabetes: Live) -> None:
+def test_an_optimizer_handed_in_and_never_stepped_contradicts_nothing(diabetes: Live) -> None:
     optimizer = torch.optim.SGD(diabetes.model.parameters(), lr=0.1, momentum=0.9)
     (found,) = audit(
         diabetes.model,
