@@ -28,7 +28,7 @@ from auditor.intake.subject import load
 from auditor.observers.schedule import schedule
 from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
-from tests.subjects import SAMPLES
+from tests.subjects import REAL, SAMPLES
 from tests.zoo import SAMPLES as HEALTHY
 
 EPOCHS = 6
@@ -525,3 +525,22 @@ def test_the_program_says_so_and_hides_secrets(tmp_path: Path) -> None:
     for path in out.rglob("*"):
         kept = path.read_text() if path.is_file() else ""
         assert not any(word in kept for word in ("k3y-of", "t0ken-of", "pa55")), path
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the public checkpoints are not here")
+def test_a_public_checkpoint_with_another_record_planted(tmp_path: Path) -> None:
+    """As published it holds its weights and best score, which contradict nothing."""
+    held = torch.load(REAL / "resnet20-12fca82f.th", map_location="cpu", weights_only=True)
+    training = {"optimizer": {"name": "SGD", "lr": 0.1}, "epochs": 200, "batch_size": 128}
+    torch.save(held, tmp_path / "c.pt")
+    assert said_of(tmp_path, **training).verdict is Verdict.NOT_APPLICABLE
+    torch.save(
+        {**held, "args": {"optimizer": "adamw", "lr": 1e-3, "epochs": 20}}, tmp_path / "c.pt"
+    )
+    found = said_of(tmp_path, **training)
+    assert found.verdict is Verdict.FAIL
+    assert {place.name for place in found.where} == {
+        "training.optimizer.name",
+        "training.optimizer.lr",
+        "training.epochs",
+    }
