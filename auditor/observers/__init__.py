@@ -26,6 +26,7 @@ from auditor.observations.predictions import PredictionsOver
 from auditor.observations.reach import ParameterReachOver
 from auditor.observations.saturation import SaturationOver
 from auditor.observations.schedule import ScheduleOf
+from auditor.observations.setting_sources import SettingSourcesOf
 from auditor.observations.settings import SettingsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
@@ -58,6 +59,7 @@ from auditor.observers.predictions import PredictionsObserver
 from auditor.observers.reach import ParameterReachObserver
 from auditor.observers.saturation import SaturationObserver
 from auditor.observers.schedule import schedule
+from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
 from auditor.observers.structure import StructureObserver
 from auditor.observers.weight_matrices import weight_matrices
@@ -94,6 +96,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,
         ScheduleOf: schedule,
+        SettingSourcesOf: setting_sources,
         SettingsOf: settings,
         TargetsOf: targets,
         TensorsOf: tensors,
