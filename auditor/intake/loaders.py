@@ -1,18 +1,18 @@
 """A split: its loader, read again and again in the same order, and what a look through it told."""
 
-import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch.utils.data import Dataset, IterableDataset
 
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import kind_of
 from auditor.intake.batches import Adapter, Batch, described, tensors_in, understood
+from auditor.intake.features import FeatureSurvey
+from auditor.intake.fingerprint import MODULUS, digests, summed
 from auditor.intake.reference import blame
 from auditor.intake.seeding import RandomState, loader_state_kept, rng_kept
 from auditor.intake.targets import TargetSurvey
@@ -92,6 +92,7 @@ class Survey:
     target_shape: str
     targets: TargetSurvey
     fingerprint: str
+    features: FeatureSurvey
 
 
 def opened(loader: Any, split: Split, adapter: Adapter | None, seed: int) -> Batches:
@@ -132,7 +133,7 @@ def surveyed(batches: Batches, most: int) -> Survey:
     """
     key = f"data.{batches.split}"
     length = _length(batches.loader, key)
-    targets = TargetSurvey()
+    targets, features = TargetSurvey(), FeatureSurvey()
     examples, largest, count = 0, 0, 0
     total = 0
     shapes: tuple[str, ...] = ()
@@ -144,7 +145,8 @@ def surveyed(batches: Batches, most: int) -> Survey:
             shapes = tuple(described(tensor) for tensor in tensors_in((batch.args, batch.kwargs)))
             target_shape = described(batch.target)
         targets.add(batch.target, count)
-        total = (total + _fingerprint(batch)) % (1 << 128)
+        features.add(batch)
+        total = (total + summed(digests(batch))) % MODULUS
         examples += batch.size
         largest = max(largest, batch.size)
         count += 1
@@ -166,6 +168,7 @@ def surveyed(batches: Batches, most: int) -> Survey:
         target_shape=target_shape,
         targets=targets,
         fingerprint=f"{total:032x}",
+        features=features,
     )
 
 
@@ -194,22 +197,3 @@ def _walked(batches: Batches, key: str) -> int | None:
                     "its __iter__"
                 )
     return count
-
-
-def _fingerprint(batch: Batch) -> int:
-    """Return the sum over the examples of a hash of each, so that their order does not count."""
-    size, batch = batch.size, batch.padded()
-    tensors = [
-        tensor.detach().cpu().movedim(axis, 0).reshape(size, -1).contiguous()
-        for tensor in tensors_in((batch.args, batch.kwargs, batch.target))
-        if tensor.layout is torch.strided
-        and tensor.numel()
-        and (axis := batch.axis(tensor)) is not None
-    ]
-    views = [rows.view(torch.uint8).numpy() for rows in tensors]
-    return sum(
-        int.from_bytes(
-            hashlib.blake2b(b"".join(v[i].tobytes() for v in views), digest_size=16).digest()
-        )
-        for i in range(size)
-    )

@@ -337,6 +337,7 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
 
 
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
+    targets = survey.targets.facts(task, loss.ignored if loss else IGNORED)
     return SplitFacts(
         batches=survey.batches,
         batches_read=survey.batches_read,
@@ -345,8 +346,9 @@ def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
         complete=survey.complete,
         input_shapes=survey.input_shapes,
         target_shape=survey.target_shape,
-        targets=survey.targets.facts(task, loss.ignored if loss else IGNORED),
+        targets=targets,
         fingerprint=survey.fingerprint,
+        features=survey.features.facts(with_targets=targets.kind == "numbers"),
     )
 
 
