@@ -5,12 +5,14 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from auditor.checks import find, limits_for, select, validate_limits
 from auditor.core.check import Check, Limits
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Volatile, record_to_json
+from auditor.core.request import Request
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
@@ -18,6 +20,7 @@ from auditor.diagnosis import diagnosed, trials
 from auditor.engine.judge import findings_of, judged
 from auditor.engine.plan import Plan, plan_of
 from auditor.engine.supervisor import Answers, Observed
+from auditor.observations.example_scores import scores_seen
 from auditor.observations.layer_map import layers_seen
 
 Found = tuple[tuple[Check, Finding], ...]
@@ -112,6 +115,10 @@ def remedies_for(
 
 def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
     """Return the record of what was found and seen."""
+
+    def settled(request: Request[Any]) -> Request[Any]:
+        return request.at(spec.audit.profile, seen.facts.has)
+
     record = judged(
         found,
         diagnosed(
@@ -131,6 +138,7 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
             spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
         ),
         seen.command,
-        layers_seen(seen.answers, lambda request: request.at(spec.audit.profile, seen.facts.has)),
+        layers_seen(seen.answers, settled),
+        scores=scores_seen(seen.answers, settled),
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})

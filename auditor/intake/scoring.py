@@ -35,10 +35,17 @@ class Scorer:
         self._shares: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._no_shares: list[torch.Tensor] = []
         self._unreadable = ""
+        self.rows: torch.Tensor | None = None
+        """Which examples of the last batch were scored, None where all were."""
+
+    @property
+    def examples(self) -> int:
+        """Return how many examples have been scored."""
+        return sum(self._sizes)
 
     def add(self, outputs: Any, target: Any, loss: torch.Tensor | None) -> None:
         """Score a batch by what the model put out."""
-        outputs = main_output(outputs)
+        outputs, self.rows = main_output(outputs), None
         if not isinstance(outputs, torch.Tensor) or not isinstance(target, torch.Tensor):
             self._unreadable = "the outputs or the targets are no tensors"
             return
@@ -69,7 +76,7 @@ class Scorer:
         right = (scores.argmax(dim=1) == target).reshape(size, -1)
         target = target.reshape(size, -1)
         counted = target != self._ignored
-        rows = counted.any(dim=1)
+        self.rows = rows = counted.any(dim=1)
         target, counted = target[rows], counted[rows]
         share = counted.sum(dim=1)
         self._scores.append(_unless_nan((right[rows] & counted).sum(dim=1) / share, scores[rows]))

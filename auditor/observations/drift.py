@@ -14,6 +14,9 @@ import numpy as np
 from auditor.core.subject import FeatureFacts, TargetFacts
 from auditor.core.values import Array, Number
 
+SAME = 1e-3
+"""Share of the spread of a feature by which values may differ and count as one, rounding apart."""
+
 LEAST = 0.05
 """Share of both samples together that a bin holds at least; smaller ones are joined."""
 
@@ -82,7 +85,9 @@ def _of_feature(
         for (facts, place), size in zip(pairs, sizes, strict=True)
     ]
     tables = [np.asarray(facts.quantiles[place], float) for facts, place in pairs]
-    shares = binned(*tables)
+    spread = float(np.sqrt(max(before.variance[mine], after.variance[theirs])))
+    size = float(np.abs(tables[0]).max())
+    shares = binned(*tables, SAME * spread if spread > 1e-6 * size else 1e-6 * size)
     rows = [
         np.append(share * (1 - gone), gone) if any(lost) else share
         for share, gone in zip(shares, lost, strict=True)
@@ -90,17 +95,18 @@ def _of_feature(
     return of_shares(before.names[mine], rows[0], rows[1], (sizes[0], sizes[1]), confidence)
 
 
-def binned(before: Array, after: Array) -> tuple[Array, Array]:
+def binned(before: Array, after: Array, same: float = 0.0) -> tuple[Array, Array]:
     """Return the shares of both in bins between the deciles of the first, given percentiles.
 
-    A value that many examples have is a bin of its own.
+    A value that many examples have is a bin of its own; values that differ by less than `same` are
+    one.
     """
     if np.isnan(before).any() or np.isnan(after).any():
         # A side without a single number: all of it stands in the bin of what is missing.
         return np.ones(1), np.ones(1)
     edges = np.unique(before[10:100:10])
     cuts = [
-        np.stack([_below(table, edges), _up_to(table, edges)], axis=1).reshape(-1)
+        np.stack([_below(table, edges - same), _up_to(table, edges + same)], axis=1).reshape(-1)
         for table in (before, after)
     ]
     parts = [np.diff(np.maximum.accumulate(np.concatenate([[0.0], cut, [1.0]]))) for cut in cuts]

@@ -26,13 +26,21 @@ from auditor.observations.reach import ParameterReachOver
 from auditor.observations.saturation import SaturationOver
 from auditor.observations.schedule import ScheduleOf
 from auditor.observations.settings import SettingsOf
+from auditor.observations.splits import SplitsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
 from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
-from auditor.observers.facts import earlier, environment_evidence, targets, tensors, weight_flags
+from auditor.observers.facts import (
+    earlier,
+    environment_evidence,
+    splits,
+    targets,
+    tensors,
+    weight_flags,
+)
 from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.fresh_activity import fresh_activity
@@ -84,6 +92,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         OptimizersHeldIn: optimizers_held,
         ScheduleOf: schedule,
         SettingsOf: settings,
+        SplitsOf: splits,
         TargetsOf: targets,
         TensorsOf: tensors,
         WeightFlagsOf: weight_flags,
