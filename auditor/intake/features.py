@@ -1,4 +1,4 @@
-"""What the inputs of a split are like, one number an example and feature, gathered as it is read."""
+"""What the inputs of a split are like: one number an example and feature, gathered in reading."""
 
 import warnings
 from collections.abc import Iterator

@@ -89,6 +89,7 @@ class Subject:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    claims: Mapping[str, float] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -261,6 +262,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         training=spec.training,
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
+        claims=spec.claims,
     )
 
 
@@ -374,6 +376,4 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
         said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
-    if spec.claims:
-        said.append("The claims in the spec are kept, not checked.")
     return tuple(said)

@@ -1,4 +1,4 @@
-"""What became of a split since an earlier audit: the same, changed, drifted, or of another shape."""
+"""What became of a split since an earlier audit: the same, changed, drifted, of another shape."""
 
 import re
 from dataclasses import dataclass
@@ -64,9 +64,9 @@ def _change(split: Split, before: SplitFacts, after: SplitFacts, confidence: flo
     drifts = tuple(_drifts(before, after, confidence)) if alike else ()
     if before.complete and after.complete:
         return Change(split, before, after, "changed", drifts=drifts)
-    if _whole(before) and _whole(after) and before.batch_size == after.batch_size:
-        if before.batches != after.batches:
-            return Change(split, before, after, "changed", drifts=drifts)
+    counted = _whole(before) and _whole(after) and before.batch_size == after.batch_size
+    if counted and before.batches != after.batches:
+        return Change(split, before, after, "changed", drifts=drifts)
     if alike:
         reason = (
             f"of {after.batches:,} batches only the first {after.batches_read:,} were read, and a "

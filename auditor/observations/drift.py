@@ -87,7 +87,8 @@ def _of_feature(
     tables = [np.asarray(facts.quantiles[place], float) for facts, place in pairs]
     spread = float(np.sqrt(max(before.variance[mine], after.variance[theirs])))
     size = float(np.abs(tables[0]).max())
-    shares = binned(*tables, SAME * spread if spread > 1e-6 * size else 1e-6 * size)
+    same = SAME * spread if spread > 1e-6 * size else 1e-6 * size
+    shares = binned(tables[0], tables[1], same)
     rows = [
         np.append(share * (1 - gone), gone) if any(lost) else share
         for share, gone in zip(shares, lost, strict=True)
@@ -166,10 +167,9 @@ def of_labels(
     joined = [
         np.append(rows[common], rows[~common].sum()) if (~common).any() else rows for rows in counts
     ]
-    sizes = tuple(
-        min(examples[side], int(rows.sum())) for side, rows in enumerate(counts)
-    )
-    return [of_shares("labels", *map(_shares, joined), (sizes[0], sizes[1]), confidence)]
+    sizes = tuple(min(examples[side], int(rows.sum())) for side, rows in enumerate(counts))
+    first, second = map(_shares, joined)
+    return [of_shares("labels", first, second, (sizes[0], sizes[1]), confidence)]
 
 
 def class_counts(before: TargetFacts, after: TargetFacts) -> tuple[Array, Array]:

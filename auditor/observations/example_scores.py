@@ -29,7 +29,10 @@ def scores_seen(
 
 
 def scores_of(seen: Performance) -> ExampleScores | None:
-    """Return the scores of the first examples, None where these are not known again."""
+    """Return the scores of the first examples, None where these are not known again.
+
+    An answer that is not finite is a wrong one, and its loss without bound.
+    """
     count = min(MOST, len(seen.scores))
     if not count or len(seen.hashes) < count:
         return None
@@ -38,10 +41,15 @@ def scores_of(seen: Performance) -> ExampleScores | None:
         metric=seen.metric,
         higher_is_better=accuracy,
         examples=np.asarray(seen.hashes[:count], np.uint64),
-        scores=np.asarray(seen.scores[:count], np.float32),
-        losses=np.asarray(seen.entropies[:count] if accuracy else (), np.float32),
+        scores=_told(seen.scores[:count], 0.0 if accuracy else np.inf),
+        losses=_told(seen.entropies[:count] if accuracy else (), np.inf),
         classes=np.asarray(_classes(seen)[:count], np.int32),
     )
+
+
+def _told(values: Any, lost: float) -> Array:
+    plain = np.asarray(values, np.float32)
+    return np.where(np.isnan(plain), np.float32(lost), plain)
 
 
 def _classes(seen: Performance) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from auditor.core.scores import ExampleScores
 from auditor.core.statistics import (
+    UNKNOWN,
     clopper_pearson,
     mean_interval,
     paired_bootstraps,
@@ -113,10 +114,7 @@ def _signs_agree(differences: Array, confidence: float) -> bool:
 def _rise(name: str, before: Array, after: Array, paired: bool, confidence: float) -> Change:
     mean = float(before.mean()), float(after.mean())
     if not (mean[0] > 0 and math.isfinite(mean[0] + mean[1])):
-        lost = math.isfinite(mean[0]) and not math.isfinite(mean[1])
-        worse = math.inf if lost else 0.0 if mean[0] == mean[1] else math.copysign(math.inf, mean[1])
-        ends = (worse, worse) if lost or worse == 0.0 else (-math.inf, math.inf)
-        return Change(name, *mean, worse, *ends, *ends, math.inf, relative=True)
+        return _beyond_bounds(name, *mean)
     worse = mean[1] / mean[0] - 1
     if np.array_equal(before, after):
         return Change(name, *mean, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, relative=True)
@@ -128,6 +126,17 @@ def _rise(name: str, before: Array, after: Array, paired: bool, confidence: floa
         told, sure = ((low / mean[0], high / mean[0]) for low, high in gaps)
     visible = _visible(_error(before, after, paired), confidence) / mean[0]
     return Change(name, *mean, worse, *told, *sure, visible, relative=True)
+
+
+def _beyond_bounds(name: str, before: float, after: float) -> Change:
+    """Return the change of a mean that was zero, or of one that was or is infinite."""
+    if before == after:
+        worse, end = 0.0, 0.0
+    elif math.isfinite(before) and math.isfinite(after):
+        return Change(name, before, after, math.inf, *UNKNOWN, *UNKNOWN, math.inf, relative=True)
+    else:
+        worse = end = math.inf if math.isfinite(before) else -math.inf
+    return Change(name, before, after, worse, end, end, end, end, math.inf, relative=True)
 
 
 def _error(before: Array, after: Array, paired: bool) -> float:
@@ -170,9 +179,10 @@ def by_class(
     if len(after.classes) != len(after.scores) or not pairs.count:
         return ()
     classes = np.asarray(after.classes)[pairs.after]
-    gain = np.asarray(after.scores, float)[pairs.after] - np.asarray(before.scores, float)[
-        pairs.before
-    ]
+    gain = (
+        np.asarray(after.scores, float)[pairs.after]
+        - np.asarray(before.scores, float)[pairs.before]
+    )
     labels = np.unique(classes)
     found = []
     for label in labels.tolist():

@@ -9,6 +9,7 @@ from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
+from auditor.observations.claims import ClaimsOf
 from auditor.observations.earlier import EarlierOf
 from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.features import FeaturesOver
@@ -33,6 +34,7 @@ from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
+from auditor.observers.claims import claims
 from auditor.observers.facts import (
     earlier,
     environment_evidence,
@@ -84,6 +86,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
+        ClaimsOf: claims,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
         FreshActivityOver: fresh_activity,

@@ -14,8 +14,9 @@ How it is measured
 ------------------
 Content is compared by a hash over all examples that does not depend on their order, so that
 reordering is no change; padding with zeros at the end does not count. Where both audits read a
-split whole, another hash is another content: the check warns of validation data, and of other data
-than the model was trained on, and tells of training data. Drift is told apart by the population
+split whole, another hash is another content: the check warns of validation data, and where the
+recording of the training tells of another number of examples; of training data it merely tells.
+Drift is told apart by the population
 stability index, between the deciles of the earlier audit, of each feature and of the labels: a
 feature is a column of a table (up to 64), or the mean and the spread of each channel, or of the
 tokens, in each example. The check warns or fails where the index is beyond the limit below at 99 %,
@@ -41,6 +42,8 @@ Siddiqi 2006, "Credit Risk Scorecards" (the index and its limits); Yurdakul & Na
 "Statistical properties of the population stability index" (J. of Risk Model Validation 14);
 Breck et al. 2019, "Data Validation for Machine Learning" (MLSys).
 """
+
+from dataclasses import dataclass
 
 from auditor.core import probes
 from auditor.core.advice import step
@@ -83,70 +86,75 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         return Judgement(Verdict.NOT_APPLICABLE, f"Not looked at: {seen.missing(LAST)}.")
     found = changes(last.data, now.data) if last is not None else ()
     told = [_of(change, limit) for change in found]
-    verdicts = [verdict for verdict, _ in told if verdict is not None]
-    said = [sentence for _, sentence in told]
-    said += _one_sided(last, now) if last is not None else []
-    places = [place for change in found for place in _places(change, limit)]
-    for split, recorded in (now.recorded or {}).items():
-        if split in now.data:
-            verdict, sentence, where = _against_training(split, recorded, now)
-            said.append(sentence)
-            verdicts += [verdict] if verdict is not None else []
-            places += where
-    unsure = len(verdicts) < len(told)
-    if not verdicts:
-        verdict = Verdict.NOT_APPLICABLE
-    elif set(verdicts) == {Verdict.PASS}:
-        verdict = Verdict.INFO if unsure else Verdict.PASS
-    else:
-        verdict = worst(verdicts)
-        verdict = Verdict.INFO if verdict is Verdict.PASS else verdict
-    changed = [c for c in found if c.kind == "changed" and not _drifted(c, limit)]
-    if changed and last is not None:
-        said.append(_drawn_otherwise(last, now))
+    told += [
+        _against_training(split, recorded, now)
+        for split, recorded in (now.recorded or {}).items()
+        if split in now.data
+    ]
+    verdicts = {one.verdict for one in told}
+    verdict = worst(verdicts)
+    if verdict is Verdict.PASS and len(verdicts) > 1:
+        verdict = Verdict.INFO
+    said = [one.sentence for one in told]
+    if last is not None:
+        said = [f"Compared with {clean_text(last.source, 120)}.", *said, *_one_sided(last, now)]
+        if any(change.kind == "changed" and not _drifted(change, limit) for change in found):
+            said += _drawn_otherwise(last, now)
     bad = verdict in (Verdict.WARN, Verdict.FAIL)
-    source = f"Compared with {clean_text(last.source, 120)}: " if last is not None else ""
-    text = " ".join(filter(None, said)) or "There is no split that both audits have."
     return Judgement(
         verdict,
-        f"{source}{text[0].lower()}{text[1:]}" if source else text,
+        " ".join(said),
         metrics=_metrics(found, limit),
-        where=tuple(places) if bad else (),
+        where=tuple(place for one in told for place in one.places) if bad else (),
         advice=_advice(found, limit) if bad else (),
         figures=figures(found, limit) if found else (),
     )
 
 
-def _of(change: Change, limit: Limit) -> tuple[Verdict | None, str]:
-    """Return the verdict on a split, None where there is none, and a sentence about it."""
-    name = NAMES[change.split]
+@dataclass(frozen=True)
+class Told:
+    """What is said of a split: the verdict on it, a sentence, and the places at fault."""
+
+    verdict: Verdict
+    sentence: str
+    places: tuple[Place, ...] = ()
+
+
+def _of(change: Change, limit: Limit) -> Told:
+    """Tell what became of a split since the last audit."""
+    name, setting = NAMES[change.split], f"data.{change.split}"
     if change.kind == "same":
         part = "" if change.after.complete else ", as far as it was read"
-        return Verdict.PASS, (
-            f"The {name} data is the same{part} ({counted(change.after.examples, 'example')}; "
-            "their order does not count)."
+        examples = counted(change.after.examples, "example")
+        return Told(
+            Verdict.PASS, f"The {name} data is the same{part} ({examples}, in whatever order)."
         )
     if change.kind == "reshaped":
-        return Verdict.FAIL, f"The {name} data has another form: {change.reason}."
+        place = Place("setting", setting, change.reason)
+        return Told(Verdict.FAIL, f"The {name} data has another form: {change.reason}.", (place,))
     drifted = _drifted(change, limit)
     if drifted:
-        names = listed([_told(drift) for drift in drifted], 3)
-        return _verdict(drifted, limit), (
+        names = listed([f"{drift.name} (index {drift.index:.2f})" for drift in drifted], 3)
+        return Told(
+            Verdict.FAIL if _fails(drifted[0], limit) else Verdict.WARN,
             f"The {name} data has drifted: of {len(change.drifts):,} features and labels, "
-            f"{len(drifted):,} surely did, {names}."
+            f"{len(drifted):,} surely did, {names}.",
+            tuple(
+                Place("setting", f"{setting}: {drift.name}", f"stability index {drift.index:.2f}")
+                for drift in drifted[:NAMED]
+            ),
         )
+    even = " No feature has drifted surely." if change.drifts else ""
     if change.kind == "unknown":
-        even = " Its distribution has not drifted surely." if change.drifts else ""
-        return None, f"Whether the {name} data has changed can't be told: {change.reason}.{even}"
-    verdict = Verdict.WARN if change.split == "val" else Verdict.INFO
-    return verdict, (
-        f"The {name} data has changed ({_counts(change)}), and "
-        + (
-            "no feature has drifted surely."
-            if change.drifts
-            else "whether its distribution has drifted can't be told from different parts."
-        )
-        + (" Numbers measured on it can't be compared." if verdict is Verdict.WARN else "")
+        reason = f"Whether the {name} data has changed can't be told: {change.reason}.{even}"
+        return Told(Verdict.NOT_APPLICABLE, reason)
+    sentence = f"The {name} data has changed: {_counts(change)}.{even}"
+    if change.split == "train":
+        return Told(Verdict.INFO, sentence)
+    return Told(
+        Verdict.WARN,
+        f"{sentence} Numbers measured on it can't be compared.",
+        (Place("setting", setting, _counts(change)),),
     )
 
 
@@ -159,19 +167,14 @@ def _counts(change: Change) -> str:
     return f"{before.batches:,} batches before, {after.batches:,} now"
 
 
-def _told(drift: Drift) -> str:
-    return f"{drift.name} (index {drift.index:.2f})"
-
-
 def _drifted(change: Change, limit: Limit) -> list[Drift]:
     """Return what has drifted beyond the limit for sure, furthest first."""
     bound = limit.warn if limit.warn is not None else limit.fail
     return [drift for drift in change.drifts if bound is not None and drift.least > bound]
 
 
-def _verdict(drifted: list[Drift], limit: Limit) -> Verdict:
-    fails = limit.fail is not None and drifted[0].least > limit.fail
-    return Verdict.FAIL if fails else Verdict.WARN
+def _fails(drift: Drift, limit: Limit) -> bool:
+    return limit.fail is not None and drift.least > limit.fail
 
 
 def _one_sided(last: Earlier, now: SplitsSeen) -> list[str]:
@@ -183,52 +186,43 @@ def _one_sided(last: Earlier, now: SplitsSeen) -> list[str]:
     ]
 
 
-def _against_training(
-    split: Split, recorded: RecordedSplit, now: SplitsSeen
-) -> tuple[Verdict | None, str, list[Place]]:
-    """Judge a split against what the recording of the training tells of it."""
+def _against_training(split: Split, recorded: RecordedSplit, now: SplitsSeen) -> Told:
+    """Tell whether a split is what the recording of the training tells of it.
+
+    Loaders drew with another seed then, so that of as many examples other content may be chance.
+    """
     facts, name, source = now.data[split], NAMES[split], clean_text(now.source, 80)
     if recorded.fingerprint == facts.fingerprint:
-        return Verdict.PASS, f"The {name} data is that of the training, by {source}.", []
-    if not (recorded.complete and facts.complete):
-        return (
-            None,
+        return Told(Verdict.PASS, f"The {name} data is that of the training, by {source}.")
+    whole = recorded.complete and facts.complete
+    if not whole or recorded.examples is None:
+        return Told(
+            Verdict.NOT_APPLICABLE,
             f"Whether the {name} data is that of the training can't be told: {source} or this "
             "audit tells of a part only.",
-            [],
         )
-    was = "" if recorded.examples is None else f": {counted(recorded.examples, 'example')} then"
-    return (
+    if recorded.examples == facts.examples:
+        return Told(
+            Verdict.INFO,
+            f"The {name} data has as many examples as {source} recorded, but not the same ones, "
+            "unless the loader augments or drops some at random.",
+        )
+    counts = f"{counted(recorded.examples, 'example')} then, {facts.examples:,} now"
+    return Told(
         Verdict.WARN,
-        f"The {name} data is not that of the training, by {source}{was}"
-        f"{', ' if was else ': '}{facts.examples:,} now.",
-        [Place("setting", f"data.{split}", f"not what {source} recorded")],
+        f"The {name} data is not that of the training, by {source}: {counts}.",
+        (Place("setting", f"data.{split}", f"not what {source} recorded: {counts}"),),
     )
 
 
-def _drawn_otherwise(last: Earlier, now: SplitsSeen) -> str:
+def _drawn_otherwise(last: Earlier, now: SplitsSeen) -> list[str]:
     before = last.environment.get("torch", "")
     if not before or not now.torch or before == now.torch:
-        return ""
-    return (
+        return []
+    return [
         f"PyTorch was {clean_text(before, 40)} then and is {clean_text(now.torch, 40)}: if the "
         "loaders augment at random, that alone draws other examples."
-    )
-
-
-def _places(change: Change, limit: Limit) -> list[Place]:
-    setting = f"data.{change.split}"
-    if change.kind == "reshaped":
-        return [Place("setting", setting, change.reason)]
-    drifted = _drifted(change, limit)
-    if drifted:
-        return [
-            Place("setting", f"{setting}: {drift.name}", f"stability index {drift.index:.2f}")
-            for drift in drifted[:NAMED]
-        ]
-    if change.kind == "changed" and change.split == "val":
-        return [Place("setting", setting, _counts(change))]
-    return []
+    ]
 
 
 def _metrics(found: tuple[Change, ...], limit: Limit) -> tuple[Metric, ...]:
@@ -257,21 +251,21 @@ def _metrics(found: tuple[Change, ...], limit: Limit) -> tuple[Metric, ...]:
 
 
 def _advice(found: tuple[Change, ...], limit: Limit) -> tuple[str, ...]:
-    drifted = next((change for change in found if _drifted(change, limit)), None)
-    bad = [c for c in found if c.kind == "reshaped" or _drifted(c, limit) or c.kind == "changed"]
-    split = (drifted or next(iter(bad), None)) and (drifted or bad[0]).split
-    loader = "train_loader" if split == "train" else "val_loader"
-    steps = [
-        step("Look at the examples as the model gets them:", probes.examples_shown(loader)),
+    drifted = [change for change in found if _drifted(change, limit)]
+    others = [change for change in found if change.kind != "same"]
+    train = (drifted or others) and (drifted or others)[0].split == "train"
+    upstream = (
+        "Find out what changed upstream in what is named above, worst first: its unit, its scale, "
+        "its encoding, or values that went missing."
+    )
+    return (
+        *([upstream] if drifted else []),
+        step(
+            "Look at the examples as the model gets them:",
+            probes.examples_shown("train_loader" if train else "val_loader"),
+        ),
         "If the change is meant, measure the earlier checkpoint on the new data too, before "
         "numbers of the two audits are compared.",
-        "If not, bring the data of the earlier audit back: name its version in the loader, and "
-        "keep its fingerprint with the checkpoint.",
-    ]
-    if drifted is not None:
-        steps.insert(
-            0,
-            "Find out what changed upstream in what is named above, worst first: its unit, its "
-            "scale, its encoding, or values that went missing.",
-        )
-    return tuple(steps)
+        "If not, bring the earlier data back: name its version in the loader, and keep its "
+        "fingerprint with the checkpoint.",
+    )

@@ -43,7 +43,6 @@ import numpy as np
 
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
-from auditor.core.figure import Bars, Figure, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.scores import ExampleScores
 from auditor.core.text import clean_text, counted
@@ -54,11 +53,10 @@ from auditor.observations.score_change import (
     FEWEST,
     Change,
     Example,
-    by_class,
     fallen,
-    mean_with_interval,
     of_scores,
 )
+from auditor.observations.score_change_figures import figures
 from auditor.observations.splits import SplitsOf
 
 ACCEPTED = EarlierOf("accepted")
@@ -66,9 +64,6 @@ SPLITS = SplitsOf()
 
 NAMED = 10
 """Examples that are named."""
-
-CLASSES = 40
-"""Classes in the figure."""
 
 MOVED = 0.001
 """Share of the examples whose answers rounding may turn where the weights are the same."""
@@ -103,9 +98,9 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     then, now = seen[ACCEPTED], scores_of(seen[PERFORMANCE])
     name, before = clean_text(then.source, 120), then.scores
     if before is None or now is None:
-        what = f"{name} kept no scores of single examples" if now is not None else (
-            "which examples were scored is not known"
-        )
+        what = "which examples were scored is not known"
+        if before is None:
+            what = f"{name} kept no scores of single examples"
         return Judgement(Verdict.NOT_APPLICABLE, f"Not compared: {what}.")
     if before.metric != now.metric:
         return Judgement(
@@ -125,7 +120,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     verdict = worst(_verdict(change, limits) for change in found)
     if verdict is Verdict.PASS and any(c.most < 0 or c.least > 0 for c in found):
         verdict = Verdict.INFO
-    said = [_on(name, usable, before, now), *(_told(change, limits) for change in found)]
+    told = "; ".join(_told(change, limits) for change in found)
+    said = [f"{_on(name, usable, before, now)} {told}."]
     moved = _moved(before, now, pairs, then, seen[SPLITS].checkpoint)
     if moved:
         verdict = worst((verdict, Verdict.WARN))
@@ -142,7 +138,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         metrics=tuple(_metric(change, limits) for change in found),
         where=tuple(_place(one, now) for one in lost) if bad else (),
         advice=_advice(usable, lost, moved) if bad else (),
-        figures=_figures(before, now, usable, lost),
+        figures=figures(before, now, usable, lost),
     )
 
 
@@ -174,21 +170,21 @@ def _on(name: str, usable: Pairs | None, before: ExampleScores, now: ExampleScor
 
 
 def _told(change: Change, limits: Limits) -> str:
-    """Return a sentence on a change; where none is sure, what would have been seen."""
-    sizes = f"{change.name} was {change.before:.4g} and is {change.after:.4g}"
+    """Return in words what a change is; where none is sure, what would have been seen."""
     if change.low == change.high == 0:
-        return f"{sizes}: the same."
+        return f"{change.name} is {change.after:.4g}, as before"
+    sizes = f"{change.name} was {change.before:.4g} and is {change.after:.4g}"
     bounds = f"95 % interval {_amount(change, change.low)} to {_amount(change, change.high)}"
     if change.least > 0:
         verdict = _verdict(change, limits)
         ending = "" if verdict is not Verdict.PASS else ", which is less than the limit"
-        return f"{sizes}, worse by {_amount(change, change.worse)} ({bounds}){ending}."
+        return f"{sizes}, worse by {_amount(change, change.worse)} ({bounds}){ending}"
     if change.most < 0:
         bounds = f"95 % interval {_amount(change, -change.high)} to {_amount(change, -change.low)}"
-        return f"{sizes}, better by {_amount(change, -change.worse)} ({bounds})."
+        return f"{sizes}, better by {_amount(change, -change.worse)} ({bounds})"
     return (
         f"{sizes}, which may be chance; {_amount(change, change.visible)} worse would have been "
-        "seen four times in five."
+        "seen four times in five"
     )
 
 
@@ -205,7 +201,11 @@ def _counts(before: ExampleScores, now: ExampleScores, pairs: Pairs) -> str:
     gain = sign * (
         np.asarray(now.scores, float)[pairs.after] - np.asarray(before.scores, float)[pairs.before]
     )
-    return f"{int((gain < 0).sum()):,} examples got worse, {int((gain > 0).sum()):,} better."
+    if not gain.any():
+        return "No example has another score."
+    return (
+        f"{counted(int((gain < 0).sum()), 'example')} got worse, {int((gain > 0).sum()):,} better."
+    )
 
 
 def _moved(
@@ -228,13 +228,13 @@ def _moved(
 
 def _metric(change: Change, limits: Limits) -> Metric:
     what = "rise of the" if change.relative else "fall of the"
-    ends = (change.low, change.high)
-    known = bool(np.isfinite(ends).all())
+    known = bool(np.isfinite((change.low, change.high)).all())
     return Metric(
         f"{what} {change.name}",
         change.worse,
         "share",
-        *(ends if known else (None, None)),
+        change.low if known else None,
+        change.high if known else None,
         _limit(change, limits),
     )
 
@@ -259,9 +259,9 @@ def _advice(usable: Pairs | None, lost: list[Example], moved: str) -> tuple[str,
         steps.append(
             step(
                 "Look at the examples that got worst:",
-                "examples = [one for inputs, targets in val_loader for one in zip(inputs, targets)]\n"
+                "pairs = [pair for batch in val_loader for pair in zip(*batch)]\n"
                 f"for number in {numbers}:\n"
-                "    inputs, target = examples[number]\n"
+                "    inputs, target = pairs[number]\n"
                 "    print(number, target, inputs.flatten()[:8])",
             )
         )
@@ -275,55 +275,3 @@ def _advice(usable: Pairs | None, lost: list[Example], moved: str) -> tuple[str,
         "training data, seed. Change one at a time."
     )
     return tuple(steps)
-
-
-def _figures(
-    before: ExampleScores, now: ExampleScores, usable: Pairs | None, lost: list[Example]
-) -> tuple[Figure, ...]:
-    one, other = np.asarray(before.scores, float), np.asarray(now.scores, float)
-    if usable is not None:
-        one, other = one[usable.before], other[usable.after]
-    sides = [mean_with_interval(scores) for scores in (one, other)]
-    whole = "the examples of each audit" if usable is None else "examples of both audits"
-    found: list[Figure] = [
-        Bars(
-            title=f"{now.metric.capitalize()} before and now",
-            caption=f"Mean over {whole}, with 95 % intervals of each alone; paired, the "
-            "difference is known better than these.",
-            label=now.metric,
-            labels=("before", "now"),
-            values=tuple(side[0] for side in sides),
-            low=tuple(side[1] for side in sides),
-            high=tuple(side[2] for side in sides),
-        )
-    ]
-    classes = by_class(before, now, usable) if usable is not None else ()
-    if len(classes) > 1 and now.metric == "accuracy":
-        shown = classes[:CLASSES]
-        found.append(
-            Bars(
-                title="Change by class",
-                caption=f"Change of the accuracy in each class, worst first, {len(shown):,} of "
-                f"{len(classes):,}, with intervals of 99 % together; marked ones are surely worse.",
-                label="change of accuracy",
-                labels=tuple(f"class {c.label} ({c.examples:,})" for c in shown),
-                values=tuple(c.change for c in shown),
-                low=tuple(max(-1.0, c.low) for c in shown),
-                high=tuple(min(1.0, c.high) for c in shown),
-                marked=tuple(c.high < 0 for c in shown),
-            )
-        )
-    if lost:
-        found.append(
-            Table(
-                title="Examples that got worst",
-                caption="By the score, then by the loss; numbered as the validation loader yields "
-                "them.",
-                columns=("example", "before", "now", "loss before", "loss now"),
-                rows=tuple(
-                    (f"val {e.number}", e.before, e.after, e.loss_before, e.loss_after)
-                    for e in lost
-                ),
-            )
-        )
-    return tuple(found)
