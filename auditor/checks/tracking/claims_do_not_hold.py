@@ -168,7 +168,8 @@ def _number(value: float) -> str:
 
 def _metric(one: Held) -> Metric:
     by = "claimed" if one.origin == "spec" else "recorded in the checkpoint"
-    low, high = one.seen.told
+    known = all(map(math.isfinite, one.seen.told))
+    low, high = one.seen.told if known else (None, None)
     return Metric(
         one.name,
         one.seen.value,
