@@ -10,8 +10,9 @@ from auditor.observations.activation_scale import ActivationScaleInTraining, Act
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
 from auditor.observations.claims import ClaimsOf
+from auditor.observations.code import CodeOf
 from auditor.observations.earlier import EarlierOf
-from auditor.observations.environment import EnvironmentEvidenceOf
+from auditor.observations.environment import EnvironmentEvidenceOf, EnvironmentNow
 from auditor.observations.features import FeaturesOver
 from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
 from auditor.observations.fresh_activity import FreshActivityOver
@@ -35,9 +36,11 @@ from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
 from auditor.observers.claims import claims
+from auditor.observers.code import code_state
 from auditor.observers.facts import (
     earlier,
     environment_evidence,
+    environment_now,
     splits,
     targets,
     tensors,
@@ -87,8 +90,10 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
         ClaimsOf: claims,
+        CodeOf: code_state,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
+        EnvironmentNow: environment_now,
         FreshActivityOver: fresh_activity,
         NormLayersOf: norm_layers,
         OptimizerMomentsOf: optimizer_moments,
