@@ -5,17 +5,20 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Dataset, IterableDataset
 
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import kind_of
+from auditor.core.values import Array
 from auditor.intake.batches import Adapter, Batch, described, tensors_in, understood
 from auditor.intake.features import FeatureSurvey
-from auditor.intake.fingerprint import MODULUS, digests, summed
+from auditor.intake.fingerprint import MODULUS, digests, shortened, summed
 from auditor.intake.reference import blame
 from auditor.intake.seeding import RandomState, loader_state_kept, rng_kept
 from auditor.intake.targets import TargetSurvey
+from auditor.observations.example_scores import MOST
 
 ENDLESS = 10_000
 """Batches after which a loader that does not know its length is taken to have no end."""
@@ -81,7 +84,11 @@ END = object()
 
 @dataclass(frozen=True)
 class Survey:
-    """What a look through a split told; its targets are settled once the task is known."""
+    """What a look through a split told; its targets are settled once the task is known.
+
+    `hashes` is what the first examples are known by, in the loader's order; empty where another
+    pass yields others.
+    """
 
     batches: int
     batches_read: int
@@ -93,6 +100,7 @@ class Survey:
     targets: TargetSurvey
     fingerprint: str
     features: FeatureSurvey
+    hashes: Array
 
 
 def opened(loader: Any, split: Split, adapter: Adapter | None, seed: int) -> Batches:
@@ -135,7 +143,7 @@ def surveyed(batches: Batches, most: int) -> Survey:
     length = _length(batches.loader, key)
     targets, features = TargetSurvey(), FeatureSurvey()
     examples, largest, count = 0, 0, 0
-    total = 0
+    total, hashes = 0, np.zeros(0, np.uint64)
     shapes: tuple[str, ...] = ()
     target_shape = ""
     for batch in batches.first(most):
@@ -146,17 +154,23 @@ def surveyed(batches: Batches, most: int) -> Survey:
             target_shape = described(batch.target)
         targets.add(batch.target, count)
         features.add(batch)
-        total = (total + summed(digests(batch))) % MODULUS
+        known = digests(batch)
+        total = (total + summed(known)) % MODULUS
+        if len(hashes) < MOST:
+            hashes = np.concatenate([hashes, shortened(known)])
         examples += batch.size
         largest = max(largest, batch.size)
         count += 1
     if count == 0:
         raise InputError(f"{key}: the loader is empty: it yields no batch")
-    if next(batches.first(1), None) is None:
+    again = next(batches.first(1), None)
+    if again is None:
         raise InputError(
             f"{key}: the loader can be read only once: a second pass yields no batch; return a "
             "DataLoader, a list, or an object whose __iter__ starts anew"
         )
+    first = shortened(digests(again))
+    repeats = np.array_equal(first, hashes[: len(first)])
     walked = length if length is not None else _walked(batches, key)
     return Survey(
         batches=walked if walked is not None else count,
@@ -169,6 +183,7 @@ def surveyed(batches: Batches, most: int) -> Survey:
         targets=targets,
         fingerprint=f"{total:032x}",
         features=features,
+        hashes=hashes if repeats else hashes[:0],
     )
 
 

@@ -16,6 +16,7 @@ from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
+from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
 from auditor.intake.batches import Adapter, Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
@@ -96,6 +97,7 @@ class Subject:
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
     claims: Mapping[str, float] = field(default_factory=dict)
+    hashes: Mapping[Split, Array] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
 
@@ -275,6 +277,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
         claims=spec.claims,
+        hashes={split: survey.hashes for split, survey in surveys.items()},
         code=parts.code,
         loader_of=parts.loader_of,
     )

@@ -33,8 +33,8 @@ def scores_of(seen: Performance) -> ExampleScores | None:
 
     An answer that is not finite is a wrong one, and its loss without bound.
     """
-    count = min(MOST, len(seen.scores))
-    if not count or len(seen.hashes) < count:
+    count = min(MOST, len(seen.scores), len(seen.hashes))
+    if not count:
         return None
     accuracy = seen.metric == "accuracy"
     return ExampleScores(

@@ -27,8 +27,8 @@ class Performance:
     `entropies` [examples], where the outputs are class scores, is the mean cross-entropy in
     nats of an example's own targets under the softmax (or sigmoid) of the outputs.
 
-    `hashes` [examples] (uint64) is what each example is known by, input and target; empty where it
-    was not asked what they were.
+    `hashes` (uint64) is what the first examples are known by, input and target; empty where that
+    is not known.
     """
 
     metric: Literal["accuracy", "squared error", "absolute error"]
@@ -66,7 +66,9 @@ class Performance:
             np.concatenate([self.target_count, other.target_count]),
             np.concatenate([self.target_values, other.target_values]),
             self.split,
-            np.concatenate([self.hashes, other.hashes]),
+            np.concatenate([self.hashes, other.hashes])
+            if len(self.hashes) == self.examples
+            else self.hashes,
         )
 
 

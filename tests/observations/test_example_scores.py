@@ -215,3 +215,30 @@ def test_equal_scores_are_equal_and_survive_a_file() -> None:
     assert back.scores == record.scores
     assert back.subject == record.subject
     assert back.scores != scores([1])
+
+
+def test_examples_of_a_loader_that_yields_others_each_time_are_not_known() -> None:
+    class Restless:
+        """Draws from what nobody seeds."""
+
+        def __init__(self) -> None:
+            self.generator = np.random.default_rng(0)
+
+        def __iter__(self) -> Any:
+            x = torch.as_tensor(self.generator.standard_normal((40, 8)), dtype=torch.float32)
+            yield x, torch.zeros(40, dtype=torch.long)
+
+    assert recorded("mlp", Restless()).scores is None
+
+
+def test_examples_without_a_target_that_counts_are_left_out() -> None:
+    x, y = (torch.cat(part) for part in zip(*vectors(), strict=True))
+    whole = recorded("mlp", [(x, y)]).scores
+    y = y.clone()
+    y[[2, 5]] = -100
+    part = recorded("mlp", [(x, y)]).scores
+    assert whole is not None
+    assert part is not None
+    kept = np.delete(np.arange(len(y)), [2, 5])
+    np.testing.assert_array_equal(part.examples, whole.examples[kept])
+    np.testing.assert_allclose(part.losses, whole.losses[kept], rtol=1e-4)

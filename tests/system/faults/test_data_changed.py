@@ -6,22 +6,18 @@ from typing import Any
 import pytest
 import torch
 
+from auditor.api import Record
 from auditor.core.verdict import Verdict
-from auditor.observations.earlier import Earlier
-from tests.again import batched, compared, seen_again, together
+from tests.again import batched, compared, first, together
 from tests.subjects import Live, mapped
 
 SEED = 0
 
 
-def before(live: Live) -> Earlier:
-    return seen_again(live)[1]
-
-
 @pytest.fixture(scope="module")
-def earlier(digits: Live, diabetes: Live, names: Live) -> dict[str, Earlier]:
+def earlier(digits: Live, diabetes: Live, names: Live) -> dict[str, Record]:
     subjects = {"digits": digits, "diabetes": diabetes, "names": names}
-    return {name: before(live) for name, live in subjects.items()}
+    return {name: first(live) for name, live in subjects.items()}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sklearn.datasets import load_breast_cancer
 from torch import nn
 
 from auditor.core.verdict import Verdict
-from tests.again import batched, compared, seen_again, together
+from tests.again import batched, compared, first, together
 from tests.subjects import Live, broken, trained
 from tests.zoo import mlp, tabular
 
@@ -30,18 +30,18 @@ def noise(size: float) -> object:
 )
 def test_a_damaged_checkpoint(request: pytest.FixtureRequest, name: str, size: float) -> None:
     live: Live = request.getfixturevalue(name)
-    _, before = seen_again(live)
+    before = first(live)
     found = compared(broken(live, noise(size)), before)
     assert found["data-changed"].verdict is Verdict.PASS
     assert found[CHECK].verdict is Verdict.FAIL, found[CHECK].summary
     assert found[CHECK].where[0].kind == "example"
     assert found[CHECK].figures
-    back = compared(live, seen_again(broken(live, noise(size)))[1])
+    back = compared(live, first(broken(live, noise(size))))
     assert back[CHECK].verdict is Verdict.INFO
 
 
 def test_the_examples_that_are_named_are_those_that_got_worse(digits: Live) -> None:
-    _, before = seen_again(digits)
+    before = first(digits)
     damaged = broken(digits, noise(0.4))
     found = compared(damaged, before)[CHECK]
     inputs, targets = together(digits.val)
@@ -54,7 +54,7 @@ def test_the_examples_that_are_named_are_those_that_got_worse(digits: Live) -> N
 
 
 def test_one_class_that_was_forgotten(digits: Live) -> None:
-    _, before = seen_again(digits)
+    before = first(digits)
 
     def forget(model: nn.Module) -> None:
         head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
@@ -75,12 +75,12 @@ def test_another_seed_raises_no_alarm(seed: int) -> None:
     one, other = (
         trained(build, train, val, "cross_entropy", epochs=15, seed=number) for number in (0, seed)
     )
-    assert compared(other, seen_again(one)[1])[CHECK].verdict in (Verdict.PASS, Verdict.INFO)
-    assert compared(one, seen_again(other)[1])[CHECK].verdict in (Verdict.PASS, Verdict.INFO)
+    assert compared(other, first(one))[CHECK].verdict in (Verdict.PASS, Verdict.INFO)
+    assert compared(one, first(other))[CHECK].verdict in (Verdict.PASS, Verdict.INFO)
 
 
 def test_fewer_examples_are_paired(digits: Live) -> None:
-    _, before = seen_again(digits)
+    before = first(digits)
     inputs, targets = together(digits.val)
     fewer = replace(digits, val=batched(inputs[100:], targets[100:]))
     found = compared(broken(fewer, noise(0.4)), before)[CHECK]
