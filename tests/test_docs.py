@@ -37,7 +37,9 @@ FIRST = "audit run audit.yaml"
 AFTER = [
     line
     for line in AUDITS
-    if "--resume" in line or line.split()[1] in ("judge", "render", "show", "fleet", "export")
+    if "--resume" in line
+    or "--baseline" in line
+    or line.split()[1] in ("judge", "render", "show", "fleet", "history", "compare", "export")
 ]
 """What goes on from an audit of the same spec in the same folder."""
 

@@ -54,7 +54,7 @@ def read_twice(subject: Subject, most: int) -> ReadTwice:
     clean = told.first < 0 and not unseeded and not doubted
     build = subject.loader_of.get("train")
     if build is not None and _bytes(subject) <= (SMALL if clean else BEARABLE):
-        return _anew(subject, build, most, told)
+        return _anew(subject, build, most, told, kept)
     if unseeded or (told.first >= 0 and not counted):
         return replace(told, verdict="differs")
     if told.first >= 0:
@@ -63,22 +63,30 @@ def read_twice(subject: Subject, most: int) -> ReadTwice:
     return replace(told, verdict="unknown" if doubted else "alike")
 
 
-def _anew(subject: Subject, build: Callable[[], Any], most: int, told: ReadTwice) -> ReadTwice:
-    """Return what two loaders show that were built with the same seeds."""
+def _anew(
+    subject: Subject, build: Callable[[], Any], most: int, told: ReadTwice, kept: Kept
+) -> ReadTwice:
+    """Return what two loaders show that were built with the same seeds.
+
+    Generators that they share are put back: another run begins with them anew.
+    """
     shared = Kept(outside(subject.code["data.train"]))
     seed = derived_seed(subject.seed, "a loader built anew")
 
     def prints() -> list[str]:
+        shared.put_back()
+        kept.put_back()
         with seeded(seed):
             loader = build()
-        made = _prints(subject, loader, most)
-        shared.put_back()
-        return made
+        return _prints(subject, loader, most)
 
     try:
         first = _first(prints(), prints())
     except InputError as error:
         return replace(told, verdict="unknown", missing=clean_text(error))
+    finally:
+        shared.put_back()
+        kept.put_back()
     return replace(told, verdict="alike" if first < 0 else "differs", first=first, anew=True)
 
 

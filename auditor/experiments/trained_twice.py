@@ -39,7 +39,10 @@ def trained_twice(request: TrainedTwiceOver, subject: Subject) -> TrainedTwice |
     """Build, read and train twice, each time from the same seed."""
     seed = derived_seed(subject.seed, "trained twice")
     one, other = subject.fresh(seed), subject.fresh(seed)
+    if not set(one.parameters()).isdisjoint(other.parameters()) or one is other:
+        return Unavailable("the factory hands out the same model each time it is called")
     factory = fresh_twice(subject, one, other)
+    del one, other
     size = max(1, subject.facts.data["train"].batch_size)
     steps = affordable(subject, request.steps, size, RUNS)
     loader = read_twice(subject, steps)

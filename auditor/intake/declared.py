@@ -1,8 +1,8 @@
 """Settings of training as scripts and trainers keep them: in a checkpoint, or in files beside it.
 
 Read are the usual places: `hyper_parameters` (Lightning), `args` and `config` dictionaries,
-`trainer_state.json` (Hugging Face), the state of a learning-rate scheduler, and counters such as
-`epoch` and `global_step`. The first place that tells a setting wins.
+`trainer_state.json` (Hugging Face), the state of a learning-rate scheduler, counters such as
+`epoch` and `global_step`, and what a Recorder wrote. The first place that tells a setting wins.
 """
 
 import math
@@ -14,6 +14,8 @@ import torch
 
 from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
+from auditor.intake.kept import rows_of
+from auditor.intake.recorder_file import Header
 
 Tree = Mapping[str, Any]
 
@@ -88,6 +90,17 @@ def told_by(checkpoint: Checkpoint) -> Iterator[Told]:
     logged = rates_in(trainer.get("log_history"))
     if logged:
         yield Told("logged", logged, "`log_history` in trainer_state.json")
+    if checkpoint.recorded is not None:
+        yield from _recorded(checkpoint.recorded)
+
+
+def _recorded(header: Header) -> Iterator[Told]:
+    where = f"`{{}}` in {header.name}"
+    yield from _settings(header.settings, where)
+    yield from _counters({"step": header.steps, "epoch": header.epochs}, where, whole=True)
+    rates = rates_in(rows_of(header.path)[0])
+    if rates:
+        yield Told("logged", rates, f"the rows of {header.name}")
 
 
 def _holders(checkpoint: Checkpoint) -> Iterator[tuple[str, Tree]]:

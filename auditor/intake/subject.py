@@ -71,6 +71,7 @@ class Parts:
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Subject:
 
     `fresh` builds the model anew, with other weights for another seed. `code` are the callables
     that were named or handed in, by what they make ("model.factory"); `loader_of` builds the
-    loader of a split anew, where a spec says how.
+    loader of a split anew, where a spec says how; `arguments` are those that the spec gives the
+    factory.
     """
 
     model: nn.Module | None
@@ -100,6 +102,7 @@ class Subject:
     hashes: Mapping[Split, Array] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -190,6 +193,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             earlier=earlier or {},
             code=named_code(spec),
             loader_of=loader_of,
+            arguments=spec.model.args,
         ),
         spec,
     )
@@ -280,6 +284,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         hashes={split: survey.hashes for split, survey in surveys.items()},
         code=parts.code,
         loader_of=parts.loader_of,
+        arguments=parts.arguments,
     )
 
 

@@ -27,6 +27,7 @@ from auditor.observations.predictions import PredictionsOver
 from auditor.observations.reach import ParameterReachOver
 from auditor.observations.saturation import SaturationOver
 from auditor.observations.schedule import ScheduleOf
+from auditor.observations.setting_sources import SettingSourcesOf
 from auditor.observations.settings import SettingsOf
 from auditor.observations.splits import SplitsOf
 from auditor.observations.structure import StructureOver, TensorsOf
@@ -62,6 +63,7 @@ from auditor.observers.predictions import PredictionsObserver
 from auditor.observers.reach import ParameterReachObserver
 from auditor.observers.saturation import SaturationObserver
 from auditor.observers.schedule import schedule
+from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
 from auditor.observers.structure import StructureObserver
 from auditor.observers.weight_matrices import weight_matrices
@@ -99,6 +101,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,
         ScheduleOf: schedule,
+        SettingSourcesOf: setting_sources,
         SettingsOf: settings,
         SplitsOf: splits,
         TargetsOf: targets,

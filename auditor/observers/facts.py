@@ -69,10 +69,11 @@ def targets(request: TargetsOf, subject: Subject) -> TargetsSeen | Unavailable:
 
 def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> EnvironmentEvidence:
     """Return what the checkpoint and the files beside it tell of the training environment."""
-    if subject.checkpoint is None:
+    held = subject.checkpoint
+    if held is None:
         return EnvironmentEvidence((), ())
-    beside = (subject.base / subject.checkpoint.facts.path).parent
-    return evidence(subject.checkpoint.extras, [subject.base, beside])
+    beside = (subject.base / held.facts.path).parent
+    return evidence(held.extras, [subject.base, beside], held.recorded)
 
 
 def environment_now(request: EnvironmentNow, subject: Subject) -> Environment:

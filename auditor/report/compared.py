@@ -26,6 +26,9 @@ TITLES: Mapping[Kind, str] = MappingProxyType(
 )
 
 
+_UNJUDGED = {Verdict.NOT_APPLICABLE, Verdict.ERROR, Verdict.INCOMPLETE}
+
+
 @dataclass(frozen=True)
 class ChangedPlace:
     """A place and what became of it: new, gone, or as before."""
@@ -117,11 +120,11 @@ def _placed(change: FindingChange) -> bool:
 
 def _told(change: FindingChange) -> str:
     was, now = (_word(one) for one in (change.before, change.after))
-    if change.kind is Kind.NOT_COMPARABLE:
-        found = {change.before, change.after} & {Verdict.FAIL, Verdict.WARN}
-        verdict = f"{was} before, {now} now: " if found else ""
-        return f"{verdict}{prose(change.reason, 300)}"
-    return f"{now}, as before" if was == now else f"{was} before, {now} now"
+    if was == now:
+        return f"{now}, as before"
+    told = f"{was} before, {now} now"
+    judged = {change.before, change.after}.isdisjoint({None, *_UNJUDGED})
+    return f"{told}: {prose(change.reason, 300)}" if change.reason and judged else told
 
 
 def _word(verdict: Verdict | None) -> str:

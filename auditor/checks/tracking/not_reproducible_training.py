@@ -297,7 +297,7 @@ def _of(own: str) -> str:
 def _metrics(twice: TrainedTwice) -> list[Metric]:
     found = [
         Metric("tensors that differ in two fresh models", twice.factory.count),
-        Metric("first batch that differs", twice.loader.first + 1 if _read(twice) else None),
+        *((Metric("first batch that differs", twice.loader.first + 1),) if _read(twice) else ()),
     ]
     if not twice.missing:
         found += [

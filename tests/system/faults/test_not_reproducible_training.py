@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from auditor.checks.tracking.not_reproducible_training import TWICE, judge
 from auditor.core.check import Seen
-from auditor.core.finding import Finding
+from auditor.core.finding import Finding, Judgement
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
+from auditor.experiments import read_twice
 from auditor.experiments.trained_twice import trained_twice
 from auditor.intake.subject import load
-from auditor.observations.trained_twice import TrainedTwiceOver
+from auditor.observations.trained_twice import TrainedTwice, TrainedTwiceOver
 from tests.awkward import mlp, vectors
 from tests.projects import project
 from tests.subjects import Live
@@ -331,16 +332,92 @@ DATA = """
 """
 
 
+def of_a_project(folder: Path) -> Judgement:
+    """Look and judge in this process, as a worker does."""
+    subject = load(read_spec(folder / "audit.yaml"))
+    answer = trained_twice(TrainedTwiceOver(2), subject)
+    assert isinstance(answer, TrainedTwice)
+    return judge(Seen({TWICE: answer}))
+
+
 @pytest.mark.parametrize(("seed", "verdict"), [("", Verdict.WARN), ("3", Verdict.PASS)])
 def test_a_split_that_is_drawn_when_the_loader_is_built(
     tmp_path: Path, seed: str, verdict: Verdict
 ) -> None:
-    folder = project(tmp_path / "split", data=DATA.replace("{seed}", seed))
-    subject = load(read_spec(folder / "audit.yaml"))
-    request = TrainedTwiceOver(2)
-    found = judge(Seen({TWICE: trained_twice(request, subject)}))
+    found = of_a_project(project(tmp_path / "split", data=DATA.replace("{seed}", seed)))
     assert found.verdict is verdict, found.summary
     assert "two loaders built with one seed" in found.summary
+
+
+SHUFFLING = """
+    import numpy as np
+    import torch
+
+    RNG = np.random.default_rng(3)
+
+    class Loader:
+        def __init__(self):
+            self.inputs = torch.randn(96, 4, generator=torch.Generator().manual_seed(0))
+            self.epoch = 0
+
+        def __iter__(self):
+            self.epoch += 1
+            rng = RNG if "{by}" == "shared" else np.random.default_rng({by})
+            for rows in rng.permutation(96).reshape(12, 8):
+                yield self.inputs[rows], self.inputs[rows, :3].argmax(1)
+
+    def batches():
+        return Loader()
+"""
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict"),
+    [("shared", Verdict.PASS), ("self.epoch", Verdict.PASS), ("", Verdict.WARN)],
+)
+@pytest.mark.parametrize("small", [True, False])
+def test_an_order_that_goes_on_from_pass_to_pass_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, verdict: Verdict, small: bool
+) -> None:
+    if not small:
+        monkeypatch.setattr(read_twice, "SMALL", 0)
+    found = of_a_project(project(tmp_path / "order", data=SHUFFLING.replace("{by}", by)))
+    assert found.verdict is verdict, found.summary
+
+
+def test_data_too_large_to_be_read_again_are_judged_by_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_twice, "SMALL", 0)
+    monkeypatch.setattr(read_twice, "BEARABLE", 0)
+    found = of_a_project(project(tmp_path / "large", data=SHUFFLING.replace("{by}", "self.epoch")))
+    assert found.verdict is Verdict.INFO
+    assert "`epoch`" in found.summary
+
+
+def test_a_loader_that_can_not_be_built_again(tmp_path: Path) -> None:
+    data = (
+        SHUFFLING.replace("{by}", "3")
+        + """
+    calls = 0
+
+    def batches():
+        global calls
+        calls += 1
+        if calls > 2:
+            raise RuntimeError("the file is open")
+        return Loader()
+"""
+    )
+    found = of_a_project(project(tmp_path / "once", data=data))
+    assert found.verdict is Verdict.INFO
+    assert "the file is open" in found.summary
+
+
+def test_a_factory_that_hands_out_one_model() -> None:
+    kept = mlp()
+    live = replace(built_by(mlp), factory=lambda: kept)
+    assert "the same model each time" in live.finding(CHECK).summary
 
 
 @pytest.mark.parametrize("name", ["digits_cnn", "names_rnn", "tiny_lm", "wine_mlp"])
