@@ -49,6 +49,7 @@ def audit(
     factory: "Callable[[], torch.nn.Module] | None" = None,
     optimizer: "Mapping[str, Any] | torch.optim.Optimizer | None" = None,
     training: Mapping[str, Any] | None = None,
+    claims: Mapping[str, float] | None = None,
     batch: Callable[[Any], tuple[Any, Any]] | None = None,
     task: Task | None = None,
     name: str | None = None,
@@ -74,6 +75,7 @@ def audit(
             optimizer itself.
         training: what else is known of how it was trained, as in the spec's `training`:
             `{"batch_size": 32, "epochs": 20, "clip_norm": 1.0, "schedule": "none"}`.
+        claims: metrics that the model is said to reach, such as `{"accuracy": 0.97}`.
         batch: from one of the loaders' batches to (inputs, target), where that is not plain.
         task: what the model does, where loss and batches do not show it.
         name: the title of the report.
@@ -104,6 +106,7 @@ def audit(
         "name": name,
         "task": task,
         "training": {**(training or {}), "optimizer": live_optimizer(optimizer)},
+        "claims": dict(claims or {}),
         "audit": {
             "profile": profile,
             "seed": seed,

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from auditor.checks import find, limits_for, select, validate_limits
 from auditor.core.check import Check, Limits
@@ -12,6 +13,7 @@ from auditor.core.compare import compared
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Volatile, record_to_json
+from auditor.core.request import Request
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
@@ -22,6 +24,7 @@ from auditor.engine.supervisor import Answers, Observed
 from auditor.history.baseline import Baseline
 from auditor.history.place import history_file
 from auditor.history.sqlite import SqliteHistory
+from auditor.observations.example_scores import scores_seen
 from auditor.observations.layer_map import layers_seen
 
 Found = tuple[tuple[Check, Finding], ...]
@@ -137,6 +140,10 @@ def remedies_for(
 
 def recorded(spec: AuditSpec, found: Found, seen: Observed, today: datetime.date) -> Record:
     """Return the record of what was found and seen; `today` is the day of the findings."""
+
+    def settled(request: Request[Any]) -> Request[Any]:
+        return request.at(spec.audit.profile, seen.facts.has)
+
     record = judged(
         found,
         diagnosed(
@@ -157,6 +164,7 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed, today: datetime.date
         ),
         today,
         seen.command,
-        layers_seen(seen.answers, lambda request: request.at(spec.audit.profile, seen.facts.has)),
+        layers_seen(seen.answers, settled),
+        scores=scores_seen(seen.answers, settled),
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})

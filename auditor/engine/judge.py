@@ -12,6 +12,7 @@ from auditor.core.finding import Finding, Judgement
 from auditor.core.layer import LayerFacts
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
 from auditor.core.request import Failed, Request, Unavailable
+from auditor.core.scores import ExampleScores
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
@@ -48,6 +49,7 @@ def judged(
     command: str = "",
     layers: tuple[LayerFacts, ...] = (),
     error: str | None = None,
+    scores: ExampleScores | None = None,
 ) -> AuditRecord:
     """Return the record of an audit from what its checks found."""
     by_section: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
@@ -77,6 +79,7 @@ def judged(
         volatile=volatile,
         command=command,
         layers=layers,
+        scores=scores,
         waivers=waivers,
     )
 

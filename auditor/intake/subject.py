@@ -16,6 +16,7 @@ from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
+from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
 from auditor.intake.batches import Adapter, Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
@@ -97,6 +98,8 @@ class Subject:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    claims: Mapping[str, float] = field(default_factory=dict)
+    hashes: Mapping[Split, Array] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -277,6 +280,8 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         training=spec.training,
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
+        claims=spec.claims,
+        hashes={split: survey.hashes for split, survey in surveys.items()},
         code=parts.code,
         loader_of=parts.loader_of,
         arguments=parts.arguments,
@@ -356,6 +361,7 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
 
 
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
+    targets = survey.targets.facts(task, loss.ignored if loss else IGNORED)
     return SplitFacts(
         batches=survey.batches,
         batches_read=survey.batches_read,
@@ -364,8 +370,9 @@ def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
         complete=survey.complete,
         input_shapes=survey.input_shapes,
         target_shape=survey.target_shape,
-        targets=survey.targets.facts(task, loss.ignored if loss else IGNORED),
+        targets=targets,
         fingerprint=survey.fingerprint,
+        features=survey.features.facts(with_targets=targets.kind == "numbers"),
     )
 
 
@@ -391,6 +398,4 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
         said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
-    if spec.claims:
-        said.append("The claims in the spec are kept, not checked.")
     return tuple(said)

@@ -9,6 +9,7 @@ from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
+from auditor.observations.claims import ClaimsOf
 from auditor.observations.code import CodeOf
 from auditor.observations.earlier import EarlierOf
 from auditor.observations.environment import EnvironmentEvidenceOf, EnvironmentNow
@@ -28,17 +29,20 @@ from auditor.observations.saturation import SaturationOver
 from auditor.observations.schedule import ScheduleOf
 from auditor.observations.setting_sources import SettingSourcesOf
 from auditor.observations.settings import SettingsOf
+from auditor.observations.splits import SplitsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
 from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
+from auditor.observers.claims import claims
 from auditor.observers.code import code_state
 from auditor.observers.facts import (
     earlier,
     environment_evidence,
     environment_now,
+    splits,
     targets,
     tensors,
     weight_flags,
@@ -87,6 +91,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
+        ClaimsOf: claims,
         CodeOf: code_state,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
@@ -98,6 +103,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         ScheduleOf: schedule,
         SettingSourcesOf: setting_sources,
         SettingsOf: settings,
+        SplitsOf: splits,
         TargetsOf: targets,
         TensorsOf: tensors,
         WeightFlagsOf: weight_flags,
