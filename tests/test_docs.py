@@ -115,7 +115,7 @@ def test_a_command_of_the_documents_runs(line: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_what_goes_on_from_an_audit_runs(folder: Path) -> None:
-    assert len(AFTER) == 5
+    assert len(AFTER) >= 5
     for line in (FIRST, *AFTER):
         run(line, folder)
     text = (ROOT / "docs/report.md").read_text(encoding="utf-8")
