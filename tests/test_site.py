@@ -181,8 +181,8 @@ def test_the_spec_page_names_every_key(site: Path, pages: dict[Path, Page]) -> N
     from auditor.core import notify_spec, spec
 
     text = pages[site / "own-model.html"].text
-    known = {**vars(notify_spec), **vars(spec)}
-    models = [value for value in known.values() if hasattr(value, "model_fields")]
+    parts = {**vars(notify_spec), **vars(spec)}
+    models = [value for value in parts.values() if hasattr(value, "model_fields")]
     for model in models:
         for name, known in model.model_fields.items():
             key = known.alias or name
