@@ -91,10 +91,10 @@ def audit(
     Raises:
         InputError: something handed in can't be used.
     """
-    from auditor.engine.environment import environment
     from auditor.engine.perform import perform
     from auditor.intake.live import device_of, lent, live_optimizer, live_parts
     from auditor.intake.subject import assemble
+    from auditor.intake.surroundings import environment
     from auditor.intake.wrapped import bare
 
     command = _call(locals())
@@ -134,7 +134,7 @@ def audit(
 
         for work in plan.work:
             done(work)
-        found = findings(spec, checks, subject.facts, plan, answers)
+        found = findings(spec, checks, subject.facts, plan, answers, started.date())
         while (more := remedies_for(spec, found, subject.facts, plan, answers)).work:
             plan = plan.then(more)
             for work in more.work:
@@ -150,7 +150,7 @@ def audit(
         spent=spent,
         command=command,
     )
-    return held_against(recorded(spec, found, seen), held)
+    return held_against(recorded(spec, found, seen, started.date()), held)
 
 
 def _baseline(
@@ -185,17 +185,20 @@ def audit_spec(
     command: str = "",
     baseline: Baseline | None = None,
     earlier: Mapping[Which, Earlier] | None = None,
+    today: datetime.date | None = None,
 ) -> Record:
     """Audit what a spec names, by a worker process that journals into `folder`.
 
     `command` is the line for the shell that does it, for the record; `baseline` is the audit to
     compare with, looked for where it is left out, and `earlier` what checks are to see instead.
+    Waivers are those of `today`: the day on which it starts or goes on, in universal time.
 
     Raises:
         InputError: something that the spec names can't be used; nothing was written then.
         AuditBrokenError: the subject could not be brought in for another reason.
     """
     checks = chosen(spec)
+    day = today or _today()
     held = baseline_for(spec, folder, resume=resume) if baseline is None else baseline
     found: Found = ()
 
@@ -204,7 +207,7 @@ def audit_spec(
 
     def more_for(facts: SubjectFacts, plan: Plan, answers: Answers) -> Plan:
         nonlocal found
-        found = found or findings(spec, checks, facts, plan, answers)
+        found = found or findings(spec, checks, facts, plan, answers, day)
         return remedies_for(spec, found, facts, plan, answers)
 
     seen = observed(
@@ -217,7 +220,7 @@ def audit_spec(
         command=command,
         earlier=held.earlier if earlier is None else earlier,
     )
-    return held_against(recorded(spec, found, seen), held)
+    return held_against(recorded(spec, found, seen, day), held)
 
 
 def baseline_for(spec: AuditSpec, folder: Path, *, resume: bool = False) -> Baseline:
@@ -234,10 +237,18 @@ def baseline_for(spec: AuditSpec, folder: Path, *, resume: bool = False) -> Base
     return baseline_of(spec, head.started, audit_id(head.facts, head))
 
 
-def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
+def _today() -> datetime.date:
+    """Return the day in universal time, the same on all machines."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def judge_folder(
+    folder: Path, settings: AuditSettings | None = None, today: datetime.date | None = None
+) -> Record:
     """Judge again what the audit in `folder` saw, without its model.
 
     Checks, limits and waivers are those of `settings` where given, else those of that audit.
+    Waivers are those of `today`, not of the day of that audit: who judges again decides now.
 
     Raises:
         InputError: there is no journal in the folder, or a damaged one.
@@ -252,7 +263,8 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
     checks = chosen(spec)
     plan = planned(checks, spec.audit.profile, head.facts)
     answers = journal.answers(request for work in plan.work for request in work.requests)
-    found = findings(spec, checks, head.facts, plan, answers)
+    day = today or _today()
+    found = findings(spec, checks, head.facts, plan, answers, day)
     while (more := remedies_for(spec, found, head.facts, plan, answers)).work:
         kept = journal.answers(request for work in more.work for request in work.requests)
         if not kept:
@@ -282,7 +294,7 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
         host=head.host,
         process=head.process,
     )
-    record = recorded(spec, found, seen)
+    record = recorded(spec, found, seen, day)
     with suppress(InputError):  # what it was compared with may be gone by now
         record = held_against(record, baseline_of(spec, head.started, audit_id(head.facts, head)))
     return record

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from auditor.exporting import exports
 from auditor.looking_back import compare, history
 from auditor.options import (
     BaselineOption,
@@ -232,6 +233,7 @@ def judge(
 app.command()(render)
 app.command()(show)
 app.command()(fleet)
+app.add_typer(exports)
 app.command()(history)
 app.command()(compare)
 app.add_typer(schedule, name="schedule")

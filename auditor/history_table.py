@@ -60,8 +60,8 @@ def _line(line: Line) -> Table:
 
 
 def _counts(entry: Entry) -> str:
-    confined = "" if entry.only is None else f"{counted(len(entry.only), 'check')} alone"
-    return ", ".join(filter(None, (counts_of(entry.glance), confined)))
+    confined = "" if entry.only is None else f"({counted(len(entry.only), 'check')})"
+    return f"{counts_of(entry.glance)} {confined}".strip()
 
 
 def _told(line: Line) -> list[RenderableType]:

@@ -85,7 +85,7 @@ OutOption = Annotated[
 ]
 FormatOption = Annotated[
     list[str] | None,
-    typer.Option("--format", help="html, pdf, json, markdown or junit; may be repeated."),
+    typer.Option("--format", help="html, pdf, json, markdown, junit or sarif; may be repeated."),
 ]
 TableFormatOption = Annotated[
     TableFormat, typer.Option("--format", help="For people or for programs.")

@@ -1,5 +1,6 @@
 """From what an audit saw to its record, step by step: checks, findings, remedies, the record."""
 
+import datetime
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -95,14 +96,22 @@ def chosen(spec: AuditSpec) -> tuple[Check, ...]:
 
 
 def findings(
-    spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
+    spec: AuditSpec,
+    checks: Sequence[Check],
+    facts: SubjectFacts,
+    plan: Plan,
+    answers: Answers,
+    today: datetime.date,
 ) -> Found:
-    """Return what each check finds once the plan of the checks is done; no remedy changes it."""
+    """Return what each check finds once the plan of the checks is done; no remedy changes it.
+
+    `today` tells which waivers have expired.
+    """
 
     def limits(check: Check) -> Limits:
         return limits_for(check, spec.audit.limits.get(check.id, {}))
 
-    return findings_of(checks, limits, answers, plan.unavailable, spec, facts)
+    return findings_of(checks, limits, answers, plan.unavailable, spec, facts, today)
 
 
 def remedies_for(
@@ -126,8 +135,8 @@ def remedies_for(
     return made
 
 
-def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
-    """Return the record of what was found and seen."""
+def recorded(spec: AuditSpec, found: Found, seen: Observed, today: datetime.date) -> Record:
+    """Return the record of what was found and seen; `today` is the day of the findings."""
     record = judged(
         found,
         diagnosed(
@@ -146,6 +155,7 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
             process=seen.process,
             spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
         ),
+        today,
         seen.command,
         layers_seen(seen.answers, lambda request: request.at(spec.audit.profile, seen.facts.has)),
     )

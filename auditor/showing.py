@@ -22,6 +22,7 @@ class ShowFormat(enum.StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     JUNIT = "junit"
+    SARIF = "sarif"
     PROMETHEUS = "prometheus"
 
 
@@ -93,6 +94,10 @@ def show(
             from auditor.report.junit import render_junit
 
             text = render_junit(record)
+        case ShowFormat.SARIF:
+            from auditor.report.sarif import render_sarif
+
+            text = render_sarif(record)
         case ShowFormat.PROMETHEUS:
             from auditor.report.prometheus import render_prometheus
 

@@ -18,6 +18,7 @@ from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
 from auditor.core.verdict import Verdict
+from auditor.core.waiver import Waiver
 
 SCHEMA_VERSION = 1
 
@@ -111,6 +112,8 @@ class AuditRecord:
     """From the input to the output; empty in records of earlier versions."""
     scores: ExampleScores | None = None
     """On validation data, for comparison by a later audit; None where no metric applies."""
+    waivers: tuple[Waiver, ...] = ()
+    """What became of each waiver of the spec, on the day of the audit."""
     comparison: Comparison | None = None
     """With the earlier audit that the spec names (`audit.baseline`)."""
 

@@ -12,6 +12,8 @@ from auditor.core.text import clean_text
 
 LONGEST = 200
 """Characters shown of one setting."""
+DIGITS = 12
+"""Digits shown of a hash."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ def metric_pairs(before: AuditRecord, after: AuditRecord) -> tuple[MetricPair, .
 
 def settings_apart(before: AuditRecord, after: AuditRecord) -> tuple[Difference, ...]:
     """Return what the specs say otherwise; where reports and history go does not count."""
-    plain = [
-        {key: value for key, value in one.spec.items() if key not in {"output", "history"}}
-        for one in (before, after)
-    ]
-    return _apart(*plain)
+    return tuple(
+        one
+        for one in _apart(before.spec, after.spec)
+        if not one.what.startswith(("output.", "history.", "audit.baseline"))
+    )
 
 
 def environment_apart(before: AuditRecord, after: AuditRecord) -> tuple[Difference, ...]:
@@ -82,21 +84,21 @@ def subject_apart(before: AuditRecord, after: AuditRecord) -> tuple[Difference, 
 
 def _told(record: AuditRecord) -> dict[str, Any]:
     subject, file = record.subject, record.subject.checkpoint
-    checkpoint = {} if file is None else {"path": file.path, "sha256": file.sha256}
-    return {
+    told: dict[str, Any] = {
         "name": subject.name,
         "factory": subject.factory,
         "task": subject.task,
-        "checkpoint": checkpoint,
+        "checkpoint": None if file is None else file.path,
+        "checkpoint's SHA-256": None if file is None else file.sha256[:DIGITS],
         "parameters": subject.parameters,
-        "trainable": subject.trainable,
+        "trainable parameters": subject.trainable,
         "loss": subject.loss,
         "outputs": subject.outputs,
-        "data": {
-            split: {"examples": facts.examples, "fingerprint": facts.fingerprint}
-            for split, facts in subject.data.items()
-        },
     }
+    for split, facts in subject.data.items():
+        told[f"{split} examples read"] = facts.examples
+        told[f"{split} fingerprint"] = facts.fingerprint[:DIGITS]
+    return told
 
 
 def _pairs(check: str, old: Finding | None, new: Finding | None) -> Iterator[MetricPair]:

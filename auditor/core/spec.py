@@ -18,8 +18,10 @@ Task = Literal[
     "language_model",
     "custom",
 ]
-Format = Literal["html", "pdf", "json", "markdown", "junit"]
-FORMATS: tuple[Format, ...] = ("html", "pdf", "json", "markdown", "junit")
+Format = Literal["html", "pdf", "json", "markdown", "junit", "sarif"]
+FORMATS: tuple[Format, ...] = ("html", "pdf", "json", "markdown", "junit", "sarif")
+USUAL: tuple[Format, ...] = ("html", "pdf", "json", "markdown", "junit")
+"""The formats of an audit that asks for none by name."""
 
 
 class Strict(BaseModel):
@@ -161,7 +163,7 @@ class OutputSpec(Strict):
 
     dir: str = "audit-report"
     """The folder of the reports."""
-    formats: Annotated[list[Format], Field(min_length=1)] = list(FORMATS)
+    formats: Annotated[list[Format], Field(min_length=1)] = list(USUAL)
     """Which reports to write."""
 
 

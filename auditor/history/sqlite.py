@@ -6,6 +6,7 @@ killed leaves whole audits behind, and nothing stays locked.
 
 import contextlib
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -50,7 +51,8 @@ class SqliteHistory:
     @property
     def exists(self) -> bool:
         """Return whether anything was ever kept there."""
-        return self._file.exists()
+        with self._told():
+            return self._file.exists()
 
     def add(self, record: AuditRecord) -> str:
         """Keep an audit and return its id; one that is there already is replaced."""
@@ -178,7 +180,7 @@ class SqliteHistory:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._told():
             checked(self._file)
-            with contextlib.closing(self._connected("ro")) as db:
+            with contextlib.closing(self._connected(self._only_reading())) as db:
                 if version_of(db) < len(MIGRATIONS):
                     with self._writing():
                         pass
@@ -189,7 +191,7 @@ class SqliteHistory:
         """Open a file that is made where there is none, for one transaction."""
         with self._told():
             made(self._file)
-            with contextlib.closing(self._connected("rw")) as db:
+            with contextlib.closing(self._connected("mode=rw")) as db:
                 with contextlib.suppress(sqlite3.OperationalError):
                     # Not every file system can; then readers and writers wait for one another.
                     db.execute("PRAGMA journal_mode = WAL")
@@ -198,8 +200,18 @@ class SqliteHistory:
                 yield db
                 db.execute("COMMIT")
 
-    def _connected(self, mode: str) -> sqlite3.Connection:
-        address = f"{self._file.absolute().as_uri()}?mode={mode}"
+    def _only_reading(self) -> str:
+        """Return how to open the file for reading alone.
+
+        Readers of a write-ahead log need a file of their own beside it. Where none can be made and
+        there is no log, nobody can be writing.
+        """
+        folder, log = self._file.absolute().parent, Path(f"{self._file}-wal")
+        fixed = not os.access(folder, os.W_OK) and not log.exists()
+        return f"mode=ro{'&immutable=1' if fixed else ''}"
+
+    def _connected(self, options: str) -> sqlite3.Connection:
+        address = f"{self._file.absolute().as_uri()}?{options}"
         return sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
 
     @contextlib.contextmanager

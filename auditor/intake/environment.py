@@ -28,12 +28,23 @@ _ITEMS = {
     "torch": "torch",
     "pytorch": "torch",
     "numpy": "numpy",
+    "scipy": "scipy",
     "torchvision": "torchvision",
+    "torchaudio": "torchaudio",
+    "timm": "timm",
     "transformers": "transformers",
     "lightning": "lightning",
     "pytorch-lightning": "lightning",
     "cuda": "cuda",
     "cudnn": "cudnn",
+    "device": "device",
+    "gpu": "gpu",
+    "gpu-name": "gpu",
+    "driver": "driver",
+    "default-dtype": "default_dtype",
+    "matmul-precision": "matmul_precision",
+    "tf32-matmul": "tf32_matmul",
+    "tf32-cudnn": "tf32_cudnn",
     "platform": "platform",
     "hostname": "host",
 }
@@ -48,7 +59,8 @@ def evidence(extras: dict[str, str], folders: list[Path]) -> EnvironmentEvidence
     found: dict[str, Evidence] = {}
     for key, value in extras.items():
         item = _item(key.rpartition(".")[2])
-        if item is not None and value not in ("", "None"):
+        number = item == "gpu" and value.isdigit()  # which of several, not which kind
+        if item is not None and value not in ("", "None") and not number:
             found.setdefault(item, Evidence(item, value, f"checkpoint: {key}"))
     looked_at = ["the checkpoint"]
     for folder in dict.fromkeys(folder.resolve() for folder in folders):

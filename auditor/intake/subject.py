@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from auditor.intake.optimizer import LiveOptimizer
 from auditor.intake.reference import blame, call, resolve
 from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
+from auditor.intake.sources import named_code
 from auditor.intake.spectral import begun
 from auditor.intake.trial import flops_of, recurrent_steps, tried
 from auditor.intake.weights import fit
@@ -66,13 +68,17 @@ class Parts:
     warnings: tuple[str, ...] = ()
     optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    code: Mapping[str, Any] = field(default_factory=dict)
+    loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Subject:
     """The live bundle; the only thing in an audit that holds torch objects.
 
-    `fresh` builds the model anew, with other weights for another seed.
+    `fresh` builds the model anew, with other weights for another seed. `code` are the callables
+    that were named or handed in, by what they make ("model.factory"); `loader_of` builds the
+    loader of a split anew, where a spec says how.
     """
 
     model: nn.Module | None
@@ -89,6 +95,8 @@ class Subject:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    code: Mapping[str, Any] = field(default_factory=dict)
+    loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -157,11 +165,14 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         ("train", spec.data.train),
         ("val", spec.data.val),
     )
-    loaders = tuple(
-        (split, call(resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"))
+    loader_of: dict[Split, Callable[[], Any]] = {
+        split: partial(
+            call, resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"
+        )
         for split, reference in named
         if reference is not None
-    )
+    }
+    loaders = tuple((split, build()) for split, build in loader_of.items())
     return assemble(
         Parts(
             name=spec.title,
@@ -174,6 +185,8 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             adapter=adapter,
             warnings=_warnings(checkpoint, spec),
             earlier=earlier or {},
+            code=named_code(spec),
+            loader_of=loader_of,
         ),
         spec,
     )
@@ -260,6 +273,8 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         training=spec.training,
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
+        code=parts.code,
+        loader_of=parts.loader_of,
     )
 
 

@@ -9,8 +9,9 @@ from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
+from auditor.observations.code import CodeOf
 from auditor.observations.earlier import EarlierOf
-from auditor.observations.environment import EnvironmentEvidenceOf
+from auditor.observations.environment import EnvironmentEvidenceOf, EnvironmentNow
 from auditor.observations.features import FeaturesOver
 from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
 from auditor.observations.fresh_activity import FreshActivityOver
@@ -32,7 +33,15 @@ from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
-from auditor.observers.facts import earlier, environment_evidence, targets, tensors, weight_flags
+from auditor.observers.code import code_state
+from auditor.observers.facts import (
+    earlier,
+    environment_evidence,
+    environment_now,
+    targets,
+    tensors,
+    weight_flags,
+)
 from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.fresh_activity import fresh_activity
@@ -76,8 +85,10 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
+        CodeOf: code_state,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
+        EnvironmentNow: environment_now,
         FreshActivityOver: fresh_activity,
         NormLayersOf: norm_layers,
         OptimizerMomentsOf: optimizer_moments,

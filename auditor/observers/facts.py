@@ -5,8 +5,14 @@ import torch
 from auditor.core.request import Split, Unavailable
 from auditor.intake.environment import evidence
 from auditor.intake.subject import Subject
+from auditor.intake.surroundings import environment
 from auditor.observations.earlier import Earlier, EarlierOf
-from auditor.observations.environment import EnvironmentEvidence, EnvironmentEvidenceOf
+from auditor.observations.environment import (
+    Environment,
+    EnvironmentEvidence,
+    EnvironmentEvidenceOf,
+    EnvironmentNow,
+)
 from auditor.observations.finite import WeightFlags, WeightFlagsOf
 from auditor.observations.structure import Tensors, TensorsOf
 from auditor.observations.targets import TargetsOf, TargetsSeen
@@ -66,6 +72,11 @@ def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> En
         return EnvironmentEvidence((), ())
     beside = (subject.base / subject.checkpoint.facts.path).parent
     return evidence(subject.checkpoint.extras, [subject.base, beside])
+
+
+def environment_now(request: EnvironmentNow, subject: Subject) -> Environment:
+    """Return what this audit runs with."""
+    return Environment(environment(str(subject.device)))
 
 
 def earlier(request: EarlierOf, subject: Subject) -> Earlier | Unavailable:

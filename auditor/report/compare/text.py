@@ -67,7 +67,7 @@ def _metric(row: MetricRow) -> str:
 
 
 def _table(table: DifferenceTable) -> list[RenderableType]:
-    lines: list[RenderableType] = [Text(), Text(f"{table.title} that differs", style="bold")]
+    lines: list[RenderableType] = [Text(), Text(table.title, style="bold")]
     for row in table.rows[:MOST_ROWS]:
         told = f"{row.what}: {cropped(row.before, 80)} → {cropped(row.after, 80)}"
         lines.append(Hung(Text(), Text(told), _INDENT))

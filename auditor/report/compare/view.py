@@ -102,9 +102,9 @@ def view_compare(before: AuditRecord, after: AuditRecord, sources: tuple[str, st
         tables=tuple(
             _table(title, rows)
             for title, rows in (
-                ("Subject", subject_apart(before, after)),
-                ("Settings", settings_apart(before, after)),
-                ("Environment", environment_apart(before, after)),
+                ("What differs of the subject", subject_apart(before, after)),
+                ("What differs of the settings", settings_apart(before, after)),
+                ("What differs of the environment", environment_apart(before, after)),
             )
             if rows
         ),
