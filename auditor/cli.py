@@ -108,6 +108,7 @@ def run(
     from auditor.after import follow_up, with_past
     from auditor.api import audit_spec, baseline_for
     from auditor.core.errors import AuditBrokenError
+    from auditor.core.text import clean_text
     from auditor.engine.journal import FOLDER
     from auditor.targets import command_of, flags_named, spec_of
     from auditor.unattended import afterwards, checked, one_at_a_time, report_folder
@@ -131,7 +132,8 @@ def run(
             )
     except KeyboardInterrupt:
         kept = (folder / FOLDER).is_dir()
-        hint = "--resume goes on from here" if kept else "nothing was written"
+        where = f"--resume --out {clean_text(folder)}" if dated else "--resume"
+        hint = f"{where} goes on from here" if kept else "nothing was written"
         raise AuditBrokenError(f"interrupted; {hint}") from None
     record = with_past(record, spec)
     _delivered(record, folder, list(spec.output.formats), quiet)
