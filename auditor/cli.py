@@ -218,13 +218,18 @@ def judge(
     quiet: QuietOption = False,
 ) -> None:
     """Judge again what an audit saw, without its model, and write the reports anew."""
+    from auditor.after import with_past
     from auditor.api import judge_folder
-    from auditor.core.spec_file import read_spec
+    from auditor.core.spec_file import read_spec, spec_from
     from auditor.targets import formats_known, writable
 
     settings = read_spec(Path(spec)).audit if spec is not None else None
     record = judge_folder(Path(folder), settings)
-    _checked(fail_on, record.spec["audit"]["baseline"])
+    used = spec_from(record.spec, "the audit's spec", Path())
+    _checked(fail_on, used.audit.baseline)
+    if used.audit.baseline is not None and record.comparison is None:
+        typer.echo("audit: what it was compared with is gone; nothing is compared", err=True)
+    record = with_past(record, used)
     chosen = formats_known(formats) or record.spec["output"]["formats"]
     _delivered(record, writable(Path(folder)), chosen, quiet)
     _ended(record, fail_on)
