@@ -12,6 +12,7 @@ UNLEARNT = (
     "class-imbalance",
     "underfitted",
     "damaged-layer",
+    "logged-loss-not-decreasing",
 )
 """What sees that a model has not learnt, whatever the reason."""
 
@@ -25,6 +26,8 @@ FLOW = (
     "saturated-units",
     "dead-units",
     "disconnected-parameters",
+    "logged-loss-diverges",
+    "logged-gradient-spikes",
 )
 """What sees numbers of the wrong size on their way through the model."""
 
