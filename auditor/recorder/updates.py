@@ -110,7 +110,7 @@ def norms(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """
     double = any(tensor.dtype == torch.float64 for tensor in tensors)
     kind = torch.float64 if double else torch.float32
-    return list(torch._foreach_norm(tensors, dtype=kind))
+    return list(torch._foreach_norm(list(tensors), dtype=kind))
 
 
 def real(tensor: torch.Tensor) -> torch.Tensor:
