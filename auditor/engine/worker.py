@@ -54,9 +54,9 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
         return
     order = json.loads(first)
     spec = AuditSpec.model_validate({**order["spec"], "base": Path(order["base"])})
-    from auditor.engine.environment import environment
     from auditor.engine.process import EARLIER
     from auditor.intake.subject import load
+    from auditor.intake.surroundings import environment
 
     try:
         subject = load(spec, EARLIER.validate_python(order["earlier"]))

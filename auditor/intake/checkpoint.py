@@ -19,10 +19,12 @@ from safetensors.torch import load_file
 from torch.torch_version import TorchVersion
 
 from auditor.core.errors import InputError
+from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.pickle_names import asked_for
+from auditor.intake.recorder_file import Header, read_header, recording_beside
 
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 """Where training scripts put the weights, in the order they are looked for."""
@@ -46,7 +48,8 @@ class Checkpoint:
     `optimizers` are all that look like an optimizer's state, by the dotted key that they stand
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
-    `notes` tell of files there that were ignored.
+    `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
+    there.
     """
 
     weights: dict[str, torch.Tensor]
@@ -57,6 +60,7 @@ class Checkpoint:
     plain: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    recorded: Header | None = None
 
 
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
@@ -84,6 +88,8 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     weights = _weights(held, key, shown)
     extras = _plain(held, weights)
     files, notes = beside(path)
+    recording = recording_beside(path)
+    recorded, note = read_header(recording) if recording is not None else (None, "")
     return Checkpoint(
         weights=weights,
         optimizer=_optimizer(held),
@@ -91,7 +97,8 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         optimizers=optimizers_in(held),
         plain=plain_tree(held, _bulky(held)),
         beside=files,
-        notes=notes,
+        notes=(*notes, note) if note else notes,
+        recorded=recorded,
         facts=CheckpointFacts(
             path=str(path),
             format=kind,
@@ -303,7 +310,7 @@ def _is_optimizer_state(value: Any) -> bool:
 
 
 def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
-    """Return the plain values beside the weights, by dotted key, as safe text."""
+    """Return the plain values beside the weights, by dotted key, as safe text without secrets."""
     found: dict[str, str] = {}
 
     def walk(value: Any, name: str, depth: int) -> None:
@@ -313,7 +320,7 @@ def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
             for key, inner in value.items():
                 walk(inner, f"{name}.{key}" if name else str(key), depth + 1)
         elif isinstance(value, str | int | float | bool | None):
-            found[clean_text(name, 120)] = clean_text(value, 200)
+            found[clean_text(name, 120)] = shown_setting(name, value, 200)
 
     if isinstance(held, Mapping) and held.keys() != weights.keys():
         skipped = {*OPTIMIZER_KEYS, *WEIGHT_KEYS}

@@ -1,8 +1,8 @@
 """Settings of training as scripts and trainers keep them: in a checkpoint, or in files beside it.
 
 Read are the usual places: `hyper_parameters` (Lightning), `args` and `config` dictionaries,
-`trainer_state.json` (Hugging Face), the state of a learning-rate scheduler, and counters such as
-`epoch` and `global_step`. The first place that tells a setting wins.
+`trainer_state.json` (Hugging Face), the state of a learning-rate scheduler, counters such as
+`epoch` and `global_step`, and what a Recorder wrote. The first place that tells a setting wins.
 """
 
 import math
@@ -14,6 +14,7 @@ import torch
 
 from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
+from auditor.intake.recorder_file import Header
 
 Tree = Mapping[str, Any]
 
@@ -85,6 +86,14 @@ def told_by(checkpoint: Checkpoint) -> Iterator[Told]:
     yield from _counters(checkpoint.plain, "`{}` in the checkpoint", lightning=lightning)
     for where, held in _holders(checkpoint):
         yield from _settings(held, where)
+    if checkpoint.recorded is not None:
+        yield from _recorded(checkpoint.recorded)
+
+
+def _recorded(header: Header) -> Iterator[Told]:
+    where = f"`{{}}` in {header.name}"
+    yield from _settings(header.settings, where)
+    yield from _counters({"step": header.steps, "epoch": header.epochs}, where, whole=True)
 
 
 def _holders(checkpoint: Checkpoint) -> Iterator[tuple[str, Tree]]:

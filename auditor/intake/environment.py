@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from auditor.core.text import clean_text
+from auditor.intake.recorder_file import Header
 from auditor.observations.environment import EnvironmentEvidence, Evidence
 
 FILES = (
@@ -28,12 +29,23 @@ _ITEMS = {
     "torch": "torch",
     "pytorch": "torch",
     "numpy": "numpy",
+    "scipy": "scipy",
     "torchvision": "torchvision",
+    "torchaudio": "torchaudio",
+    "timm": "timm",
     "transformers": "transformers",
     "lightning": "lightning",
     "pytorch-lightning": "lightning",
     "cuda": "cuda",
     "cudnn": "cudnn",
+    "device": "device",
+    "gpu": "gpu",
+    "gpu-name": "gpu",
+    "driver": "driver",
+    "default-dtype": "default_dtype",
+    "matmul-precision": "matmul_precision",
+    "tf32-matmul": "tf32_matmul",
+    "tf32-cudnn": "tf32_cudnn",
     "platform": "platform",
     "hostname": "host",
 }
@@ -43,14 +55,25 @@ _LOCKED = re.compile(r'name = "([\w.-]+)"\s+version = "([^"]+)"')
 _JSON = re.compile(r'"([A-Za-z][\w.-]*)"\s*:\s*(?:\{[^{}]*?"version"\s*:\s*)?"(?:==)?(\d[^"]*)"')
 
 
-def evidence(extras: dict[str, str], folders: list[Path]) -> EnvironmentEvidence:
-    """Return the versions found in a checkpoint's plain values and in known files in `folders`."""
+def evidence(
+    extras: dict[str, str], folders: list[Path], recorded: Header | None = None
+) -> EnvironmentEvidence:
+    """Return the versions found in a checkpoint's plain values and in known files in `folders`.
+
+    What a Recorder wrote beside the checkpoint comes before files that anybody may have put there.
+    """
     found: dict[str, Evidence] = {}
     for key, value in extras.items():
         item = _item(key.rpartition(".")[2])
-        if item is not None and value not in ("", "None"):
+        number = item == "gpu" and value.isdigit()  # which of several, not which kind
+        if item is not None and value not in ("", "None") and not number:
             found.setdefault(item, Evidence(item, value, f"checkpoint: {key}"))
     looked_at = ["the checkpoint"]
+    if recorded is not None:
+        looked_at.append(recorded.name)
+        for key, value in recorded.environment.items():
+            if (item := _item(key)) is not None:
+                found.setdefault(item, Evidence(item, value, recorded.name))
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
         for name in FILES:
             path = folder / name

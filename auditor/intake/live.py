@@ -34,16 +34,21 @@ def live_parts(
         InputError: the model is no module, or the loss is nothing that can be called.
     """
     where = device_of(model)
-    given: tuple[tuple[Split, Any], ...] = (("train", train), ("val", val))
+    splits: tuple[tuple[Split, Any], ...] = (("train", train), ("val", val))
     return Parts(
         name=name or type(model).__name__,
         shown_factory=getattr(factory, "__qualname__", "") if factory is not None else "",
         model=model if where == device else copied(model),
         factory=factory,
         loss=_loss(loss),
-        loaders=tuple((split, loader) for split, loader in given if loader is not None),
+        loaders=tuple((split, loader) for split, loader in splits if loader is not None),
         adapter=batch,
         optimizer=optimizers.LiveOptimizer.of(optimizer, model),
+        code={
+            name: given
+            for name, given in (("factory", factory), ("data.batch", batch), ("loss", loss))
+            if callable(given)
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of the environment that the model was trained in."""
+"""What is recorded of the environment that the model was trained in, and the present one."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,3 +29,17 @@ class EnvironmentEvidenceOf(Request[EnvironmentEvidence]):
 
     answer: ClassVar = EnvironmentEvidence
     requires: ClassVar[frozenset[Capability]] = frozenset({"weights"})
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What this audit runs with, item by item: an allow-list, see `intake/surroundings.py`."""
+
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EnvironmentNow(Request[Environment]):
+    """Asks what the audit itself runs with."""
+
+    answer: ClassVar = Environment

@@ -9,8 +9,10 @@ from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
+from auditor.observations.claims import ClaimsOf
+from auditor.observations.code import CodeOf
 from auditor.observations.earlier import EarlierOf
-from auditor.observations.environment import EnvironmentEvidenceOf
+from auditor.observations.environment import EnvironmentEvidenceOf, EnvironmentNow
 from auditor.observations.features import FeaturesOver
 from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, WeightFlagsOf
 from auditor.observations.fresh_activity import FreshActivityOver
@@ -25,7 +27,9 @@ from auditor.observations.predictions import PredictionsOver
 from auditor.observations.reach import ParameterReachOver
 from auditor.observations.saturation import SaturationOver
 from auditor.observations.schedule import ScheduleOf
+from auditor.observations.setting_sources import SettingSourcesOf
 from auditor.observations.settings import SettingsOf
+from auditor.observations.splits import SplitsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
 from auditor.observations.training_log import TrainingLogOf
@@ -33,7 +37,17 @@ from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
-from auditor.observers.facts import earlier, environment_evidence, targets, tensors, weight_flags
+from auditor.observers.claims import claims
+from auditor.observers.code import code_state
+from auditor.observers.facts import (
+    earlier,
+    environment_evidence,
+    environment_now,
+    splits,
+    targets,
+    tensors,
+    weight_flags,
+)
 from auditor.observers.features import FeaturesObserver
 from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.fresh_activity import fresh_activity
@@ -50,6 +64,7 @@ from auditor.observers.predictions import PredictionsObserver
 from auditor.observers.reach import ParameterReachObserver
 from auditor.observers.saturation import SaturationObserver
 from auditor.observers.schedule import schedule
+from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
 from auditor.observers.structure import StructureObserver
 from auditor.observers.training_log import training_log
@@ -78,14 +93,19 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
+        ClaimsOf: claims,
+        CodeOf: code_state,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
+        EnvironmentNow: environment_now,
         FreshActivityOver: fresh_activity,
         NormLayersOf: norm_layers,
         OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,
         ScheduleOf: schedule,
+        SettingSourcesOf: setting_sources,
         SettingsOf: settings,
+        SplitsOf: splits,
         TargetsOf: targets,
         TensorsOf: tensors,
         TrainingLogOf: training_log,

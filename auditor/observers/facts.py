@@ -5,9 +5,16 @@ import torch
 from auditor.core.request import Split, Unavailable
 from auditor.intake.environment import evidence
 from auditor.intake.subject import Subject
+from auditor.intake.surroundings import environment
 from auditor.observations.earlier import Earlier, EarlierOf
-from auditor.observations.environment import EnvironmentEvidence, EnvironmentEvidenceOf
+from auditor.observations.environment import (
+    Environment,
+    EnvironmentEvidence,
+    EnvironmentEvidenceOf,
+    EnvironmentNow,
+)
 from auditor.observations.finite import WeightFlags, WeightFlagsOf
+from auditor.observations.splits import SplitsOf, SplitsSeen
 from auditor.observations.structure import Tensors, TensorsOf
 from auditor.observations.targets import TargetsOf, TargetsSeen
 
@@ -62,13 +69,29 @@ def targets(request: TargetsOf, subject: Subject) -> TargetsSeen | Unavailable:
 
 def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> EnvironmentEvidence:
     """Return what the checkpoint and the files beside it tell of the training environment."""
-    if subject.checkpoint is None:
+    held = subject.checkpoint
+    if held is None:
         return EnvironmentEvidence((), ())
-    beside = (subject.base / subject.checkpoint.facts.path).parent
-    return evidence(subject.checkpoint.extras, [subject.base, beside])
+    beside = (subject.base / held.facts.path).parent
+    return evidence(held.extras, [subject.base, beside], held.recorded)
+
+
+def environment_now(request: EnvironmentNow, subject: Subject) -> Environment:
+    """Return what this audit runs with."""
+    return Environment(environment(str(subject.device)))
 
 
 def earlier(request: EarlierOf, subject: Subject) -> Earlier | Unavailable:
     """Return the earlier audit that was named, or found in the history."""
     found = subject.earlier.get(request.which)
     return found or Unavailable(f"no {request.which} audit of this model is known")
+
+
+def splits(request: SplitsOf, subject: Subject) -> SplitsSeen:
+    """Return what the intake read of the data, and what a recording tells of that of training."""
+    facts = subject.facts
+    return SplitsSeen(
+        data=facts.data,
+        torch=str(torch.__version__),
+        checkpoint=facts.checkpoint.sha256 if facts.checkpoint is not None else "",
+    )

@@ -25,6 +25,10 @@ def audit(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+OF_THE_MOMENT = ("code-unversioned", "environment-changed")
+"""Checks whose verdict hangs on this repository being as committed, and on what is installed."""
+
+
 def verdicts(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "verdict": record["verdict"],
@@ -61,7 +65,15 @@ def test_a_sample_gives_the_expected_verdicts(name: str, tmp_path: Path) -> None
         "junit.xml",
     }
     record = json.loads((tmp_path / "report" / "record.json").read_text())
-    assert verdicts(record) == expected
+    found = verdicts(record)
+    moment = {found["checks"].pop(check) for check in OF_THE_MOMENT}
+    assert moment <= {"pass", "info", "warn", "not_applicable"}
+    for told in (found, expected):
+        told["checks"] = {k: v for k, v in told["checks"].items() if k not in OF_THE_MOMENT}
+        if "warn" in moment:
+            del told["sections"]["tracking"]
+            told["verdict"] = told["verdict"].replace("warn", "pass")
+    assert found == expected
     assert done.returncode == (1 if expected["verdict"] == "fail" else 0)
 
 

@@ -13,6 +13,8 @@ UNLEARNT = (
     "underfitted",
     "damaged-layer",
     "logged-loss-not-decreasing",
+    "claims-do-not-hold",
+    "worse-than-before",
 )
 """What sees that a model has not learnt, whatever the reason."""
 

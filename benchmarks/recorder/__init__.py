@@ -1,0 +1,1 @@
+"""What does a Recorder cost a training that it records?"""
