@@ -50,6 +50,7 @@ def main() -> None:
         train=train_loader(),
         val=val_loader(),
         scheduler=schedule,
+        every=20,
     )
     for _ in range(EPOCHS):
         model.train()
