@@ -8,6 +8,7 @@ from auditor.core.subject import FeatureFacts
 from auditor.core.text import clean_text
 from auditor.observations.data_change import Change
 from auditor.observations.drift import Drift, class_counts
+from auditor.observations.splits import SplitsSeen
 
 SHOWN = 24
 """Features in a figure."""
@@ -60,6 +61,27 @@ def _sides(changes: tuple[Change, ...]) -> Table:
             )
             for change in changes
             for which, facts in (("before", change.before), ("now", change.after))
+        ),
+    )
+
+
+def against_training(now: SplitsSeen) -> Table:
+    """Return what a recording tells of the data of training beside the data at hand."""
+    return Table(
+        title="The data of the training, and that of this audit",
+        caption=f"By {clean_text(now.source, 80)}; equal fingerprints are equal examples in any "
+        "order.",
+        columns=("split", "examples then", "examples now", "fingerprint then", "fingerprint now"),
+        rows=tuple(
+            (
+                NAMES[split],
+                then.examples,
+                now.data[split].examples,
+                clean_text(then.fingerprint[:12]),
+                clean_text(now.data[split].fingerprint[:12]),
+            )
+            for split, then in (now.recorded or {}).items()
+            if split in now.data
         ),
     )
 

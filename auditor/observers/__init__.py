@@ -43,7 +43,6 @@ from auditor.observers.facts import (
     earlier,
     environment_evidence,
     environment_now,
-    splits,
     targets,
     tensors,
     weight_flags,
@@ -66,6 +65,7 @@ from auditor.observers.saturation import SaturationObserver
 from auditor.observers.schedule import schedule
 from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
+from auditor.observers.splits import splits
 from auditor.observers.structure import StructureObserver
 from auditor.observers.training_log import training_log
 from auditor.observers.weight_matrices import weight_matrices

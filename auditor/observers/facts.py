@@ -14,7 +14,6 @@ from auditor.observations.environment import (
     EnvironmentNow,
 )
 from auditor.observations.finite import WeightFlags, WeightFlagsOf
-from auditor.observations.splits import SplitsOf, SplitsSeen
 from auditor.observations.structure import Tensors, TensorsOf
 from auditor.observations.targets import TargetsOf, TargetsSeen
 
@@ -85,13 +84,3 @@ def earlier(request: EarlierOf, subject: Subject) -> Earlier | Unavailable:
     """Return the earlier audit that was named, or found in the history."""
     found = subject.earlier.get(request.which)
     return found or Unavailable(f"no {request.which} audit of this model is known")
-
-
-def splits(request: SplitsOf, subject: Subject) -> SplitsSeen:
-    """Return what the intake read of the data, and what a recording tells of that of training."""
-    facts = subject.facts
-    return SplitsSeen(
-        data=facts.data,
-        torch=str(torch.__version__),
-        checkpoint=facts.checkpoint.sha256 if facts.checkpoint is not None else "",
-    )

@@ -53,7 +53,7 @@ from auditor.core.request import Split
 from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import Verdict, worst
 from auditor.observations.data_change import Change, changes
-from auditor.observations.data_change_figures import NAMES, figures
+from auditor.observations.data_change_figures import NAMES, against_training, figures
 from auditor.observations.drift import Drift
 from auditor.observations.earlier import Earlier, EarlierOf
 from auditor.observations.splits import RecordedSplit, SplitsOf, SplitsSeen
@@ -107,7 +107,10 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         metrics=_metrics(found, limit),
         where=tuple(place for one in told for place in one.places) if bad else (),
         advice=_advice(found, limit) if bad else (),
-        figures=figures(found, limit) if found else (),
+        figures=(
+            *(figures(found, limit) if found else ()),
+            *((against_training(now),) if now.recorded else ()),
+        ),
     )
 
 
