@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_what_goes_on_from_an_audit_runs(folder: Path) -> None:
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(folder: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    code, recording = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     setting = (
         "import torch\nfrom model import build\nimport data\n"
         "model = build()\n"
@@ -147,6 +148,14 @@ def test_the_python_of_the_readme_runs(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (folder / "report.html").stat().st_size > 10_000
     assert "pass dead-units" in done.stdout
+    # Where no other audit of this folder comes upon the recording.
+    aside = shutil.copytree(folder, folder.with_name("aside"))
+    setting += (
+        "from torch.nn.functional import cross_entropy as loss_of\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+    )
+    subprocess.run([sys.executable, "-c", setting + recording], cwd=aside, check=True)
+    assert '"train_loss"' in (aside / "weights.audit.jsonl").read_text(encoding="utf-8")
 
 
 def test_make_knows_the_targets_of_the_documents() -> None:
