@@ -2,12 +2,16 @@
 
 import datetime
 import inspect
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.core.errors import InputError
+from auditor.core.record import AuditRecord
 from auditor.core.request import Profile, Request
 from auditor.core.spec import AuditSettings, AuditSpec, Task
 from auditor.core.spec_file import spec_from
@@ -16,8 +20,21 @@ from auditor.core.text import clean_text
 from auditor.engine.journal import HEAD, Journal
 from auditor.engine.plan import Plan, Work, planned
 from auditor.engine.supervisor import Answers, Observed, Progress, observed
+from auditor.history.baseline import Baseline, baseline_named, baseline_of, of_record
+from auditor.history.entry import audit_id
+from auditor.history.history import About
+from auditor.history.place import history_file
+from auditor.history.sqlite import SqliteHistory
 from auditor.observations.earlier import Earlier, Which
-from auditor.recording import Found, Record, chosen, findings, recorded, remedies_for
+from auditor.recording import (
+    Found,
+    Record,
+    chosen,
+    findings,
+    held_against,
+    recorded,
+    remedies_for,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +49,7 @@ def audit(
     factory: "Callable[[], torch.nn.Module] | None" = None,
     optimizer: "Mapping[str, Any] | torch.optim.Optimizer | None" = None,
     training: Mapping[str, Any] | None = None,
+    claims: Mapping[str, float] | None = None,
     batch: Callable[[Any], tuple[Any, Any]] | None = None,
     task: Task | None = None,
     name: str | None = None,
@@ -42,6 +60,7 @@ def audit(
     skip: Sequence[str] = (),
     limits: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
     remedies: bool = True,
+    baseline: AuditRecord | str | os.PathLike[str] | None = None,
 ) -> Record:
     """Audit a live model in this process, and leave it exactly as it was.
 
@@ -56,6 +75,7 @@ def audit(
             optimizer itself.
         training: what else is known of how it was trained, as in the spec's `training`:
             `{"batch_size": 32, "epochs": 20, "clip_norm": 1.0, "schedule": "none"}`.
+        claims: metrics that the model is said to reach, such as `{"accuracy": 0.97}`.
         batch: from one of the loaders' batches to (inputs, target), where that is not plain.
         task: what the model does, where loss and batches do not show it.
         name: the title of the report.
@@ -67,6 +87,8 @@ def audit(
         limits: new limits by check and metric, such as
             `{"dead-units": {"worst_dead_share": {"warn": 0.05}}}`.
         remedies: whether to try on copies what may mend the causes of what is found.
+        baseline: the earlier audit to compare with: a record, the file or folder of one, its id in
+            the history, or `last` for the last one that was kept (`Record.keep`).
 
     Raises:
         InputError: something handed in can't be used.
@@ -84,6 +106,7 @@ def audit(
         "name": name,
         "task": task,
         "training": {**(training or {}), "optimizer": live_optimizer(optimizer)},
+        "claims": dict(claims or {}),
         "audit": {
             "profile": profile,
             "seed": seed,
@@ -98,6 +121,10 @@ def audit(
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     with lent(model):
         parts = live_parts(model, factory, loss, train, val, batch, name, where, optimizer)
+        held = _baseline(
+            baseline, About(clean_text(parts.name, 120), parts.shown_factory, task), only
+        )
+        parts = replace(parts, earlier=held.earlier)
         subject = assemble(parts, spec)
         plan = planned(checks, profile, subject.facts)
         answers: dict[Request[Any], Any] = {}
@@ -110,7 +137,7 @@ def audit(
 
         for work in plan.work:
             done(work)
-        found = findings(spec, checks, subject.facts, plan, answers)
+        found = findings(spec, checks, subject.facts, plan, answers, started.date())
         while (more := remedies_for(spec, found, subject.facts, plan, answers)).work:
             plan = plan.then(more)
             for work in more.work:
@@ -126,7 +153,17 @@ def audit(
         spent=spent,
         command=command,
     )
-    return recorded(spec, found, seen)
+    return held_against(recorded(spec, found, seen, started.date()), held)
+
+
+def _baseline(
+    named: AuditRecord | str | os.PathLike[str] | None, about: About, only: Sequence[str] | None
+) -> Baseline:
+    if named is None:
+        return Baseline()
+    if isinstance(named, AuditRecord):
+        return of_record(named, "the record")
+    return baseline_named(os.fspath(named), lambda: SqliteHistory(history_file()), about, only)
 
 
 def _call(given: Mapping[str, Any]) -> str:
@@ -149,18 +186,23 @@ def audit_spec(
     *,
     resume: bool = False,
     command: str = "",
+    baseline: Baseline | None = None,
     earlier: Mapping[Which, Earlier] | None = None,
+    today: datetime.date | None = None,
 ) -> Record:
     """Audit what a spec names, by a worker process that journals into `folder`.
 
-    `command` is the line for the shell that does it, for the record; `earlier` are the audits to
-    compare with.
+    `command` is the line for the shell that does it, for the record; `baseline` is the audit to
+    compare with, looked for where it is left out, and `earlier` what checks are to see instead.
+    Waivers are those of `today`: the day on which it starts or goes on, in universal time.
 
     Raises:
         InputError: something that the spec names can't be used; nothing was written then.
         AuditBrokenError: the subject could not be brought in for another reason.
     """
     checks = chosen(spec)
+    day = today or _today()
+    held = baseline_for(spec, folder, resume=resume) if baseline is None else baseline
     found: Found = ()
 
     def plan_for(facts: SubjectFacts) -> Plan:
@@ -168,7 +210,7 @@ def audit_spec(
 
     def more_for(facts: SubjectFacts, plan: Plan, answers: Answers) -> Plan:
         nonlocal found
-        found = found or findings(spec, checks, facts, plan, answers)
+        found = found or findings(spec, checks, facts, plan, answers, day)
         return remedies_for(spec, found, facts, plan, answers)
 
     seen = observed(
@@ -179,15 +221,37 @@ def audit_spec(
         progress,
         resume=resume,
         command=command,
-        earlier=earlier,
+        earlier=held.earlier if earlier is None else earlier,
     )
-    return recorded(spec, found, seen)
+    return held_against(recorded(spec, found, seen, day), held)
 
 
-def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
+def baseline_for(spec: AuditSpec, folder: Path, *, resume: bool = False) -> Baseline:
+    """Return the earlier audit that a spec names to compare with; none where it names none.
+
+    For an audit in `folder` that goes on, it is one that was there when that audit began.
+
+    Raises:
+        InputError: there is no such audit, or no journal to go on from.
+    """
+    if not resume or spec.audit.baseline is None:
+        return baseline_of(spec)
+    head = Journal(folder).head()
+    return baseline_of(spec, head.started, audit_id(head.facts, head))
+
+
+def _today() -> datetime.date:
+    """Return the day in universal time, the same on all machines."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def judge_folder(
+    folder: Path, settings: AuditSettings | None = None, today: datetime.date | None = None
+) -> Record:
     """Judge again what the audit in `folder` saw, without its model.
 
     Checks, limits and waivers are those of `settings` where given, else those of that audit.
+    Waivers are those of `today`, not of the day of that audit: who judges again decides now.
 
     Raises:
         InputError: there is no journal in the folder, or a damaged one.
@@ -202,7 +266,8 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
     checks = chosen(spec)
     plan = planned(checks, spec.audit.profile, head.facts)
     answers = journal.answers(request for work in plan.work for request in work.requests)
-    found = findings(spec, checks, head.facts, plan, answers)
+    day = today or _today()
+    found = findings(spec, checks, head.facts, plan, answers, day)
     while (more := remedies_for(spec, found, head.facts, plan, answers)).work:
         kept = journal.answers(request for work in more.work for request in work.requests)
         if not kept:
@@ -229,8 +294,13 @@ def judge_folder(folder: Path, settings: AuditSettings | None = None) -> Record:
         seconds=sum(spent.values()),
         spent=spent,
         command=head.command,
+        host=head.host,
+        process=head.process,
     )
-    return recorded(spec, found, seen)
+    record = recorded(spec, found, seen, day)
+    with suppress(InputError):  # what it was compared with may be gone by now
+        record = held_against(record, baseline_of(spec, head.started, audit_id(head.facts, head)))
+    return record
 
 
 __all__ = ["Record", "audit", "audit_spec", "judge_folder"]

@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from auditor.exporting import exports
+from auditor.looking_back import compare, history
 from auditor.options import (
+    BaselineOption,
     BatchOption,
     CheckpointOption,
+    DatedOption,
     DeviceOption,
     FailOn,
     FailOnOption,
     FormatOption,
+    HistoryOption,
+    IfRunning,
+    IfRunningOption,
+    KeepOption,
     KeyOption,
     LossOption,
     LrOption,
+    MetricsOption,
     ModelOption,
     NameOption,
     OnlyOption,
@@ -35,6 +44,7 @@ from auditor.options import (
     TrainOption,
     ValOption,
 )
+from auditor.scheduling import schedule
 from auditor.showing import fleet, render, show
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    context: typer.Context,
     target: Target = None,
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
@@ -74,7 +85,16 @@ def run(
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
     ] = None,
+    baseline: BaselineOption = None,
     fail_on: FailOnOption = FailOn.FAIL,
+    if_running: IfRunningOption = IfRunning.WAIT,
+    dated: DatedOption = False,
+    keep: KeepOption = None,
+    metrics: MetricsOption = None,
+    history: HistoryOption = None,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Keep this audit out of the history.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an audit that was interrupted.")
     ] = False,
@@ -85,25 +105,41 @@ def run(
     Exit code 0: nothing failed; 1: a verdict at or above --fail-on; 2: the input or the usage is
     wrong; 3: the audit could not complete.
     """
-    from auditor.api import audit_spec
+    from auditor.after import follow_up, with_past
+    from auditor.api import audit_spec, baseline_for
     from auditor.core.errors import AuditBrokenError
+    from auditor.core.text import clean_text
     from auditor.engine.journal import FOLDER
-    from auditor.targets import command_of, flags_named, spec_of, writable
+    from auditor.targets import command_of, flags_named, spec_of
+    from auditor.unattended import afterwards, checked, one_at_a_time, report_folder
 
     flags = _flags(locals())
     spec, command = spec_of(target, flags), command_of(target, flags)
-    folder = writable(Path(spec.output.dir))
+    _checked(fail_on, spec.audit.baseline)
+    checked(dated, keep, metrics, resume)
+    context.with_resource(one_at_a_time(spec, if_running))
+    folder = context.with_resource(report_folder(spec, dated))
     try:
         with flags_named(flags):
+            held = baseline_for(spec, folder, resume=resume)
+            if spec.audit.baseline is not None and held.named is None:
+                typer.echo("audit: no earlier audit to compare with: this is the first", err=True)
             record = _with_progress(
-                lambda progress: audit_spec(spec, folder, progress, resume=resume, command=command),
+                lambda progress: audit_spec(
+                    spec, folder, progress, resume=resume, command=command, baseline=held
+                ),
                 quiet,
             )
     except KeyboardInterrupt:
         kept = (folder / FOLDER).is_dir()
-        hint = "--resume goes on from here" if kept else "nothing was written"
+        where = f"--resume --out {clean_text(folder)}" if dated else "--resume"
+        hint = f"{where} goes on from here" if kept else "nothing was written"
         raise AuditBrokenError(f"interrupted; {hint}") from None
-    _delivered(record, folder, list(spec.output.formats), fail_on, quiet)
+    record = with_past(record, spec)
+    _delivered(record, folder, list(spec.output.formats), quiet)
+    for problem in (*follow_up(record, spec, folder), *afterwards(record, spec, keep, metrics)):
+        typer.echo(f"audit: {problem}", err=True)
+    _ended(record, fail_on)
 
 
 @app.command()
@@ -182,19 +218,30 @@ def judge(
     quiet: QuietOption = False,
 ) -> None:
     """Judge again what an audit saw, without its model, and write the reports anew."""
+    from auditor.after import with_past
     from auditor.api import judge_folder
-    from auditor.core.spec_file import read_spec
+    from auditor.core.spec_file import read_spec, spec_from
     from auditor.targets import formats_known, writable
 
     settings = read_spec(Path(spec)).audit if spec is not None else None
     record = judge_folder(Path(folder), settings)
+    used = spec_from(record.spec, "the audit's spec", Path())
+    _checked(fail_on, used.audit.baseline)
+    if used.audit.baseline is not None and record.comparison is None:
+        typer.echo("audit: what it was compared with is gone; nothing is compared", err=True)
+    record = with_past(record, used)
     chosen = formats_known(formats) or record.spec["output"]["formats"]
-    _delivered(record, writable(Path(folder)), chosen, fail_on, quiet)
+    _delivered(record, writable(Path(folder)), chosen, quiet)
+    _ended(record, fail_on)
 
 
 app.command()(render)
 app.command()(show)
 app.command()(fleet)
+app.add_typer(exports)
+app.command()(history)
+app.command()(compare)
+app.add_typer(schedule, name="schedule")
 
 
 def main() -> None:
@@ -231,7 +278,18 @@ def _flags(given: dict[str, Any]) -> dict[tuple[str, ...], Any]:
 
     named = {**given, "format": formats_known(given.get("formats"))}
     values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
+    values["history", "keep"] = False if given.get("no_history") else None
     return {path: None if value == [] else value for path, value in values.items()}
+
+
+def _checked(fail_on: FailOn, baseline: str | None) -> None:
+    from auditor.core.errors import InputError
+
+    if fail_on is FailOn.NEW and baseline is None:
+        raise InputError(
+            "--fail-on new: needs an earlier audit to compare with: add --baseline last, or "
+            "--baseline and a record"
+        )
 
 
 def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditRecord":
@@ -248,11 +306,8 @@ def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditR
         return work(live)
 
 
-def _delivered(
-    record: "AuditRecord", folder: Path, formats: list[Any], fail_on: FailOn, quiet: bool
-) -> None:
-    """Write the reports, show the table, and end with the exit code of the verdict."""
-    from auditor.core.verdict import Verdict
+def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: bool) -> None:
+    """Write the reports and show the table."""
     from auditor.printing import print_shown
     from auditor.report.files import write_reports
     from auditor.report.terminal import summary_table
@@ -264,9 +319,22 @@ def _delivered(
             typer.echo(str(path))
     for problem in written.problems:
         typer.echo(f"audit: {problem}", err=True)
+
+
+def _ended(record: "AuditRecord", fail_on: FailOn) -> None:
+    """End with the exit code of the verdict."""
+    from auditor.core.verdict import Verdict
+
     if any(section.verdict is Verdict.INCOMPLETE for section in record.sections):
         raise typer.Exit(3)
-    counted = {FailOn.FAIL: {Verdict.FAIL}, FailOn.WARN: {Verdict.FAIL, Verdict.WARN}}
+    known = record.comparison
+    if fail_on is FailOn.NEW and known is not None:
+        raise typer.Exit(int(any(finding.new_failure for finding in known.findings)))
+    counted = {
+        FailOn.FAIL: {Verdict.FAIL},
+        FailOn.WARN: {Verdict.FAIL, Verdict.WARN},
+        FailOn.NEW: {Verdict.FAIL},
+    }
     if record.verdict in counted.get(fail_on, set()):
         raise typer.Exit(1)
 

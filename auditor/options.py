@@ -19,7 +19,16 @@ class FailOn(enum.StrEnum):
 
     FAIL = "fail"
     WARN = "warn"
+    NEW = "new"
+    """Failures alone that the audit to compare with does not have."""
     NEVER = "never"
+
+
+class IfRunning(enum.StrEnum):
+    """What a run does while another audits the same subject."""
+
+    WAIT = "wait"
+    LEAVE = "leave"
 
 
 class TableFormat(enum.StrEnum):
@@ -76,10 +85,36 @@ OutOption = Annotated[
 ]
 FormatOption = Annotated[
     list[str] | None,
-    typer.Option("--format", help="html, pdf, json, markdown or junit; may be repeated."),
+    typer.Option("--format", help="html, pdf, json, markdown, junit or sarif; may be repeated."),
 ]
 TableFormatOption = Annotated[
     TableFormat, typer.Option("--format", help="For people or for programs.")
 ]
-FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="Least verdict for exit code 1.")]
+FailOnOption = Annotated[
+    FailOn,
+    typer.Option(
+        "--fail-on", help="Least verdict for exit code 1; new: failures that the baseline lacks."
+    ),
+]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option("--baseline", help="Audit to compare with: last, a record, or an id [none]."),
+]
+HistoryOption = Annotated[
+    str | None,
+    typer.Option("--history", help="File of the history [$AUDIT_HISTORY, or one in your home]."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+IfRunningOption = Annotated[
+    IfRunning, typer.Option("--if-running", help="Where this subject is being audited already.")
+]
+DatedOption = Annotated[
+    bool, typer.Option("--dated", help="Write to a folder in --out named by date and time.")
+]
+KeepOption = Annotated[
+    int | None,
+    typer.Option("--keep", min=1, help="With --dated: delete all but the newest N [none]."),
+]
+MetricsOption = Annotated[
+    str | None, typer.Option("--metrics", help="Write figures for Prometheus to this file.")
+]

@@ -1,16 +1,19 @@
 """From what an audit saw to its record, step by step: checks, findings, remedies, the record."""
 
+import datetime
 import os
-import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from auditor.checks import find, limits_for, select, validate_limits
 from auditor.core.check import Check, Limits
+from auditor.core.compare import compared
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, Volatile, record_to_json
+from auditor.core.request import Request
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
@@ -18,6 +21,10 @@ from auditor.diagnosis import diagnosed, trials
 from auditor.engine.judge import findings_of, judged
 from auditor.engine.plan import Plan, plan_of
 from auditor.engine.supervisor import Answers, Observed
+from auditor.history.baseline import Baseline
+from auditor.history.place import history_file
+from auditor.history.sqlite import SqliteHistory
+from auditor.observations.example_scores import scores_seen
 from auditor.observations.layer_map import layers_seen
 
 Found = tuple[tuple[Check, Finding], ...]
@@ -44,6 +51,11 @@ class Record(AuditRecord):
 
         Path(path).write_bytes(render_pdf(self))
 
+    def keep(self, history: str | os.PathLike[str] | None = None) -> str:
+        """Add the audit to the history, yours unless a file is named, and return its id there."""
+        named = None if history is None else os.fspath(history)
+        return SqliteHistory(history_file(named)).add(self)
+
     def __repr__(self) -> str:
         """Tell in a line what came out, since a whole record is a megabyte."""
         from auditor.report.answer import headline
@@ -63,6 +75,14 @@ class Record(AuditRecord):
         return render_markdown(self)
 
 
+def held_against(record: Record, baseline: Baseline) -> Record:
+    """Return the record with how it compares with an earlier one, where there is one."""
+    if baseline.named is None:
+        return record
+    earlier = baseline.named
+    return replace(record, comparison=compared(earlier.record, record, earlier.source))
+
+
 def chosen(spec: AuditSpec) -> tuple[Check, ...]:
     """Return the checks that a spec asks for.
 
@@ -79,14 +99,22 @@ def chosen(spec: AuditSpec) -> tuple[Check, ...]:
 
 
 def findings(
-    spec: AuditSpec, checks: Sequence[Check], facts: SubjectFacts, plan: Plan, answers: Answers
+    spec: AuditSpec,
+    checks: Sequence[Check],
+    facts: SubjectFacts,
+    plan: Plan,
+    answers: Answers,
+    today: datetime.date,
 ) -> Found:
-    """Return what each check finds once the plan of the checks is done; no remedy changes it."""
+    """Return what each check finds once the plan of the checks is done; no remedy changes it.
+
+    `today` tells which waivers have expired.
+    """
 
     def limits(check: Check) -> Limits:
         return limits_for(check, spec.audit.limits.get(check.id, {}))
 
-    return findings_of(checks, limits, answers, plan.unavailable, spec, facts)
+    return findings_of(checks, limits, answers, plan.unavailable, spec, facts, today)
 
 
 def remedies_for(
@@ -110,8 +138,12 @@ def remedies_for(
     return made
 
 
-def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
-    """Return the record of what was found and seen."""
+def recorded(spec: AuditSpec, found: Found, seen: Observed, today: datetime.date) -> Record:
+    """Return the record of what was found and seen; `today` is the day of the findings."""
+
+    def settled(request: Request[Any]) -> Request[Any]:
+        return request.at(spec.audit.profile, seen.facts.has)
+
     record = judged(
         found,
         diagnosed(
@@ -126,11 +158,13 @@ def recorded(spec: AuditSpec, found: Found, seen: Observed) -> Record:
         Volatile(
             started=seen.started,
             seconds=round(seen.seconds, 3),
-            host=platform.node(),
-            process=os.getpid(),
+            host=seen.host,
+            process=seen.process,
             spent={name: round(seconds, 3) for name, seconds in seen.spent.items()},
         ),
+        today,
         seen.command,
-        layers_seen(seen.answers, lambda request: request.at(spec.audit.profile, seen.facts.has)),
+        layers_seen(seen.answers, settled),
+        scores=scores_seen(seen.answers, settled),
     )
     return Record(**{field.name: getattr(record, field.name) for field in fields(record)})

@@ -7,22 +7,7 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-
-RECORD = "record.json"
-
-
-def record_in(target: str) -> Path:
-    """Return the record that is `target`, or lies in it.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = Path(target)
-    if not path.is_dir():
-        return path
-    if not (path / RECORD).exists():
-        raise InputError(f"{clean_text(path)}: a folder without {RECORD}")
-    return path / RECORD
+from auditor.history.named import RECORD
 
 
 def records_below(targets: Sequence[str], warn: Callable[[str], None]) -> Iterator[Path]:

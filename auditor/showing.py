@@ -22,6 +22,8 @@ class ShowFormat(enum.StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     JUNIT = "junit"
+    SARIF = "sarif"
+    PROMETHEUS = "prometheus"
 
 
 class FleetFormat(enum.StrEnum):
@@ -33,7 +35,9 @@ class FleetFormat(enum.StrEnum):
 
 
 def render(
-    record: Annotated[str, typer.Argument(help="A record.json.")],
+    record: Annotated[
+        str, typer.Argument(help="A record.json, the folder it is in, or an id in the history.")
+    ],
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Folder for the reports [the record's].")
     ] = None,
@@ -42,18 +46,21 @@ def render(
     """Draw the reports of a record again."""
     from auditor.report.pdf_process import PdfProcess
 
-    path = Path(record)
     chosen = formats or ["html", "pdf", "markdown", "junit"]
     with PdfProcess() if "pdf" in chosen else nullcontext() as process:
         # The process gets ready while this one imports what it needs itself.
-        from auditor.core.record import read_record
+        from auditor.core.errors import InputError
+        from auditor.history.named import record_named
+        from auditor.looking_back import opened
         from auditor.report.files import write_reports
         from auditor.targets import formats_known, writable
 
         chosen = formats_known(chosen)
-        read = read_record(path)
-        folder = writable(Path(out) if out is not None else path.parent)
-        written = write_reports(read, folder, chosen, process)
+        named = record_named(record, opened)
+        if out is None and named.path is None:
+            raise InputError("--out: name a folder for the reports of an audit in the history")
+        folder = writable(named.path.parent if out is None and named.path else Path(out or "."))
+        written = write_reports(named.record, folder, chosen, process)
     for file in written.paths:
         typer.echo(str(file))
     for problem in written.problems:
@@ -62,16 +69,20 @@ def render(
 
 def show(
     target: Annotated[
-        str, typer.Argument(metavar="RECORD|FOLDER", help="A record.json, or the folder it is in.")
+        str,
+        typer.Argument(
+            metavar="RECORD|FOLDER|ID", help="A record.json, its folder, or an id in the history."
+        ),
     ],
     form: Annotated[ShowFormat, typer.Option("--format", help="What to print.")] = ShowFormat.TEXT,
 ) -> None:
     """Show a record again; nothing is written."""
-    from auditor.core.record import read_record, record_to_json
-    from auditor.records import record_in
+    from auditor.core.record import record_to_json
+    from auditor.history.named import record_named
+    from auditor.looking_back import opened
 
-    path = record_in(target)
-    record = read_record(path)
+    named = record_named(target, opened)
+    record = named.record
     match form:
         case ShowFormat.JSON:
             text = record_to_json(record)
@@ -83,13 +94,22 @@ def show(
             from auditor.report.junit import render_junit
 
             text = render_junit(record)
+        case ShowFormat.SARIF:
+            from auditor.report.sarif import render_sarif
+
+            text = render_sarif(record)
+        case ShowFormat.PROMETHEUS:
+            from auditor.report.prometheus import render_prometheus
+
+            text = render_prometheus(record)
         case ShowFormat.TEXT:
             from auditor.printing import print_shown
             from auditor.report.terminal import summary_table
 
-            report = path.with_name("report.html")
+            report = named.path.with_name("report.html") if named.path else None
             print_shown(summary_table(record, whole=True))
-            text = f"\n{report if report.is_file() else path}\n"
+            shown = report if report and report.is_file() else named.path
+            text = f"\n{shown or named.source}\n"
     typer.echo(text, nl=False)
 
 
@@ -148,7 +168,8 @@ def _audits(targets: list[str]) -> "Iterator[Audit]":
     from auditor.core.errors import InputError
     from auditor.core.glance import read_glance
     from auditor.core.text import listed
-    from auditor.records import RECORD, records_below
+    from auditor.history.named import RECORD
+    from auditor.records import records_below
     from auditor.report.fleet.models import Audit
 
     def warn(text: str) -> None:

@@ -35,6 +35,9 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("audit", "time_limit"): "--time-limit",
     ("audit", "checks", "only"): "--only",
     ("audit", "checks", "skip"): "--skip",
+    ("audit", "baseline"): "--baseline",
+    ("history", "file"): "--history",
+    ("history", "keep"): "--no-history",
     ("output", "dir"): "--out",
     ("output", "formats"): "--format",
 }
@@ -55,15 +58,16 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     file = _spec_file(target, given)
     if file is None and target is not None:
         given.setdefault(("model", "checkpoint"), target)
-    if file is None:
-        values: dict[str, Any] = {}
-        base = Path.cwd()
-    else:
+    values: dict[str, Any] = {}
+    base, notify = Path.cwd(), None
+    if file is not None:
         spec = read_spec(file)
-        values, base = spec.model_dump(mode="json"), spec.base
+        values, base, notify = spec.model_dump(mode="json"), spec.base, spec.notify
     checkpoint = given.get(("model", "checkpoint"))
     if checkpoint is not None and file is not None:
         given["model", "checkpoint"] = str(from_home(checkpoint, "--checkpoint").absolute())
+    for place in _BESIDE_THE_USER & given.keys():
+        given[place] = _from_here(given[place], FLAGS[place])
     for path, value in given.items():
         inner = values
         for name in path[:-1]:
@@ -73,18 +77,29 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
         inner[path[-1]] = value
     origin = clean_text(file) if file is not None else "command line"
     with flags_named(given, origin):
-        return spec_from(json.loads(json.dumps(values)), origin, base)
+        made = spec_from(json.loads(json.dumps(values)), origin, base)
+    return made.model_copy(update={"notify": notify})
+
+
+_BESIDE_THE_USER: set[tuple[str, ...]] = {("audit", "baseline"), ("history", "file")}
+"""Paths that the flags give relative to the current folder, whether there is a spec or not."""
+
+
+def _from_here(name: str, flag: str) -> str:
+    """Return a path as an absolute one; a word that names nothing here stays as it is."""
+    path = from_home(name, flag)
+    return str(path.absolute()) if flag == "--history" or path.exists() else name
 
 
 def command_of(target: str | None, flags: Flags) -> str:
     """Return the line for the shell that starts an audit of a target, as it was typed.
 
-    What chooses checks, formats and the folder is left out: whoever repeats it chooses anew.
+    What chooses checks, formats, folder and history is left out: whoever repeats it chooses anew.
     """
     words = ["audit", "run", *([] if target is None else [target])]
     for path, flag in FLAGS.items():
         value = flags.get(path)
-        if value is not None and path[0] != "output" and "checks" not in path:
+        if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
             words += [flag, str(value)]
     return shlex.join(words)
 

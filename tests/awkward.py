@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -13,13 +13,18 @@ from torch.nn.utils import parametrizations, parametrize
 
 from auditor.core.request import Profile
 from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, Task, TrainingSpec
+from auditor.core.verdict import Verdict
 from auditor.intake.live import device_of, live_parts
 from auditor.intake.subject import Subject, assemble
+from auditor.observations.earlier import Earlier
 
 SIZES = (6, 6, 6, 3)
 """Examples in each batch; the last batch is smaller, as in life."""
 
 SGD = OptimizerSpec(name="SGD", lr=0.05, momentum=0.9)
+
+BEFORE = Earlier("an audit of another model", "2026-01-01T00:00:00+00:00", Verdict.PASS, "", {}, {})
+"""What every subject of the table can be compared with."""
 
 Batches = list[tuple[Any, Any]]
 
@@ -92,7 +97,7 @@ def subject_of(
     )
     train = loader if train is None else train
     parts = live_parts(model, factory, loss, train, loader, None, None, device)
-    return assemble(parts, spec)
+    return assemble(replace(parts, earlier={"last": BEFORE, "accepted": BEFORE}), spec)
 
 
 def _rows(*shape: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:

@@ -17,10 +17,16 @@ torch.set_num_threads(1)
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder in which all workers of this run keep what they share; see `subjects.once`.
 
+    The history of audits lies there too: no test's audit reaches the history of whoever runs it.
     Workers inherit the environment of the process that starts them.
     """
     if not hasattr(config, "workerinput"):
-        os.environ["AUDITOR_TESTS_SHARED"] = tempfile.mkdtemp(prefix="auditor-tests-")
+        shared = tempfile.mkdtemp(prefix="auditor-tests-")
+        os.environ["AUDITOR_TESTS_SHARED"] = shared
+        os.environ["AUDIT_HISTORY"] = os.path.join(shared, "history.sqlite")
+    # Locks are each test worker's own, lest audits of one subject wait for one another.
+    own = f"state-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    os.environ["XDG_STATE_HOME"] = os.path.join(os.environ["AUDITOR_TESTS_SHARED"], own)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

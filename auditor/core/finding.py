@@ -89,8 +89,9 @@ class Finding:
     """A judgement with the name of its check, as it stands in the record.
 
     `why` tells in a sentence or two why the matter is worth the reader's time; `source` names
-    the literature behind the method; `waived` holds the reason where the spec waives it. A step
-    of `advice` may end in fenced code (`auditor.core.advice`).
+    the literature behind the method; `waived` holds the reason where the spec waives it, and
+    `waiver_note` why it counts although waivers speak of it. A step of `advice` may end in fenced
+    code (`auditor.core.advice`).
     """
 
     check: str
@@ -104,3 +105,4 @@ class Finding:
     why: str = ""
     source: str = ""
     waived: str | None = None
+    waiver_note: str = ""

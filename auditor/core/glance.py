@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from auditor.core.record import parsed
+from auditor.core.finding import Finding
+from auditor.core.record import AuditRecord, parsed
 from auditor.core.verdict import Verdict
 
 
@@ -83,6 +84,33 @@ class Glance:
 
 
 _ADAPTER: TypeAdapter[Glance] = TypeAdapter(Glance)
+
+
+def outcome_of(finding: Finding) -> Outcome:
+    """Return a finding without its measures."""
+    where = tuple(Spot(place.kind, place.name) for place in finding.where)
+    return Outcome(finding.check, finding.verdict, finding.title, where, finding.waived)
+
+
+def glance_at(record: AuditRecord) -> Glance:
+    """Return what a glance shows of a record that is at hand."""
+    subject, run, file = record.subject, record.volatile, record.subject.checkpoint
+    return Glance(
+        schema_version=record.schema_version,
+        verdict=record.verdict,
+        sections=tuple(
+            SectionGlance(one.id, one.title, one.verdict, tuple(map(outcome_of, one.findings)))
+            for one in record.sections
+        ),
+        subject=SubjectGlance(
+            name=subject.name,
+            factory=subject.factory,
+            task=subject.task,
+            checkpoint=None if file is None else FileGlance(file.path, file.sha256),
+        ),
+        error=record.error,
+        volatile=RunGlance(run.started, run.host, run.process),
+    )
 
 
 def read_glance(path: Path) -> Glance:

@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.core.comparison import Comparison
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.layer import LayerFacts
+from auditor.core.past import Past
 from auditor.core.scores import ExampleScores
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
 from auditor.core.verdict import Verdict
+from auditor.core.waiver import Waiver
 
 SCHEMA_VERSION = 1
 
@@ -81,6 +84,8 @@ class Volatile:
     process: int
     spent: dict[str, Number]
     """Seconds by piece of work."""
+    past: Past | None = None
+    """The last audits of the subject, where a history is kept."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,10 @@ class AuditRecord:
     """From the input to the output; empty in records of earlier versions."""
     scores: ExampleScores | None = None
     """On validation data, for comparison by a later audit; None where no metric applies."""
+    waivers: tuple[Waiver, ...] = ()
+    """What became of each waiver of the spec, on the day of the audit."""
+    comparison: Comparison | None = None
+    """With the earlier audit that the spec names (`audit.baseline`)."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -167,13 +176,13 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
     return _checked(text, clean_text(path), adapter)
 
 
-def record_from_json(text: bytes) -> AuditRecord:
-    """Return the record in JSON text.
+def record_from_json(text: bytes, origin: str = "the text") -> AuditRecord:
+    """Return the record in JSON text; `origin` names its source in errors.
 
     Raises:
         InputError: it is no record of this schema version.
     """
-    return _checked(text, "the text", _ADAPTER)
+    return _checked(text, origin, _ADAPTER)
 
 
 def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:

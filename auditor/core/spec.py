@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auditor.core.notify_spec import NotifySpec
 from auditor.core.request import Profile
 
 Task = Literal[
@@ -17,8 +18,10 @@ Task = Literal[
     "language_model",
     "custom",
 ]
-Format = Literal["html", "pdf", "json", "markdown", "junit"]
-FORMATS: tuple[Format, ...] = ("html", "pdf", "json", "markdown", "junit")
+Format = Literal["html", "pdf", "json", "markdown", "junit", "sarif"]
+FORMATS: tuple[Format, ...] = ("html", "pdf", "json", "markdown", "junit", "sarif")
+USUAL: tuple[Format, ...] = ("html", "pdf", "json", "markdown", "junit")
+"""The formats of an audit that asks for none by name."""
 
 
 class Strict(BaseModel):
@@ -88,7 +91,8 @@ class TrainingSpec(Strict):
     seed: int | None = None
     """The seed that training began with."""
     log: str | None = None
-    """A CSV or JSON file with the learning rates that were used, step by step."""
+    """The log of training: CSV, JSON lines, `trainer_state.json`, TensorBoard events, or their
+    folder; looked for beside the checkpoint where it is left out."""
 
 
 class LimitSpec(Strict):
@@ -141,6 +145,18 @@ class AuditSettings(Strict):
     """New limits, by check and by limit."""
     waive: list[WaiverSpec] = []
     """Findings that are accepted."""
+    baseline: str | None = None
+    """The earlier audit to compare with: `last`, the file or folder of a record, or its id in the
+    history."""
+
+
+class HistorySpec(Strict):
+    """Where audits are kept, to be compared with later."""
+
+    file: str | None = None
+    """The file of the history; where it is left out, `$AUDIT_HISTORY` or one in your home."""
+    keep: bool = True
+    """Whether the audit is kept there."""
 
 
 class OutputSpec(Strict):
@@ -148,7 +164,7 @@ class OutputSpec(Strict):
 
     dir: str = "audit-report"
     """The folder of the reports."""
-    formats: Annotated[list[Format], Field(min_length=1)] = list(FORMATS)
+    formats: Annotated[list[Format], Field(min_length=1)] = list(USUAL)
     """Which reports to write."""
 
 
@@ -171,10 +187,21 @@ class AuditSpec(Strict):
     """The name of a `torch.nn.functional` loss, a `module:callable`, or several terms by name."""
     training: TrainingSpec = TrainingSpec()
     """How the model was trained."""
-    claims: dict[str, float] = {}
-    """What its authors say of it, by metric; kept in the record, not checked."""
+    claims: Annotated[
+        dict[str, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=40)
+    ] = {}
+    """What its authors say of it, by metric (`accuracy: 0.97`); held against what is measured."""
     audit: AuditSettings = AuditSettings()
     """How to audit it."""
+    history: HistorySpec = HistorySpec()
+    """The history of audits."""
     output: OutputSpec = OutputSpec()
     """The reports."""
+    notify: Annotated[NotifySpec | None, Field(exclude=True)] = None
+    """Whom to tell what came out; neither record nor journal has it."""
     base: Annotated[Path, Field(exclude=True)] = Path()
+
+    @property
+    def title(self) -> str:
+        """Return the name of the subject."""
+        return self.name or (Path(self.model.checkpoint).stem if self.model.checkpoint else "model")

@@ -151,10 +151,14 @@ def _explained(item: Any) -> str:
         return f"unknown key {where!r}; {hint}"
     if item["type"] == "missing":
         return f"{where}: is missing"
-    given = clean_text(repr(item["input"]), 60)
+    # What stands where secrets belong is not shown, whatever else is wrong with it.
+    hidden = place[:1] == ["notify"]
+    given = kind_of(item["input"]) if hidden else clean_text(repr(item["input"]), 60)
     if item["type"] == "model_type":
         return f"{where}: expected a mapping ({', '.join(_keys_at(place))}), not {given}"
     said = clean_text(item["msg"]).replace("valid dictionary", "mapping of keys to values")
+    if hidden and item["type"] == "value_error":
+        return f"{where}: {said.removeprefix('Value error, ')}"
     return f"{where}: {said}" if ", not " in said else f"{where}: {said}, not {given}"
 
 
@@ -167,7 +171,7 @@ def _keys_at(place: list[str]) -> list[str]:
         inner = [kind for kind in _flattened(candidates) if issubclass(kind, BaseModel)]
         if inner:
             part = inner[0]
-    return [name for name in part.model_fields if name != "base"]
+    return [field.alias or name for name, field in part.model_fields.items() if name != "base"]
 
 
 def _flattened(kinds: tuple[Any, ...]) -> list[type]:

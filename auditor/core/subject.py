@@ -1,13 +1,13 @@
 """What is known of a subject without its live objects."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import PlainSerializer
 
 from auditor.core.request import Capability, Split
 from auditor.core.spec import Task
-from auditor.core.values import Number
+from auditor.core.values import Array, Number, same
 
 Capabilities = Annotated[
     frozenset[Capability], PlainSerializer(sorted, return_type=list[str], when_used="json")
@@ -50,11 +50,47 @@ class TargetFacts:
     mean_absolute_deviation: tuple[Number, ...] = ()
 
 
+FeatureKind = Literal["feature", "channel", "tokens", "values", "target"]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureFacts:
+    """The distributions of features: of each, one number from every example that was read.
+
+    Features are the columns of a table, or what an example comes to where its values depend on one
+    another: the mean and the spread of each channel of an image or a sequence, or of its tokens.
+    Targets that are numbers are features too. `kinds` says what each of the `names` is.
+
+    All arrays are [features]. `values` counts the numbers that are finite, `missing` the others;
+    `mean`, `variance` (population), `least` and `most` are over the finite ones.
+    `quantiles` [features, 101] are the smallest values with 0, 1, ... 100 % at or below them, of
+    examples drawn evenly where there are very many. `left_out` counts columns beyond those looked
+    at.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[FeatureKind, ...]
+    values: Array
+    missing: Array
+    mean: Array
+    variance: Array
+    least: Array
+    most: Array
+    quantiles: Array
+    left_out: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True)
 class SplitFacts:
     """One split as far as it was read: `batches_read` of its `batches`.
 
-    `fingerprint` is a hash over the examples read that does not depend on their order.
+    `fingerprint` is a hash over the examples read that does not depend on their order. `features`
+    is None where no input has a number for each example, and in records of earlier versions.
     """
 
     batches: int
@@ -66,6 +102,7 @@ class SplitFacts:
     target_shape: str
     targets: TargetFacts
     fingerprint: str
+    features: FeatureFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,19 @@ def clean_text(text: object, longest: int = LONGEST) -> str:
     Text longer than `longest` characters is cut and marked with the first digits of its
     SHA-256, so that two long names that differ stay different.
     """
-    whole = str(text)
+    whole = _text(text)
     shown = "".join(map(_visible, whole[:longest]))
     if len(whole) <= longest:
         return shown
     digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{shown}… ({len(whole):,} characters, sha256 {digest})"
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a whole number too long to be written out
+        return f"a {kind_of(value).partition(' ')[2]} too long to be shown"
 
 
 def _visible(character: str) -> str:

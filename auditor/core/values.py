@@ -2,6 +2,7 @@
 
 import base64
 import math
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -57,3 +58,17 @@ Array = Annotated[
     WithJsonSchema({"type": "object"}),
 ]
 """A numpy array, written as dtype, shape and base64 of its bytes."""
+
+
+def same(one: Any, other: object) -> bool:
+    """Tell whether two dataclasses of one kind hold equal fields; NaN in an array equals NaN."""
+    if type(one) is not type(other):
+        return False
+    assert is_dataclass(one)
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)]
+    return all(
+        np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+        else a == b
+        for a, b in pairs
+    )

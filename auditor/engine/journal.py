@@ -5,10 +5,11 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class Head:
     environment: dict[str, str]
     started: str
     command: str = ""
+    host: str = field(default_factory=platform.node)
+    process: int = field(default_factory=os.getpid)
+    """Who began it, whoever goes on with it."""
 
 
 @dataclass(frozen=True)

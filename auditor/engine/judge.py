@@ -1,9 +1,8 @@
 """From answers to findings to the record. Pure, and without torch."""
 
 import datetime
-import fnmatch
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +12,13 @@ from auditor.core.finding import Finding, Judgement
 from auditor.core.layer import LayerFacts
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
 from auditor.core.request import Failed, Request, Unavailable
-from auditor.core.spec import AuditSpec, WaiverSpec
+from auditor.core.scores import ExampleScores
+from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict, worst
 from auditor.engine.plan import Plan, requests_of
+from auditor.engine.waivers import outcomes, pardon
 
 LimitsFor = Callable[[Check], Limits]
 
@@ -29,23 +30,26 @@ def findings_of(
     unavailable: Mapping[Request[Any], Unavailable],
     spec: AuditSpec,
     facts: SubjectFacts,
+    today: datetime.date,
 ) -> tuple[tuple[Check, Finding], ...]:
-    """Return what each check finds in the answers of an audit."""
+    """Return what each check finds in the answers of an audit; waivers are those of `today`."""
     known = {**answers, **unavailable}
-    return tuple((c, _finding(c, limits_for(c), known, spec, facts)) for c in checks)
+    return tuple((c, _finding(c, limits_for(c), known, spec, facts, today)) for c in checks)
 
 
 def judged(
-    found: Iterable[tuple[Check, Finding]],
+    found: Sequence[tuple[Check, Finding]],
     causes: tuple[Cause, ...],
     plan: Plan,
     spec: AuditSpec,
     facts: SubjectFacts,
     environment: dict[str, str],
     volatile: Volatile,
+    today: datetime.date,
     command: str = "",
     layers: tuple[LayerFacts, ...] = (),
     error: str | None = None,
+    scores: ExampleScores | None = None,
 ) -> AuditRecord:
     """Return the record of an audit from what its checks found."""
     by_section: dict[str, list[Finding]] = {section: [] for section in SECTIONS}
@@ -60,6 +64,7 @@ def judged(
         )
         for section, title in SECTIONS.items()
     )
+    waivers = outcomes(spec.audit.waive, [finding for _, finding in found], today)
     return AuditRecord(
         schema_version=SCHEMA_VERSION,
         verdict=Verdict.INCOMPLETE if error else worst(s.verdict for s in sections),
@@ -69,11 +74,13 @@ def judged(
         spec=spec.model_dump(mode="json"),
         environment=environment,
         plan=plan.lines(),
-        warnings=_unused_waivers(spec, by_section),
+        warnings=tuple(waiver.warning for waiver in waivers if waiver.urgent),
         error=error,
         volatile=volatile,
         command=command,
         layers=layers,
+        scores=scores,
+        waivers=waivers,
     )
 
 
@@ -83,11 +90,13 @@ def _finding(
     known: Mapping[Request[Any], Any],
     spec: AuditSpec,
     facts: SubjectFacts,
+    today: datetime.date,
 ) -> Finding:
     settled = requests_of(check, spec.audit.profile, facts)
     lost = Failed("no answer was kept")
     answers = {declared: known.get(request, lost) for declared, request in settled.items()}
     judgement = _judgement(check, limits, answers, spec.audit.seed)
+    pardoned = pardon(check.id, judgement, spec.audit.waive, today)
     passed = judgement.verdict in (Verdict.PASS, Verdict.INFO, Verdict.NOT_APPLICABLE)
     return Finding(
         check=check.id,
@@ -100,7 +109,8 @@ def _finding(
         figures=judgement.figures,
         why=check.heading("Why it matters"),
         source=check.heading("Source"),
-        waived=_waived(check, judgement, spec.audit.waive),
+        waived=pardoned.waived,
+        waiver_note=pardoned.note,
     )
 
 
@@ -125,31 +135,3 @@ def _judgement(
         reason = f"Could not be measured in full: {clean_text(lost.reason)}. {judgement.summary}"
         return replace(judgement, verdict=Verdict.ERROR, summary=reason)
     return judgement
-
-
-def _waived(check: Check, judgement: Judgement, waivers: list[WaiverSpec]) -> str | None:
-    """Return why a finding is waived: by waivers for the check that cover all its places."""
-    if judgement.verdict not in (Verdict.WARN, Verdict.FAIL):
-        return None
-    open_ones = [w for w in waivers if w.check == check.id and not _expired(w)]
-    used: set[str] = set()
-    for place in {place.name for place in judgement.where} or {""}:
-        covering = [w for w in open_ones if fnmatch.fnmatchcase(place, w.where)]
-        if not covering:
-            return None
-        used.add(covering[0].reason)
-    return "; ".join(dict.fromkeys(w.reason for w in open_ones if w.reason in used))
-
-
-def _unused_waivers(spec: AuditSpec, found: Mapping[str, list[Finding]]) -> tuple[str, ...]:
-    waived = {f.check for findings in found.values() for f in findings if f.waived is not None}
-    return tuple(
-        f"The waiver for {clean_text(w.check, 60)!r} at {clean_text(w.where, 60)!r} covers nothing "
-        f"in this audit{' any more: it has expired' if _expired(w) else ''}."
-        for w in spec.audit.waive
-        if w.check not in waived
-    )
-
-
-def _expired(waiver: WaiverSpec) -> bool:
-    return waiver.until is not None and waiver.until < datetime.date.today()

@@ -5,6 +5,8 @@ goes on with the rest.
 """
 
 import datetime
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
@@ -55,6 +57,9 @@ class Observed:
     seconds: float
     spent: dict[str, float] = field(default_factory=dict)
     command: str = ""
+    host: str = field(default_factory=platform.node)
+    process: int = field(default_factory=os.getpid)
+    """Who began it."""
 
 
 class SubjectLostError(WorkerDiedError):
@@ -63,6 +68,7 @@ class SubjectLostError(WorkerDiedError):
 
 JUDGING = (
     "spec.output",
+    "spec.history",
     "spec.audit.time_limit",
     "spec.audit.checks",
     "spec.audit.remedies",
@@ -134,7 +140,18 @@ def observed(
     finally:
         crew.leave()
     seconds = time.monotonic() - began
-    return Observed(facts, environment, plan, answers, head.started, seconds, spent, command)
+    return Observed(
+        facts=facts,
+        environment=environment,
+        plan=plan,
+        answers=answers,
+        started=head.started,
+        seconds=seconds,
+        spent=spent,
+        command=command,
+        host=head.host,
+        process=head.process,
+    )
 
 
 class _Crew:
@@ -231,7 +248,7 @@ def _resumed(journal: Journal, head: Head) -> Head:
             f"--resume: {clean_text(journal.path)} is of another audit: {listed(changed)}; "
             "run without --resume to start anew"
         )
-    return replace(head, started=before.started)
+    return replace(head, started=before.started, host=before.host, process=before.process)
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -47,6 +47,7 @@ from auditor.experiments.step_changes import step_changes
 from auditor.experiments.target_relation import target_relation
 from auditor.experiments.term_trials import term_trials
 from auditor.experiments.through_time import through_time
+from auditor.experiments.trained_twice import trained_twice
 from auditor.experiments.treatment import treated
 from auditor.experiments.updates import update_ratios
 from auditor.observations.ablation import AblationsOver
@@ -91,6 +92,7 @@ from auditor.observations.step_changes import StepChangesOver
 from auditor.observations.target_relation import TargetRelationOver
 from auditor.observations.term_trials import TermTrialsOver
 from auditor.observations.through_time import ThroughTimeOver
+from auditor.observations.trained_twice import TrainedTwiceOver
 from auditor.observations.treatment import TreatmentOver
 from auditor.observations.updates import UpdateRatiosFrom
 
@@ -139,6 +141,7 @@ EXPERIMENTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         TargetRelationOver: target_relation,
         TermTrialsOver: term_trials,
         ThroughTimeOver: through_time,
+        TrainedTwiceOver: trained_twice,
         UpdateRatiosFrom: update_ratios,
     }
 )

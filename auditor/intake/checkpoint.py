@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch.torch_version import TorchVersion
 
 from auditor.core.errors import InputError
+from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.intake.kept import beside, plain_tree
@@ -309,7 +310,7 @@ def _is_optimizer_state(value: Any) -> bool:
 
 
 def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
-    """Return the plain values beside the weights, by dotted key, as safe text."""
+    """Return the plain values beside the weights, by dotted key, as safe text without secrets."""
     found: dict[str, str] = {}
 
     def walk(value: Any, name: str, depth: int) -> None:
@@ -319,7 +320,7 @@ def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
             for key, inner in value.items():
                 walk(inner, f"{name}.{key}" if name else str(key), depth + 1)
         elif isinstance(value, str | int | float | bool | None):
-            found[clean_text(name, 120)] = clean_text(value, 200)
+            found[clean_text(name, 120)] = shown_setting(name, value, 200)
 
     if isinstance(held, Mapping) and held.keys() != weights.keys():
         skipped = {*OPTIMIZER_KEYS, *WEIGHT_KEYS}

@@ -1,21 +1,24 @@
 """A split: its loader, read again and again in the same order, and what a look through it told."""
 
-import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 from torch.utils.data import Dataset, IterableDataset
 
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import kind_of
+from auditor.core.values import Array
 from auditor.intake.batches import Adapter, Batch, described, tensors_in, understood
+from auditor.intake.features import FeatureSurvey
+from auditor.intake.fingerprint import MODULUS, digests, shortened, summed
 from auditor.intake.reference import blame
 from auditor.intake.seeding import RandomState, loader_state_kept, rng_kept
 from auditor.intake.targets import TargetSurvey
+from auditor.observations.example_scores import MOST
 
 ENDLESS = 10_000
 """Batches after which a loader that does not know its length is taken to have no end."""
@@ -81,7 +84,11 @@ END = object()
 
 @dataclass(frozen=True)
 class Survey:
-    """What a look through a split told; its targets are settled once the task is known."""
+    """What a look through a split told; its targets are settled once the task is known.
+
+    `hashes` is what the first examples are known by, in the loader's order; empty where another
+    pass yields others.
+    """
 
     batches: int
     batches_read: int
@@ -92,6 +99,8 @@ class Survey:
     target_shape: str
     targets: TargetSurvey
     fingerprint: str
+    features: FeatureSurvey
+    hashes: Array
 
 
 def opened(loader: Any, split: Split, adapter: Adapter | None, seed: int) -> Batches:
@@ -132,9 +141,9 @@ def surveyed(batches: Batches, most: int) -> Survey:
     """
     key = f"data.{batches.split}"
     length = _length(batches.loader, key)
-    targets = TargetSurvey()
+    targets, features = TargetSurvey(), FeatureSurvey()
     examples, largest, count = 0, 0, 0
-    total = 0
+    total, hashes = 0, np.zeros(0, np.uint64)
     shapes: tuple[str, ...] = ()
     target_shape = ""
     for batch in batches.first(most):
@@ -144,17 +153,24 @@ def surveyed(batches: Batches, most: int) -> Survey:
             shapes = tuple(described(tensor) for tensor in tensors_in((batch.args, batch.kwargs)))
             target_shape = described(batch.target)
         targets.add(batch.target, count)
-        total = (total + _fingerprint(batch)) % (1 << 128)
+        features.add(batch)
+        known = digests(batch)
+        total = (total + summed(known)) % MODULUS
+        if len(hashes) < MOST:
+            hashes = np.concatenate([hashes, shortened(known)])
         examples += batch.size
         largest = max(largest, batch.size)
         count += 1
     if count == 0:
         raise InputError(f"{key}: the loader is empty: it yields no batch")
-    if next(batches.first(1), None) is None:
+    again = next(batches.first(1), None)
+    if again is None:
         raise InputError(
             f"{key}: the loader can be read only once: a second pass yields no batch; return a "
             "DataLoader, a list, or an object whose __iter__ starts anew"
         )
+    first = shortened(digests(again))
+    repeats = np.array_equal(first, hashes[: len(first)])
     walked = length if length is not None else _walked(batches, key)
     return Survey(
         batches=walked if walked is not None else count,
@@ -166,6 +182,8 @@ def surveyed(batches: Batches, most: int) -> Survey:
         target_shape=target_shape,
         targets=targets,
         fingerprint=f"{total:032x}",
+        features=features,
+        hashes=hashes if repeats else hashes[:0],
     )
 
 
@@ -194,22 +212,3 @@ def _walked(batches: Batches, key: str) -> int | None:
                     "its __iter__"
                 )
     return count
-
-
-def _fingerprint(batch: Batch) -> int:
-    """Return the sum over the examples of a hash of each, so that their order does not count."""
-    size, batch = batch.size, batch.padded()
-    tensors = [
-        tensor.detach().cpu().movedim(axis, 0).reshape(size, -1).contiguous()
-        for tensor in tensors_in((batch.args, batch.kwargs, batch.target))
-        if tensor.layout is torch.strided
-        and tensor.numel()
-        and (axis := batch.axis(tensor)) is not None
-    ]
-    views = [rows.view(torch.uint8).numpy() for rows in tensors]
-    return sum(
-        int.from_bytes(
-            hashlib.blake2b(b"".join(v[i].tobytes() for v in views), digest_size=16).digest()
-        )
-        for i in range(size)
-    )

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
+from auditor.core.values import Array
 from auditor.intake.losses import as_classes, labels_in, main_output, matched, picks_class
 from auditor.intake.subject import Subject
 from auditor.observations.performance import Performance
@@ -35,6 +36,7 @@ class Scorer:
         self._shares: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._no_shares: list[torch.Tensor] = []
         self._unreadable = ""
+        self._counted: list[torch.Tensor] = []
 
     def add(self, outputs: Any, target: Any, loss: torch.Tensor | None) -> None:
         """Score a batch by what the model put out."""
@@ -61,6 +63,10 @@ class Scorer:
             self._losses.append(loss.detach())
         self._sizes.append(len(self._scores[-1]))
 
+    def scored(self) -> Array:
+        """Return which of the examples seen have a score: those with a target that counts."""
+        return np.asarray(_joined(self._counted), bool)
+
     def _score_classes(self, scores: torch.Tensor, target: torch.Tensor) -> None:
         size = len(target)
         logs = scores if self._loss == "nll_loss" else functional.log_softmax(scores, dim=1)
@@ -70,6 +76,7 @@ class Scorer:
         target = target.reshape(size, -1)
         counted = target != self._ignored
         rows = counted.any(dim=1)
+        self._counted.append(rows)
         target, counted = target[rows], counted[rows]
         share = counted.sum(dim=1)
         self._scores.append(_unless_nan((right[rows] & counted).sum(dim=1) / share, scores[rows]))
@@ -85,6 +92,7 @@ class Scorer:
         read = _as_shares if self._loss == "binary_cross_entropy" else _as_logits
         scores, surprise = read(outputs, target)
         self._scores.append(scores)
+        self._counted.append(torch.ones(size, dtype=torch.bool, device=target.device))
         self._entropies.append(surprise)
         if not self._loss:
             self._shares.append(_as_shares(outputs, target))
@@ -100,6 +108,7 @@ class Scorer:
         difference = (outputs - target).reshape(len(target), -1)
         error = difference.abs() if self._loss == "l1_loss" else difference.square()
         self._scores.append(error.mean(dim=1))
+        self._counted.append(torch.ones(len(error), dtype=torch.bool, device=target.device))
         values = target.reshape(len(target), -1)
         self._values.append(values if values.shape[1] <= WIDEST else values[:, :0])
 

@@ -4,6 +4,7 @@ import functools
 import importlib.metadata
 import inspect
 import json
+import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ def other_sources(code: Mapping[str, Any], loaders: Mapping[str, Any]) -> list[S
 def is_installed(file: Path) -> bool:
     """Tell whether a file is of Python itself or of an installed package."""
     return not PACKAGES.isdisjoint(file.parts) or any(file.is_relative_to(p) for p in _INSTALLED)
+
+
+def is_library(named: Any) -> bool:
+    """Tell whether a class or function comes with Python or an installed package."""
+    module = sys.modules.get(getattr(named, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    return file is not None and is_installed(Path(file))
 
 
 def package_of(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
-from auditor.core.request import SCALE, Capability, Split
+from auditor.core.request import SCALE, Capability, Split, Unavailable
 from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
+from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
 from auditor.intake.batches import Adapter, Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
@@ -27,10 +29,12 @@ from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.sources import named_code
 from auditor.intake.spectral import begun
+from auditor.intake.training_logs.found import log_of
 from auditor.intake.trial import flops_of, recurrent_steps, tried
 from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
+from auditor.observations.training_log import TrainingLog
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -68,6 +72,8 @@ class Parts:
     optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
+    loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ class Subject:
     """The live bundle; the only thing in an audit that holds torch objects.
 
     `fresh` builds the model anew, with other weights for another seed. `code` are the callables
-    that were named or handed in, by what they make ("model.factory").
+    that were named or handed in, by what they make ("model.factory"); `loader_of` builds the
+    loader of a split anew, where a spec says how; `arguments` are those that the spec gives the
+    factory.
     """
 
     model: nn.Module | None
@@ -92,7 +100,12 @@ class Subject:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     live_optimizer: LiveOptimizer | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    claims: Mapping[str, float] = field(default_factory=dict)
+    hashes: Mapping[Split, Array] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
+    loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    log: TrainingLog | Unavailable = field(default_factory=lambda: Unavailable("no log was read"))
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -161,15 +174,17 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         ("train", spec.data.train),
         ("val", spec.data.val),
     )
-    loaders = tuple(
-        (split, call(resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"))
+    loader_of: dict[Split, Callable[[], Any]] = {
+        split: partial(
+            call, resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"
+        )
         for split, reference in named
         if reference is not None
-    )
-    stem = Path(spec.model.checkpoint).stem if spec.model.checkpoint else "model"
+    }
+    loaders = tuple((split, build()) for split, build in loader_of.items())
     return assemble(
         Parts(
-            name=spec.name or stem,
+            name=spec.title,
             shown_factory=spec.model.factory or "",
             model=model,
             factory=factory,
@@ -180,6 +195,8 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             warnings=_warnings(checkpoint, spec),
             earlier=earlier or {},
             code=named_code(spec),
+            loader_of=loader_of,
+            arguments=spec.model.args,
         ),
         spec,
     )
@@ -192,6 +209,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         InputError: a part can't be used: a loader, a batch, the loss, the optimizer, the device.
     """
     device = chosen_device(spec.audit.device)
+    log = _log(spec, parts.checkpoint)
     model = parts.model.to(device) if parts.model is not None else None
     data: dict[Split, Batches] = {
         split: opened(loader, split, parts.adapter, derived_seed(spec.audit.seed, f"data.{split}"))
@@ -266,8 +284,22 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         training=spec.training,
         live_optimizer=parts.optimizer,
         earlier=parts.earlier,
+        claims=spec.claims,
+        hashes={split: survey.hashes for split, survey in surveys.items()},
         code=parts.code,
+        loader_of=parts.loader_of,
+        arguments=parts.arguments,
+        log=log,
     )
+
+
+def _log(spec: AuditSpec, checkpoint: Checkpoint | None) -> TrainingLog | Unavailable:
+    """Return the log of training that the spec names, or that lies beside the checkpoint."""
+    named = spec.training.log
+    path = None if named is None else spec.base / from_home(named, "training.log")
+    there = spec.model.checkpoint if checkpoint is not None else None
+    beside = None if there is None else spec.base / from_home(there, "model.checkpoint")
+    return log_of(path, named or "", checkpoint, beside)
 
 
 def _module(built: Any, reference: str) -> nn.Module:
@@ -343,6 +375,7 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
 
 
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
+    targets = survey.targets.facts(task, loss.ignored if loss else IGNORED)
     return SplitFacts(
         batches=survey.batches,
         batches_read=survey.batches_read,
@@ -351,8 +384,9 @@ def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
         complete=survey.complete,
         input_shapes=survey.input_shapes,
         target_shape=survey.target_shape,
-        targets=survey.targets.facts(task, loss.ignored if loss else IGNORED),
+        targets=targets,
         fingerprint=survey.fingerprint,
+        features=survey.features.facts(with_targets=targets.kind == "numbers"),
     )
 
 
@@ -378,6 +412,4 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
         said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
-    if spec.claims:
-        said.append("The claims in the spec are kept, not checked.")
     return tuple(said)

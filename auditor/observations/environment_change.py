@@ -50,14 +50,16 @@ OWN = frozenset({"auditor", "threads", "deterministic", "cudnn_benchmark", "cpu"
 
 KNOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
     "torch": (
-        ("1.1", "since 1.1 the learning rate's schedule is stepped after the optimizer"),
-        ("1.7", "since 1.7 newer GPUs multiply float32 matrices in TF32"),
-        ("1.12", "since 1.12 they do so on request only, and transformers have a fused path"),
-        ("2.0", "since 2.0 attention runs in fused kernels and `zero_grad` sets gradients to None"),
-        ("2.6", "since 2.6 `torch.load` reads weights alone unless it is told otherwise"),
+        ("1.1", "since PyTorch 1.1 the learning rate's schedule is stepped after the optimizer"),
+        ("1.7", "since PyTorch 1.7 newer GPUs multiply float32 matrices in TF32"),
+        ("1.12", "since PyTorch 1.12 GPUs multiply float32 matrices in TF32 on request only"),
+        ("1.12", "since PyTorch 1.12 transformer encoders take a fused path in evaluation"),
+        ("2.0", "since PyTorch 2.0 attention runs in fused kernels"),
+        ("2.0", "since PyTorch 2.0 `zero_grad` sets gradients to None"),
+        ("2.6", "since PyTorch 2.6 `torch.load` reads weights alone unless it is told otherwise"),
     ),
-    "torchvision": (("0.17", "since 0.17 tensors are resized with antialiasing"),),
-    "numpy": (("2.0", "since 2.0 float32 values stay float32 beside Python numbers"),),
+    "torchvision": (("0.17", "since torchvision 0.17 tensors are resized with antialiasing"),),
+    "numpy": (("2.0", "since NumPy 2.0 float32 values stay float32 beside Python numbers"),),
 }
 """Defaults that changed what comes out, by the version that brought them (release notes)."""
 

@@ -1,6 +1,6 @@
 """How well the model does, example by example."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -26,6 +26,9 @@ class Performance:
     Of numbers: `target_values` [examples, outputs], or no columns where there are too many.
     `entropies` [examples], where the outputs are class scores, is the mean cross-entropy in
     nats of an example's own targets under the softmax (or sigmoid) of the outputs.
+
+    `hashes` (uint64) is what the first examples are known by, input and target; empty where that
+    is not known.
     """
 
     metric: Literal["accuracy", "squared error", "absolute error"]
@@ -38,6 +41,7 @@ class Performance:
     target_count: Array
     target_values: Array
     split: str
+    hashes: Array = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     @property
     def examples(self) -> int:
@@ -62,6 +66,9 @@ class Performance:
             np.concatenate([self.target_count, other.target_count]),
             np.concatenate([self.target_values, other.target_values]),
             self.split,
+            np.concatenate([self.hashes, other.hashes])
+            if len(self.hashes) == self.examples
+            else self.hashes,
         )
 
 

@@ -9,6 +9,7 @@ from auditor.intake.subject import Subject
 from auditor.observations.activation_scale import ActivationScaleInTraining, ActivationScaleOver
 from auditor.observations.activity import UnitActivityOver
 from auditor.observations.batch_norm import BatchNormStatisticsOver
+from auditor.observations.claims import ClaimsOf
 from auditor.observations.code import CodeOf
 from auditor.observations.earlier import EarlierOf
 from auditor.observations.environment import EnvironmentEvidenceOf, EnvironmentNow
@@ -26,13 +27,17 @@ from auditor.observations.predictions import PredictionsOver
 from auditor.observations.reach import ParameterReachOver
 from auditor.observations.saturation import SaturationOver
 from auditor.observations.schedule import ScheduleOf
+from auditor.observations.setting_sources import SettingSourcesOf
 from auditor.observations.settings import SettingsOf
+from auditor.observations.splits import SplitsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
+from auditor.observations.training_log import TrainingLogOf
 from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
 from auditor.observers.batch_norm import BatchNormObserver
+from auditor.observers.claims import claims
 from auditor.observers.code import code_state
 from auditor.observers.facts import (
     earlier,
@@ -58,8 +63,11 @@ from auditor.observers.predictions import PredictionsObserver
 from auditor.observers.reach import ParameterReachObserver
 from auditor.observers.saturation import SaturationObserver
 from auditor.observers.schedule import schedule
+from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
+from auditor.observers.splits import splits
 from auditor.observers.structure import StructureObserver
+from auditor.observers.training_log import training_log
 from auditor.observers.weight_matrices import weight_matrices
 
 OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = MappingProxyType(
@@ -85,6 +93,7 @@ OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = Mapp
 
 FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
     {
+        ClaimsOf: claims,
         CodeOf: code_state,
         EarlierOf: earlier,
         EnvironmentEvidenceOf: environment_evidence,
@@ -94,9 +103,12 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,
         ScheduleOf: schedule,
+        SettingSourcesOf: setting_sources,
         SettingsOf: settings,
+        SplitsOf: splits,
         TargetsOf: targets,
         TensorsOf: tensors,
+        TrainingLogOf: training_log,
         WeightFlagsOf: weight_flags,
         WeightMatricesOf: weight_matrices,
     }

@@ -13,6 +13,7 @@ from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
 from auditor.report.pdf_process import PdfProcess
+from auditor.report.sarif import render_sarif
 from auditor.report.whole import write_whole
 
 
@@ -60,6 +61,7 @@ _NAMES: dict[Format, str] = {
     "html": "report.html",
     "markdown": "summary.md",
     "junit": "junit.xml",
+    "sarif": "audit.sarif",
     "pdf": "report.pdf",
 }
 _TEXTS: dict[Format, Callable[[AuditRecord], str]] = {
@@ -67,6 +69,7 @@ _TEXTS: dict[Format, Callable[[AuditRecord], str]] = {
     "html": render_html,
     "markdown": render_markdown,
     "junit": render_junit,
+    "sarif": render_sarif,
 }
 
 

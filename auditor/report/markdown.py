@@ -1,11 +1,13 @@
 """A summary in Markdown, short enough for a comment on a pull request: what is long is folded."""
 
 import re
+from collections.abc import Sequence
 
 from auditor.core.advice import fence
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
+from auditor.report.compared import ComparedView
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
 from auditor.report.view_finding import FindingView, StepView
@@ -26,7 +28,10 @@ _ENTITIES = re.compile(r"[<>&{}|]|:(?=//)|(?<=www)\.")
 _SPECIAL = re.compile(r"[\\`*_\[\]~$!<>&{}|]|:(?=//)|(?<=www)\.")
 _BLOCKS = re.compile(r"^\s*(#|[-+=](?=[\s=-]|$)|\d{1,9}(?=[.)](\s|$)))")
 _MENTION = re.compile(r"[@#](?=\w)")
+MOST_CHANGES = 40
 _MOST_PLACES = 5
+_MOST_WAIVERS = 20
+_MOST_SECTIONS = 12
 _LONGEST = 400
 
 
@@ -40,17 +45,19 @@ def render_markdown(record: AuditRecord) -> str:
         if finding.verdict in {Verdict.FAIL, Verdict.WARN}
     ]
     waived = [_finding(one, section) for section in page.sections for one in section.waived]
+    kept = (*_top(page), _sections(page), _audited(page), _waivers(page))
     blocks = [
         *_top(page),
         *_first(page),
         _sections(page),
         _audited(page),
+        _waivers(page),
         _unjudged(page),
         *(["## Findings", *found, *waived] if found or waived else []),
         _passed(page),
         _audit(page),
     ]
-    return _fitted([block for block in blocks if block])
+    return _fitted([block for block in blocks if block], kept)
 
 
 def escaped(text: str, longest: int = _LONGEST) -> str:
@@ -87,7 +94,22 @@ def _top(page: PageView) -> list[str]:
     ]
     if page.error:
         blocks.append(f"**The audit did not run to its end.** {escaped(page.error)}")
+    if page.compared:
+        blocks.append(_compared(page.compared))
     return blocks
+
+
+def _compared(compared: ComparedView) -> str:
+    """Return how the audit compares with an earlier one, what changed folded."""
+    cautions = [f"- {_SIGNS[Verdict.WARN]} {escaped(said)}" for said in compared.cautions]
+    changed = [
+        f"- {_SIGNS[finding.verdict]} **{group.title}:** {escaped(finding.title)} "
+        f"({escaped(finding.check)}, {escaped(finding.told)})"
+        for group in compared.groups
+        for finding in group.findings
+    ]
+    lines = "\n".join((*cautions, *changed[:MOST_CHANGES]))
+    return _folded(compared.line, lines) if lines else escaped(compared.line)
 
 
 def _first(page: PageView) -> list[str]:
@@ -141,7 +163,7 @@ def _remedy(remedy: RemedyView) -> str:
 
 def _sections(page: PageView) -> str:
     lines = ["## Sections", "", "| Section | Verdict | Findings |", "|---|---|---|"]
-    for section in page.sections:
+    for section in page.sections[:_MOST_SECTIONS]:
         counts = ", ".join(count.text for count in section.counts)
         sign = _SIGNS[section.verdict]
         lines.append(f"| {escaped(section.title)} | {sign} {section.word} | {counts} |")
@@ -161,6 +183,8 @@ def _finding(finding: FindingView, section: SectionView) -> str:
     if finding.waived is not None:
         lines += ["", f"**Waived:** {_rich(finding.waived)}"]
         return _folded(title, "\n".join(lines))
+    if finding.waiver_note:
+        lines += ["", f"**Counts all the same:** {_rich(finding.waiver_note)}"]
     if finding.metrics:
         lines += ["", "| Measure | Value | 95 % interval | Limits |", "|---|--:|--:|---|"]
         lines += [
@@ -176,8 +200,13 @@ def _finding(finding: FindingView, section: SectionView) -> str:
         ]
         more = f" and {left:,} more" if left > 0 else ""
         lines += ["", f"Where: {', '.join(names)}{more}."]
-    lines += ["", *(_step(n, step) for n, step in enumerate(finding.advice[:8], 1))]
+    lines += ["", numbered(finding.advice[:8])]
     return _folded(title, "\n".join(lines).rstrip())
+
+
+def numbered(steps: Sequence[StepView]) -> str:
+    """Return steps of advice as a numbered list."""
+    return "\n".join(_step(place, step) for place, step in enumerate(steps, 1))
 
 
 def _step(place: int, step: StepView) -> str:
@@ -194,9 +223,27 @@ def _code(code: str, language: str, indent: int) -> list[str]:
 
 
 def _unjudged(page: PageView) -> str:
-    lines = [f"- {escaped(f.title)}: {_rich(f.summary)}" for f in page.unjudged]
-    title = f"What could not be judged, and why ({len(lines)})"
+    lines = [
+        f"- {'; '.join(escaped(one.title) for one in group)}: {_rich(group[0].summary)}"
+        for group in page.unjudged
+    ]
+    title = f"What could not be judged, and why ({sum(map(len, page.unjudged))})"
     return _folded(title, "\n".join(lines)) if lines else ""
+
+
+def _waivers(page: PageView) -> str:
+    """Return the waivers, in sight where somebody has to do something about one."""
+    waivers = sorted(page.audit.waivers, key=lambda one: not one.urgent)
+    lines = [
+        f"- {'⚠️ ' if one.urgent else ''}{escaped(one.check)} at <code>{escaped(one.where)}</code> "
+        f"({escaped(one.reason, 200)}; {escaped(one.until)}): {escaped(one.said)}"
+        for one in waivers[:_MOST_WAIVERS]
+    ]
+    if len(waivers) > _MOST_WAIVERS:
+        lines.append(f"- {len(waivers) - _MOST_WAIVERS} more stand in the report")
+    if any(one.urgent for one in waivers):
+        return "\n".join(["## Waivers", "", *lines])
+    return _folded(f"Waivers ({len(waivers)})", "\n".join(lines)) if lines else ""
 
 
 def _passed(page: PageView) -> str:
@@ -215,13 +262,15 @@ def _audit(page: PageView) -> str:
     return f"## The audit itself\n\n{rows}\n{warnings}".rstrip()
 
 
-def _fitted(blocks: list[str]) -> str:
-    kept: list[str] = []
-    room = MOST_BYTES
-    for block in blocks:
-        room -= len(block.encode("utf-8")) + 2
+def _fitted(blocks: list[str], first: tuple[str, ...]) -> str:
+    """Return the blocks that there is room for: those of `first` whatever stands before them."""
+    room, kept = MOST_BYTES, set[int]()
+    for place in sorted(range(len(blocks)), key=lambda place: blocks[place] not in first):
+        room -= len(blocks[place].encode("utf-8")) + 2
         if room < 0:
-            kept.append("This summary was cut here; the HTML report and the record have the rest.")
             break
-        kept.append(block)
-    return "\n\n".join(kept) + "\n"
+        kept.add(place)
+    shown = [blocks[place] for place in sorted(kept)]
+    if len(kept) < len(blocks):
+        shown.append("This summary was cut; the HTML report and the record have the rest.")
+    return "\n\n".join(shown) + "\n"

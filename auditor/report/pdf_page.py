@@ -1,12 +1,10 @@
 """The page that becomes a PDF: the report for paper, in letters that its fonts have."""
 
-from datetime import UTC, datetime
-
-from auditor.core.record import AuditRecord, record_from_json
+from auditor.core.moments import began_at
+from auditor.core.record import record_from_json
 from auditor.report.page import Medium, render_page
 from auditor.report.pdf_fonts import drawable
 from auditor.report.theme import PRINT, paper_colours
-from auditor.report.wording import moment_of
 
 _MEDIUM = Medium(PRINT, paper_colours(), ("paper.css", "map.css"), folds=False)
 _ABOUT = """<meta name="generator" content="auditor">
@@ -20,12 +18,3 @@ def paper_page(text: str) -> str:
     record = record_from_json(drawable(text).encode())
     began = began_at(record).strftime("%Y-%m-%dT%H:%M:%SZ")
     return render_page(record, _MEDIUM).replace("</head>", _ABOUT.format(began=began), 1)
-
-
-def began_at(record: AuditRecord) -> datetime:
-    """Return when the audit began, in universal time; a date of no meaning where it is unknown."""
-    unknown = datetime(1970, 1, 1, tzinfo=UTC)
-    try:
-        return moment_of(record.volatile.started, unknown).astimezone(UTC)
-    except OverflowError:  # at the very ends of the calendar
-        return unknown

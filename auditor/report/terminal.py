@@ -9,6 +9,7 @@ from rich.text import Text
 from auditor.core.record import AuditRecord
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict
+from auditor.report.compared import ComparedView
 from auditor.report.terminal_marks import STYLES, Either, Hung, paragraph, verdict_mark
 from auditor.report.view import PageView, SectionView, view_page
 from auditor.report.view_cause import CauseView, RemedyView
@@ -18,6 +19,8 @@ from auditor.report.wording import WORDS, cropped, plain
 MOST_FINDINGS = 8
 MOST_UNJUDGED = 8
 MOST_CAUSES = 3
+MOST_CHANGES = 6
+MOST_WAIVERS = 8
 _LONGEST = 220
 _MOST_METRICS = 2
 _MOST_PLACES = 3
@@ -42,6 +45,7 @@ def summary_table(record: AuditRecord, *, whole: bool = False) -> RenderableType
         _audited(page),
         _unjudged(page.unjudged, whole),
         _findings(page, whole),
+        _waivers(page, whole),
     )
     shown: list[RenderableType] = []
     for part in filter(None, parts):
@@ -58,7 +62,20 @@ def _opening(page: PageView) -> list[RenderableType]:
     ]
     if page.error:
         lines.append(paragraph(f"Stopped early: {cropped(page.error, 300)}", "magenta"))
+    if page.compared:
+        lines += _compared(page.compared)
     return lines
+
+
+def _compared(compared: ComparedView) -> list[RenderableType]:
+    """Return how the audit compares with an earlier one: the worst that changed by name."""
+    changed = [(group, finding) for group in compared.groups for finding in group.findings]
+    lines: list[RenderableType] = [paragraph(cropped(compared.line, 400))]
+    lines += [Hung(Text(), Text(said, style="yellow"), 2) for said in compared.cautions]
+    for group, finding in changed[:MOST_CHANGES]:
+        told = f"{group.title}: {cropped(finding.title, 120)} ({finding.check}), {finding.told}"
+        lines.append(Hung(Text(), Text(told), 2))
+    return [*lines, *_more(len(changed) - MOST_CHANGES, "change")]
 
 
 def _first(page: PageView) -> list[RenderableType]:
@@ -149,14 +166,19 @@ def _audited(page: PageView) -> list[RenderableType]:
     return [Hung(Text(name, style="dim"), Text(value), 12) for name, value in page.facts]
 
 
-def _unjudged(unjudged: Sequence[FindingView], whole: bool) -> list[RenderableType]:
+def _unjudged(unjudged: Sequence[tuple[FindingView, ...]], whole: bool) -> list[RenderableType]:
     if not unjudged:
         return []
     shown = unjudged if whole else unjudged[:MOST_UNJUDGED]
     longest = 600 if whole else 110
-    lines = _hung((one, f"{one.title}: {cropped(plain(one.summary), longest)}") for one in shown)
+    lines = _hung((group[0], _reason(group, longest)) for group in shown)
     head = Text("What could not be judged, and why", style="bold")
-    return [head, *lines, *_more(len(unjudged) - len(shown), "check")]
+    return [head, *lines, *_more(sum(map(len, unjudged[len(shown) :])), "check")]
+
+
+def _reason(group: tuple[FindingView, ...], longest: int) -> str:
+    titles = "; ".join(finding.title for finding in group)
+    return f"{titles}: {cropped(plain(group[0].summary), longest)}"
 
 
 def _findings(page: PageView, whole: bool) -> list[RenderableType]:
@@ -170,11 +192,27 @@ def _findings(page: PageView, whole: bool) -> list[RenderableType]:
     return [Text("Findings", style="bold"), *lines] if lines else []
 
 
+def _waivers(page: PageView, whole: bool) -> list[RenderableType]:
+    """Return a line a waiver, first those about which somebody has to do something."""
+    waivers = sorted(page.audit.waivers, key=lambda one: not one.urgent)
+    shown = waivers if whole else waivers[:MOST_WAIVERS]
+    told = (
+        f"{one.check} at {cropped(one.where, 60)} ({cropped(one.reason, 90)}; {one.until})"
+        f": {one.said}"
+        for one in shown
+    )
+    marks = (verdict_mark(Verdict.WARN if one.urgent else Verdict.INFO, "") for one in shown)
+    lines = [Hung(mark, Text(text), 2) for mark, text in zip(marks, told, strict=True)]
+    head = Text("Waivers", style="bold")
+    return [head, *lines, *_more(len(waivers) - len(shown), "waiver")] if lines else []
+
+
 def _finding(finding: FindingView, whole: bool) -> Text:
     """Return a finding: what is wrong, the values beyond their limits, and where."""
     text = Text(f"{cropped(finding.title, 120)} ({finding.check})", style="bold")
     beyond = [metric for metric in finding.metrics if metric.beyond]
     lines = [plain(finding.summary)] if whole or not beyond else []
+    lines += [plain(finding.waiver_note)] if finding.waiver_note else []
     lines += [_metric(metric) for metric in (beyond if beyond else finding.metrics)[:_MOST_METRICS]]
     if finding.places:
         names = ", ".join(cropped(place.name, 60) for place in finding.places[:_MOST_PLACES])

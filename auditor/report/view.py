@@ -10,11 +10,13 @@ from auditor.core.record import AuditRecord, Section
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.report.answer import answer, headline, sureness, unflawed
+from auditor.report.compared import ComparedView, view_compared
 from auditor.report.map.view import MapView, view_map
+from auditor.report.past import PastView, view_past
 from auditor.report.view_audit import AuditView, Row, data_line, view_audit
 from auditor.report.view_cause import CauseView, view_cause
 from auditor.report.view_finding import FindingView, Ids, view_finding
-from auditor.report.wording import WORDS, date, prose, rerun
+from auditor.report.wording import WORDS, Span, date, prose, rerun
 
 FIRST_CAUSES = 3
 """Causes that are shown at first sight; the others are folded."""
@@ -56,6 +58,8 @@ class SectionView:
     notes: tuple[FindingView, ...]
     passed: tuple[FindingView, ...]
     skipped: tuple[FindingView, ...]
+    past: PastView | None = None
+    """The audits before, in the section on tracking."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class PageView:
     headline: str
     sureness: str
     error: str
+    compared: ComparedView | None
     facts: tuple[Row, ...]
     running: str
     causes: tuple[CauseView, ...]
@@ -84,7 +89,8 @@ class PageView:
     sections: tuple[SectionView, ...]
     verdicts: tuple[tuple[str, str, int], ...]
     """What findings can be told apart by: its name, its word, and how many there are."""
-    unjudged: tuple[FindingView, ...]
+    unjudged: tuple[tuple[FindingView, ...], ...]
+    """What could not be judged; what one reason explains stands together."""
     map: MapView | None
     audit: AuditView
 
@@ -94,7 +100,11 @@ def view_page(record: AuditRecord) -> PageView:
     ids = Ids()
     folder = str(record.spec.get("output", {}).get("dir", ""))
     again = partial(rerun, command=record.command, folder=folder)
-    sections = tuple(_section(section, ids, again) for section in record.sections)
+    past = view_past(record.volatile.past)
+    sections = tuple(
+        _section(section, ids, again, past if section.id == "tracking" else None)
+        for section in record.sections
+    )
     explained = {clean_text(check, 80) for cause in record.causes for check in cause.findings}
     found = sorted(
         (
@@ -122,6 +132,7 @@ def view_page(record: AuditRecord) -> PageView:
         headline=headline(record),
         sureness=sureness(record),
         error=prose(record.error) if record.error is not None else "",
+        compared=view_compared(record.comparison),
         facts=facts,
         running=_running(record),
         causes=causes[:FIRST_CAUSES],
@@ -132,10 +143,17 @@ def view_page(record: AuditRecord) -> PageView:
         unflawed=unflawed(record),
         sections=sections,
         verdicts=_verdicts(record),
-        unjudged=tuple(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
+        unjudged=_by_reason(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
         map=view_map(record, known),
         audit=view_audit(record),
     )
+
+
+def _by_reason(findings: list[FindingView]) -> tuple[tuple[FindingView, ...], ...]:
+    groups: dict[tuple[Verdict, tuple[Span, ...]], list[FindingView]] = {}
+    for finding in findings:
+        groups.setdefault((finding.verdict, finding.summary), []).append(finding)
+    return tuple(map(tuple, groups.values()))
 
 
 def _verdicts(record: AuditRecord) -> tuple[tuple[str, str, int], ...]:
@@ -147,7 +165,9 @@ def _verdicts(record: AuditRecord) -> tuple[tuple[str, str, int], ...]:
     )
 
 
-def _section(section: Section, ids: Ids, again: Callable[[str], str]) -> SectionView:
+def _section(
+    section: Section, ids: Ids, again: Callable[[str], str], past: PastView | None
+) -> SectionView:
     ordered = sorted(section.findings, key=_place)
     groups: dict[int, list[FindingView]] = {place: [] for place in range(7)}
     for finding in ordered:
@@ -163,6 +183,7 @@ def _section(section: Section, ids: Ids, again: Callable[[str], str]) -> Section
         notes=tuple(groups[4]),
         passed=tuple(groups[5]),
         skipped=tuple(groups[6]),
+        past=past,
     )
 
 

@@ -1,6 +1,6 @@
 """What a page shows of the audit itself: subject, plan, environment, spec."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import yaml
 from auditor.core.record import AuditRecord
 from auditor.core.subject import SplitFacts, SubjectFacts, TargetFacts
 from auditor.core.text import bounded, clean_text, counted
+from auditor.core.waiver import Waiver
 from auditor.report.setup import setup_code
 from auditor.report.tables import TableView, table_of
 from auditor.report.wording import date, number, prose, seconds, size
@@ -16,6 +17,7 @@ from auditor.report.wording import date, number, prose, seconds, size
 Row = tuple[str, str]
 LONGEST_SPEC = 400
 """Lines shown of the spec."""
+MOST_WAIVERS = 200
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,19 @@ class AuditView:
     setup: str
     """Code that makes what code to paste takes for granted; empty where it can't be written."""
     warnings: tuple[str, ...]
+    waivers: tuple["WaiverView", ...]
+
+
+@dataclass(frozen=True)
+class WaiverView:
+    """A waiver of the spec; `urgent` where somebody has to do something about it."""
+
+    check: str
+    where: str
+    reason: str
+    until: str
+    said: str
+    urgent: bool
 
 
 def view_audit(record: AuditRecord) -> AuditView:
@@ -53,7 +68,26 @@ def view_audit(record: AuditRecord) -> AuditView:
         ),
         spec=_spec(record.spec),
         setup=setup_code(record),
-        warnings=tuple(prose(text, 600) for text in (*record.subject.warnings, *record.warnings)),
+        warnings=tuple(prose(text, 600) for text in _warnings(record)),
+        waivers=tuple(map(_waiver, record.waivers[:MOST_WAIVERS])),
+    )
+
+
+def _warnings(record: AuditRecord) -> Iterator[str]:
+    """Yield the warnings, without those that the list of waivers repeats."""
+    told = {waiver.warning for waiver in record.waivers}
+    yield from record.subject.warnings
+    yield from (text for text in record.warnings if text not in told)
+
+
+def _waiver(waiver: Waiver) -> WaiverView:
+    return WaiverView(
+        check=clean_text(waiver.check, 80),
+        where=clean_text(waiver.where, 120),
+        reason=prose(waiver.reason, 400),
+        until=f"until {clean_text(waiver.until, 40)}" if waiver.until else "no end",
+        said=prose(waiver.said, 200),
+        urgent=waiver.urgent,
     )
 
 

@@ -94,6 +94,8 @@ class FindingView:
     figures: tuple[FigureView, ...]
     source: tuple[Span, ...]
     waived: tuple[Span, ...] | None
+    waiver_note: tuple[Span, ...]
+    """Why it counts although waivers speak of it; empty where none does."""
     rerun: str
 
     @property
@@ -149,6 +151,7 @@ def view_finding(finding: Finding, ids: Ids, again: Callable[[str], str] = rerun
         figures=tuple(_figure(figure, ids) for figure in finding.figures),
         source=spans(finding.source),
         waived=waived,
+        waiver_note=spans(finding.waiver_note),
         rerun=again(finding.check),
     )
 

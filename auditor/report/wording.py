@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -194,15 +194,6 @@ def size(count: int) -> str:
     return f"{_digits(amount)} {unit}"
 
 
-def moment_of(text: str, otherwise: datetime) -> datetime:
-    """Return an ISO 8601 moment, one without a zone as universal time; else `otherwise`."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return otherwise
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def date(text: str) -> str:
     """Return an ISO 8601 moment as "23 November 2026, 15:20"; other text as it is."""
     try:
@@ -211,6 +202,15 @@ def date(text: str) -> str:
         return clean_text(text, 60)
     zone = f" {moment.tzname()}" if moment.tzinfo else ""
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{zone}"
+
+
+def short_date(text: str) -> str:
+    """Return an ISO 8601 moment as "23 Nov 2026 15:20"; other text as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return clean_text(text, 60)
+    return f"{moment.day:2} {_MONTHS[moment.month - 1][:3]} {moment.year} {moment:%H:%M}"
 
 
 _MONTHS = (

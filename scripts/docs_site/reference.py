@@ -10,8 +10,8 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-import auditor.core.spec as spec
 from auditor.cli import app
+from auditor.core import notify_spec, spec
 
 WORDS = {
     "string": "text",
@@ -23,14 +23,22 @@ WORDS = {
 
 def commands_page() -> str:
     """Return the help of every command, as the terminal shows it."""
-    group = typer.main.get_command(app)
-    names = group.list_commands(typer.Context(group))  # type: ignore[attr-defined]
     parts = ["## Every command"]
-    for name in names:
-        command = group.get_command(typer.Context(group), name)  # type: ignore[attr-defined]
-        context = typer.Context(command, info_name=f"audit {name}", terminal_width=80, color=False)
-        parts += [f"### audit {name}", f"```text\n{command.get_help(context)}\n```"]
+    for name, command in _commands("audit", typer.main.get_command(app)):
+        context = typer.Context(command, info_name=name, terminal_width=80, color=False)
+        parts += [f"### {name}", f"```text\n{command.get_help(context)}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group, each with the words that start it."""
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from _commands(f"{path} {name}", command)
+        else:
+            yield f"{path} {name}", command
 
 
 def spec_page() -> str:
@@ -40,8 +48,9 @@ def spec_page() -> str:
     top = [row for row in _rows(schema, schema, "") if "." not in row[0]]
     parts.append(_table(top))
     for name, field in schema["properties"].items():
-        if "$ref" in field:
-            parts += [f"### {name}", _table(list(_rows(schema, _part(schema, field), "")))]
+        below = _below(schema, field)
+        if below is not None:
+            parts += [f"### {name}", _table(list(_rows(schema, below[1], "")))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,10 +64,10 @@ def _rows(
     schema: dict[str, Any], part: dict[str, Any], prefix: str
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield key, kind of value, default and meaning of every key of a part and those below it."""
-    model = getattr(spec, part["title"])
+    model = getattr(spec, part["title"], None) or getattr(notify_spec, part["title"])
     says = _said(model)
     for name, field in part["properties"].items():
-        if model.model_fields[name].exclude:
+        if name == "base":
             continue
         below = _below(schema, field)
         kind = _kind(schema, field)
@@ -120,7 +129,9 @@ def _said(part: type[BaseModel]) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
     assert isinstance(body, ast.ClassDef)
     return {
-        field.target.id: " ".join(said.value.value.split())
+        part.model_fields[field.target.id].alias or field.target.id: " ".join(
+            said.value.value.split()
+        )
         for field, said in zip(body.body, body.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

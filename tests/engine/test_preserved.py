@@ -414,4 +414,5 @@ def test_every_kind_of_request_is_covered_here() -> None:
         for r in w.requests
     }
     # Trials of remedies are asked for by what is found; `test_treatment` holds them to the same.
-    assert asked | {"TreatmentOver"} == set(performing.REQUESTS)
+    # Earlier audits are asked for where one is named, and only handed on.
+    assert asked | {"TreatmentOver", "EarlierOf"} == set(performing.REQUESTS)

@@ -42,6 +42,7 @@ def test_writes_what_was_asked_for(small, tmp_path):
         "report.html",
         "summary.md",
         "junit.xml",
+        "audit.sarif",
         "report.pdf",
     ]
     assert written.problems == ()

@@ -128,8 +128,21 @@ def test_view_puts_the_worst_first_and_folds_the_rest(record):
     assert [f.check for f in inside.open] == ["dead-units", "exploding-activations"]
     assert [f.check for f in inside.waived] == ["redundant-units"]
     assert "Pruned on purpose" in "".join(s.text for s in inside.waived[0].waived)
-    assert {f.check for f in view.unjudged} == {"label-smoothing", "gradient-check"}
+    assert {f.check for group in view.unjudged for f in group} == {
+        "label-smoothing",
+        "gradient-check",
+    }
     assert not [f for f in view.first if f.waived is not None]
+
+
+def test_checks_that_one_reason_keeps_from_judging_stand_together(record):
+    section = record.sections[0]
+    skipped = replace(
+        section.findings[0], verdict=Verdict.NOT_APPLICABLE, summary="There is no log.", waived=None
+    )
+    two = (replace(skipped, check="one"), replace(skipped, check="two"))
+    view = view_page(replace(record, sections=(replace(section, findings=two),)))
+    assert [[f.check for f in group] for group in view.unjudged] == [["one", "two"]]
 
 
 def test_every_verdict_has_words(parsed):

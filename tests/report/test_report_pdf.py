@@ -11,9 +11,9 @@ import pypdf
 import pytest
 from pdf_rules import broken_rules, elements
 
+from auditor.core.moments import began_at
 from auditor.core.record import record_to_json
 from auditor.report.pdf import render_pdf
-from auditor.report.pdf_page import began_at
 
 pytest.importorskip("weasyprint", exc_type=ImportError)
 

@@ -5,10 +5,13 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+import pytest
+from report_records import HOSTILE
 from rich.console import Console
 
 from auditor.core.finding import Finding
 from auditor.core.verdict import Verdict
+from auditor.core.waiver import Waiver, WaiverState
 from auditor.report.junit import render_junit
 from auditor.report.markdown import escaped, render_markdown
 from auditor.report.terminal import summary_table
@@ -54,7 +57,17 @@ def test_markdown_of_a_huge_record_is_cut(record):
     many = replace(record.sections[2], findings=record.sections[2].findings * 60)
     text = render_markdown(replace(record, sections=(many,)))
     assert len(text.encode("utf-8")) < 64_000
-    assert "cut here" in text
+    assert "summary was cut" in text
+
+
+def test_sections_stand_in_a_summary_whatever_is_cut(record):
+    cause = replace(record.causes[0], title=f"`{'word ' * 280}`", confidence="<" * 400)
+    waiver = Waiver("c" * 80, "<" * 120, "&" * 400, "2030-01-01", WaiverState.EXPIRED, ("",))
+    text = render_markdown(replace(record, causes=(cause,) * 300, waivers=(waiver,) * 300))
+    assert len(text) < 65_536
+    assert len(text.encode("utf-8")) < 64_000
+    for heading in ("## Sections", "## What was audited", "## Waivers", "summary was cut"):
+        assert heading in text
 
 
 def test_a_long_summary_is_whole_in_markdown(record):
@@ -78,7 +91,44 @@ def test_junit_counts_agree(record):
     assert root.get("tests") == str(len(record.findings))
     assert root.get("failures") == "2"
     assert root.get("errors") == "1"
-    assert root.get("skipped") == "1"
+    assert sum(int(suite.get("skipped")) for suite in suites) == 1
+
+
+JUNIT = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": ({"name", "tests", "failures", "errors", "skipped"}, {"testcase"}),
+    "testcase": ({"name", "classname"}, {"failure", "error", "skipped", "system-out"}),
+    "failure": ({"message", "type"}, set()),
+    "error": ({"message", "type"}, set()),
+    "skipped": ({"message"}, set()),
+    "system-out": (set(), set()),
+}
+"""Of what Jenkins, Surefire and GitLab all read, what is written: attributes and children."""
+
+
+@pytest.mark.parametrize("error", [None, HOSTILE[4]])
+def test_junit_has_nothing_that_a_build_server_does_not_know(record, error):
+    root = ET.fromstring(render_junit(replace(record, error=error)))
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert set(element.attrib) <= attributes
+        assert {child.tag for child in element} <= children
+        assert all(element.get(name) for name in attributes & {"name", "tests", "failures"})
+    assert re.fullmatch(r"\d+(\.\d+)?", root.get("time"))
+
+
+def test_junit_tells_failures_from_errors(record):
+    for finding in record.findings:
+        alone = replace(record, sections=(replace(record.sections[0], findings=(finding,)),))
+        (case,) = ET.fromstring(render_junit(alone)).iter("testcase")
+        tags = {child.tag for child in case} - {"system-out"}
+        live = finding.waived is None
+        expected = {
+            Verdict.FAIL: {"failure"},
+            Verdict.ERROR: {"error"},
+            Verdict.NOT_APPLICABLE: {"skipped"},
+        }
+        assert tags == (expected.get(finding.verdict, set()) if live else set())
 
 
 def test_junit_warnings_pass_and_say_so(record):

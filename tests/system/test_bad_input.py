@@ -231,6 +231,9 @@ def key(id: str, place: str, value: Any, *words: str) -> Bad:
     key("format unknown", "output/formats", ["docx"], "output.formats", "pdf", "docx"),
     key("formats none", "output/formats", [], "output.formats", "at least 1"),
     key("claims text", "claims", {"accuracy": "high"}, "claims.accuracy", "number", "high"),
+    key("claims NaN", "claims", {"accuracy": float("nan")}, "claims.accuracy", "finite"),
+    key("claims infinite", "claims", {"loss": float("inf")}, "claims.loss", "finite"),
+    key("claims many", "claims", {f"m{n}": 0.5 for n in range(41)}, "claims", "40"),
     key("waiver date", "audit/waive", [{"check": "a", "reason": "b", "until": "soon"}], "until"),
     key("many", "model", dict.fromkeys("abcdefgh", 1), "model.a", "more"),
     Bad("flag unknown", ("--modle",), args=("--modle", "x")),
@@ -637,6 +640,30 @@ CHECKPOINTS = (
 
 @cases(*CHECKPOINTS)
 def test_checkpoint(bad: Bad, workspace: Path) -> None:
+    refused_by_load(bad, workspace)
+
+
+def training_log(id: str, content: str | bytes | None, *words: str) -> Bad:
+    return Bad(
+        id,
+        ("training.log", "run.csv", *words),
+        spec={"training/log": "run.csv"},
+        files={} if content is None else {"run.csv": content},
+    )
+
+
+LOGS = (
+    training_log("no log", None, "does not exist", "expected a CSV table"),
+    training_log("log empty", "", "it is empty", "expected a CSV table"),
+    training_log("log of bytes", b"\x00\xff" * 99, "no text"),
+    training_log("log of nothing", "a,b\n1,2\n", "none of its columns", "a, b", "`train_loss`"),
+    training_log("log without rows", "step,loss\n", "no row of numbers"),
+    training_log("log of no JSON", "[" * 9999, "neither JSON nor JSON lines"),
+)
+
+
+@cases(*LOGS)
+def test_log(bad: Bad, workspace: Path) -> None:
     refused_by_load(bad, workspace)
     assert not (workspace / "pwned").exists()
 

@@ -60,6 +60,8 @@ def accuracy_in(found: dict[str, dict[str, Any]]) -> float:
                 "loss-unfit-for-task": "fail",
                 "cannot-overfit-one-batch": "warn",
                 "saturated-units": "warn",
+                # Of its batches and epochs nothing is known.
+                "hyperparameters-unrecorded": "warn",
             },
         ),
     ],

@@ -14,7 +14,7 @@ from tests.zoo import digits, mlp
 
 LEAK = "examples-leak-across-batch"
 LOUD = (Verdict.WARN, Verdict.FAIL, Verdict.ERROR)
-APART = ("environment-unrecorded", "dead-units", "update-ratio-off")
+APART = ("environment-unrecorded", "code-unversioned", "dead-units", "update-ratio-off")
 """Checks that these models are not meant for."""
 
 

@@ -67,8 +67,8 @@ STATES = {
 
 
 @check(
-    title="The code of the model is committed",
-    failure_title="The code of the model is not committed",
+    title="The code of the model is tied to a commit",
+    failure_title="The code of the model is not tied to its commit",
     needs=(CODE,),
 )
 def judge(seen: Seen, limits: Limits) -> Judgement:

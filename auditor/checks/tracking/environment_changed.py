@@ -27,8 +27,8 @@ model. That CUDA is recorded tells the build of PyTorch, and not surely the devi
 
 What to do
 ----------
-Audit in the environment of the training, or show by two audits that nothing changes in the new one,
-and pin that.
+Score the checkpoint in the environment of the training too. Where the scores agree, pin the new
+environment; where they do not, train anew in it.
 
 Source
 ------
@@ -158,15 +158,13 @@ def _advice(grave: list[Change]) -> tuple[str, ...]:
     first = next((change for change in grave if change.item == "torch"), grave[0])
     known = version_of(first.was)
     when = "the training" if first.since == "training" else "the last audit"
-    again = f"Audit once more with the version of {when}, in an environment of its own"
+    score = f"Score the checkpoint in an environment with the version of {when}"
     return (
-        step(f"{again}:", f'pip install "torch=={known}"', language="text")
+        step(f"{score}, and compare:", f'pip install "torch=={known}"', language="text")
         if first.item == "torch"
-        else f"{again}: {first.name} {known}.",
-        "Set the two records side by side (`audit compare`): what is the same in both does not "
-        "hang on the version.",
-        "Where the new version stays, pin it beside the checkpoint, and train anew with it when "
-        "the model is trained the next time.",
+        else f"{score} ({first.name} {known}), and compare.",
+        "Where the scores agree the version does not matter: pin the new one beside the "
+        "checkpoint. Where they do not, keep the old one until the model is trained anew.",
     )
 
 

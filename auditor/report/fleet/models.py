@@ -9,8 +9,9 @@ from os.path import commonpath
 from pathlib import Path
 
 from auditor.core.changes import Change, changes
+from auditor.core.fingerprint import Identity, identity_of
 from auditor.core.glance import Glance
-from auditor.report.wording import moment_of
+from auditor.core.moments import moment_of
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,19 @@ def fleet(audits: Iterable[Audit]) -> tuple[Model, ...]:
     Audits belong to one model where name, factory and task agree. A record that lies in two
     places is one audit.
     """
-    found: dict[tuple[str, str, str], dict[tuple[str, str, int], Audit]] = defaultdict(dict)
+    found: dict[Identity, dict[tuple[str, str, int], Audit]] = defaultdict(dict)
     for audit in sorted(audits, key=lambda audit: (len(audit.path.parts), audit.path.as_posix())):
-        subject, run = audit.glance.subject, audit.glance.volatile
-        mine = found[subject.name, subject.factory, subject.task or ""]
+        run = audit.glance.volatile
+        mine = found[identity_of(audit.glance.subject)]
         mine.setdefault((run.started, run.host, run.process), audit)
-    names = [name for name, *_ in found]
+    names = [identity.name for identity in found]
     models = [
         Model(
-            name,
-            _folder(known.values()) if names.count(name) > 1 else "",
+            identity.name,
+            _folder(known.values()) if names.count(identity.name) > 1 else "",
             tuple(sorted(known.values(), key=lambda audit: (audit.moment, audit.path.as_posix()))),
         )
-        for (name, *_), known in found.items()
+        for identity, known in found.items()
     ]
     models.sort(key=lambda model: (model.name, model.folder))
     models.sort(key=lambda model: (model.changed.moment, model.last.moment), reverse=True)

@@ -6,32 +6,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from auditor.core.changes import Change, Kind
-from auditor.core.glance import Glance
 from auditor.core.text import clean_text, counted
 from auditor.core.verdict import SEVERITY, Verdict
 from auditor.report.fleet.models import Audit, Model
+from auditor.report.told import changes_told, counts_of
 from auditor.report.wording import WORDS, date, prose
 
 STRIP = 30
 """Audits that the strip of a model shows, the newest."""
-MOST_NAMED = 3
-"""Checks that are named of those that changed in one way; the others are counted."""
-
-_KINDS = {
-    Kind.NEW: "new",
-    Kind.WORSE: "worse",
-    Kind.UNJUDGED: "no longer judged",
-    Kind.MOVED: "in other places",
-    Kind.BETTER: "better",
-    Kind.WAIVED: "now waived",
-    Kind.FIXED: "fixed",
-}
-_OPEN = (
-    (Verdict.FAIL, "failed", "failed"),
-    (Verdict.WARN, "warning", "warnings"),
-    (Verdict.ERROR, "not judged", "not judged"),
-)
 _TALLY = {
     Verdict.FAIL: "failed",
     Verdict.WARN: "with warnings",
@@ -116,7 +98,7 @@ def _model(model: Model) -> ModelView:
         report=report if report.is_file() else None,
         verdict=glance.verdict,
         word=WORDS[glance.verdict],
-        counts=_counts(glance),
+        counts=counts_of(glance),
         sections=tuple(
             Mark(section.verdict, f"{prose(section.title, 120)}: {WORDS[section.verdict].lower()}")
             for section in glance.sections[:12]
@@ -125,7 +107,7 @@ def _model(model: Model) -> ModelView:
         runs=_runs(shown),
         earlier=len(model.audits) - len(shown),
         news=_news(model),
-        changes=_told(model.changes),
+        changes=changes_told(model.changes),
         checkpoint=clean_text(Path(file.path).name, 60) if file else "",
         sha256=clean_text(file.sha256[:12], 40) if file else "",
         audited=date(glance.volatile.started),
@@ -134,7 +116,7 @@ def _model(model: Model) -> ModelView:
 
 
 def _mark(audit: Audit) -> Mark:
-    said = [WORDS[audit.glance.verdict].lower(), _counts(audit.glance)]
+    said = [WORDS[audit.glance.verdict].lower(), counts_of(audit.glance)]
     return Mark(audit.glance.verdict, f"{_day(audit)}: {', '.join(filter(None, said))}")
 
 
@@ -143,27 +125,6 @@ def _runs(audits: Sequence[Audit]) -> str:
     verdicts = groupby(audit.glance.verdict for audit in audits)
     runs = [f"{len(list(run)):,} {WORDS[verdict].lower()}" for verdict, run in verdicts]
     return ", then ".join(runs)
-
-
-def _counts(glance: Glance) -> str:
-    live = Counter(one.verdict for one in glance.outcomes if one.waived is None)
-    return ", ".join(
-        f"{live[verdict]} {one if live[verdict] == 1 else many}"
-        for verdict, one, many in _OPEN
-        if live[verdict]
-    )
-
-
-def _told(found: Sequence[Change]) -> tuple[str, ...]:
-    """Return "2 new: dead-units, vanishing-gradients" for each kind of change."""
-    told = []
-    for kind, word in _KINDS.items():
-        checks = [clean_text(change.check, 60) for change in found if change.kind is kind]
-        more = len(checks) - MOST_NAMED
-        left = f" and {more:,} more" if more > 0 else ""
-        if checks:
-            told.append(f"{len(checks):,} {word}: {', '.join(checks[:MOST_NAMED])}{left}")
-    return tuple(told)
 
 
 def _news(model: Model) -> str:

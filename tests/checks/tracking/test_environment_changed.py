@@ -95,8 +95,8 @@ def test_says_what_differs_since_when_and_what_is_known_to_have_changed(judged) 
     assert found.verdict is Verdict.WARN
     assert "2.5.1 for the training (checkpoint: env.torch)" in found.summary
     assert "2.9.0 at the last audit (audit of Monday)" in found.summary
-    assert "since 2.6 `torch.load`" in found.summary
-    assert "since 2.0 attention" not in found.summary
+    assert "since PyTorch 2.6 `torch.load`" in found.summary
+    assert "since PyTorch 2.0 attention" not in found.summary
     assert "NumPy (1.26.0 in training, 2.1.0 now)" in found.summary
     assert [place.name for place in found.where] == ["torch", "torch", "numpy"]
     assert 'pip install "torch==2.5.1"' in found.advice[0]

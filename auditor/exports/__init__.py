@@ -1,0 +1,1 @@
+"""What an audit found, written where models are kept: tracking servers and model cards."""

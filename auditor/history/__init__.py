@@ -1,0 +1,1 @@
+"""Every audit of every subject, kept: found again, compared with, and followed over time."""

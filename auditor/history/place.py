@@ -1,0 +1,65 @@
+"""Where the history lies, and making its file so that nobody else can read it."""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from auditor.core.spec_file import from_home
+from auditor.core.text import clean_text
+from auditor.history.history import HistoryError
+
+VARIABLE = "AUDIT_HISTORY"
+FILE = Path("auditor", "history.sqlite")
+
+
+def history_file(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the file of the history: the one that is named, else the user's.
+
+    That is $AUDIT_HISTORY, or `auditor/history.sqlite` in $XDG_STATE_HOME or ~/.local/state.
+
+    Raises:
+        HistoryError: no file is named, and the user has no home.
+        InputError: the name leads to a home that does not exist.
+    """
+    if named is not None:
+        return from_home(named, "history.file")
+    if given := environ.get(VARIABLE):
+        return from_home(given, VARIABLE)
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if state.is_absolute():
+        return state / FILE
+    home = environ.get("HOME", "")
+    if not Path(home).is_absolute():
+        raise HistoryError(
+            f"no home to keep the history of audits in (HOME is {clean_text(home, 80)!r}); name a "
+            f"file with --history or {VARIABLE}, or keep none with --no-history"
+        )
+    return Path(home, ".local", "state") / FILE
+
+
+def made(file: Path) -> None:
+    """Make an empty file for its owner alone, and its folder, where they are not there.
+
+    Raises:
+        OSError: they can't be made.
+        HistoryError: what is there is no file.
+    """
+    if not file.parent.is_dir():
+        file.parent.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        checked(file)
+
+
+def checked(file: Path) -> None:
+    """Make sure that a file can be a history.
+
+    Raises:
+        OSError: it is not there.
+        HistoryError: it is a folder, or something that is read once.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise HistoryError(f"{clean_text(file)}: can't be a history of audits: no regular file")

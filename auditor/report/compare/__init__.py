@@ -1,0 +1,1 @@
+"""Two audits of a model side by side."""
