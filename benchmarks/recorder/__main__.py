@@ -1,8 +1,9 @@
 """`python -m benchmarks.recorder`: what a Recorder costs at its default cadence, against its bar.
 
-Two equal trainings take turns in one process, one of them recorded. A turn is as many steps as lie
-between two that are looked into, so that each turn holds one. What counts is the processor's time,
-since other programs on the machine change the clock's.
+Two equal trainings take turns step by step in one process, one of them recorded. A recorded step
+is one of three kinds: one that is looked into, one after which rows are written, or any other. What
+each kind takes longer than a plain step is told by medians, which other programs on the machine
+hardly change, and counted as often as the kind comes between two looks.
 """
 
 import argparse
@@ -53,30 +54,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cost(case: Case, turns: int) -> Cost:
-    """Return what recording a training costs, by the median of its turns."""
+    """Return what recording a training costs, by so many times the steps between two looks."""
     plain, recorded = Training(case), Training(case)
+    without: list[float] = []
+    with_it: dict[str, list[float]] = {"looked into": [], "written": [], "other": []}
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
         recorder = Recorder(
             Path(folder) / "model.pt", recorded.model, recorded.optimizer, train=recorded.loader
         )
         start = time.process_time() - began
-        # Turns end between two looks: what watches the next step would watch both trainings.
-        plain.run(EVERY // 2)
-        recorded.run(EVERY // 2, recorder)
-        pairs = []
-        for _ in range(turns):
-            without = seconds(plain, None)
-            pairs.append((without, seconds(recorded, recorder)))
+        for _ in range(turns * EVERY + 1):
+            # What watches the next step would watch that of the other training too.
+            watched = recorder.steps % EVERY == 0
+            if not watched:
+                without.append(seconds(plain, None))
+            written = recorder.steps % EVERY == EVERY - 1
+            kind = "looked into" if watched else "written" if written else "other"
+            with_it[kind].append(seconds(recorded, recorder))
         recorder.close()
-    overhead = statistics.median(with_it / without - 1 for without, with_it in pairs)
-    return Cost(statistics.median(without for without, _ in pairs) / EVERY, overhead, start)
+    step = statistics.median(without)
+    more = {kind: statistics.median(times) - step for kind, times in with_it.items()}
+    whole = more["looked into"] + more["written"] + (EVERY - 2) * more["other"]
+    return Cost(step, whole / (EVERY * step), start)
 
 
 def seconds(training: Training, recorder: Recorder | None) -> float:
-    """Return the processor's time of one turn."""
+    """Return the processor's time of one step."""
     began = time.process_time()
-    training.run(EVERY, recorder)
+    training.run(1, recorder)
     return time.process_time() - began
 
 
