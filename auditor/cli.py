@@ -108,6 +108,7 @@ def run(
     from auditor.after import follow_up, with_past
     from auditor.api import audit_spec, baseline_for
     from auditor.core.errors import AuditBrokenError
+    from auditor.core.text import clean_text
     from auditor.engine.journal import FOLDER
     from auditor.targets import command_of, flags_named, spec_of
     from auditor.unattended import afterwards, checked, one_at_a_time, report_folder
@@ -131,7 +132,8 @@ def run(
             )
     except KeyboardInterrupt:
         kept = (folder / FOLDER).is_dir()
-        hint = "--resume goes on from here" if kept else "nothing was written"
+        where = f"--resume --out {clean_text(folder)}" if dated else "--resume"
+        hint = f"{where} goes on from here" if kept else "nothing was written"
         raise AuditBrokenError(f"interrupted; {hint}") from None
     record = with_past(record, spec)
     _delivered(record, folder, list(spec.output.formats), quiet)
@@ -216,13 +218,18 @@ def judge(
     quiet: QuietOption = False,
 ) -> None:
     """Judge again what an audit saw, without its model, and write the reports anew."""
+    from auditor.after import with_past
     from auditor.api import judge_folder
-    from auditor.core.spec_file import read_spec
+    from auditor.core.spec_file import read_spec, spec_from
     from auditor.targets import formats_known, writable
 
     settings = read_spec(Path(spec)).audit if spec is not None else None
     record = judge_folder(Path(folder), settings)
-    _checked(fail_on, record.spec["audit"]["baseline"])
+    used = spec_from(record.spec, "the audit's spec", Path())
+    _checked(fail_on, used.audit.baseline)
+    if used.audit.baseline is not None and record.comparison is None:
+        typer.echo("audit: what it was compared with is gone; nothing is compared", err=True)
+    record = with_past(record, used)
     chosen = formats_known(formats) or record.spec["output"]["formats"]
     _delivered(record, writable(Path(folder)), chosen, quiet)
     _ended(record, fail_on)

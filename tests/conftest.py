@@ -24,6 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
         shared = tempfile.mkdtemp(prefix="auditor-tests-")
         os.environ["AUDITOR_TESTS_SHARED"] = shared
         os.environ["AUDIT_HISTORY"] = os.path.join(shared, "history.sqlite")
+    # Locks are each test worker's own, lest audits of one subject wait for one another.
+    own = f"state-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    os.environ["XDG_STATE_HOME"] = os.path.join(os.environ["AUDITOR_TESTS_SHARED"], own)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -96,6 +96,34 @@ def test_the_record_writes_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("frugal")
+def test_an_audit_is_held_against_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIT_HISTORY", str(tmp_path / "history.sqlite"))
+    options = {"only": ["environment-unrecorded"], "name": "net"}
+    first = quick(**options)
+    assert (first.comparison, "earlier" in first.subject.has) == (None, False)
+    assert quick(**options, baseline="last").comparison is None, "none was kept"
+    id_ = first.keep()
+    file = tmp_path / "record.json"
+    first.to_json(file)
+    sources = {
+        "last": f"{id_} in the history",
+        id_: f"{id_} in the history",
+        file: str(file),
+        str(tmp_path): str(file),
+    }
+    for baseline, source in (*sources.items(), (first, "the record")):
+        later = quick(**options, baseline=baseline)
+        assert later.comparison is not None
+        assert later.comparison.source == source
+        assert later.comparison.started == first.volatile.started
+        assert "earlier" in later.subject.has
+    assert quick(**{**options, "name": "other"}, baseline="last").comparison is None
+    with pytest.raises(InputError, match=r"gone\.json: can't be read"):
+        quick(**options, baseline="gone.json")
+
+
 def test_without_train_what_needs_it_says_so() -> None:
     findings = by_id(quick(train=None, only=["no-better-than-baseline", "update-ratio-off"]))
     reason = findings["no-better-than-baseline"].summary

@@ -1,6 +1,8 @@
 """audit schedule, as a shell runs it, with stand-ins for crontab and systemctl."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -213,3 +215,14 @@ def test_neither_systemd_nor_cron(home, monkeypatch):
     assert ran.returncode == 2
     assert "neither systemd nor cron" in ran.stderr
     assert "`audit schedule emit` prints" in ran.stderr
+
+
+def test_what_the_guide_says_works(home, monkeypatch):
+    give(home, monkeypatch)
+    (home / "one" / "audit.yaml").write_text("name: my-model\n", encoding="utf-8")
+    guide = (ROOT / "docs/schedule.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```console\n(.*?)```", guide, flags=re.DOTALL)
+    lines = [shlex.split(line.removeprefix("$ audit schedule ")) for line in block.splitlines()]
+    assert [words[0] for words in lines] == ["add", "list", "remove"]
+    for words in lines:
+        assert "my-model" in done(*words, cwd=home / "one")

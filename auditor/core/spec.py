@@ -91,7 +91,8 @@ class TrainingSpec(Strict):
     seed: int | None = None
     """The seed that training began with."""
     log: str | None = None
-    """A CSV or JSON file with the learning rates that were used, step by step."""
+    """The log of training: CSV, JSON lines, `trainer_state.json`, TensorBoard events, or their
+    folder; looked for beside the checkpoint where it is left out."""
 
 
 class LimitSpec(Strict):

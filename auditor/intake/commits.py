@@ -28,7 +28,7 @@ def recorded_commits(checkpoint: Checkpoint) -> Iterator[RecordedCommit]:
     ]
     for name, held in checkpoint.beside.items():
         named += [(f"{name}: {key}", value, False) for key, value in _flat(held)]
-    header = getattr(checkpoint, "recorded", None)
+    header = checkpoint.recorded
     if header is not None:
         dirty = bool(header.code.get("dirty"))
         named.append((f"{header.name}: commit", header.code.get("commit"), dirty))

@@ -14,7 +14,6 @@ import torch
 
 from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
-from auditor.intake.kept import rows_of
 from auditor.intake.recorder_file import Header
 
 Tree = Mapping[str, Any]
@@ -87,9 +86,6 @@ def told_by(checkpoint: Checkpoint) -> Iterator[Told]:
     yield from _counters(checkpoint.plain, "`{}` in the checkpoint", lightning=lightning)
     for where, held in _holders(checkpoint):
         yield from _settings(held, where)
-    logged = rates_in(trainer.get("log_history"))
-    if logged:
-        yield Told("logged", logged, "`log_history` in trainer_state.json")
     if checkpoint.recorded is not None:
         yield from _recorded(checkpoint.recorded)
 
@@ -98,9 +94,6 @@ def _recorded(header: Header) -> Iterator[Told]:
     where = f"`{{}}` in {header.name}"
     yield from _settings(header.settings, where)
     yield from _counters({"step": header.steps, "epoch": header.epochs}, where, whole=True)
-    rates = rates_in(rows_of(header.path)[0])
-    if rates:
-        yield Told("logged", rates, f"the rows of {header.name}")
 
 
 def _holders(checkpoint: Checkpoint) -> Iterator[tuple[str, Tree]]:
@@ -203,28 +196,6 @@ def flat(state: Tree, deep: bool = True) -> dict[str, Any]:
                     inner = flat(one, deep=False)
                     found |= {f"{name}.{place}.{k}": v for k, v in inner.items()}
     return found
-
-
-def rates_in(rows: Any) -> tuple[tuple[float, float], ...]:
-    """Return the learning rates that rows of a log tell, each with its step or epoch, in order."""
-    if not isinstance(rows, list):
-        return ()
-    found = []
-    for place, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            continue
-        rate = next((v for k, v in row.items() if _is_rate(k) and _is_number(v)), None)
-        at = next((row[k] for k in ("step", "global_step", "iter", "epoch") if k in row), place)
-        if rate is not None and rate >= 0 and _is_number(at):
-            found.append((float(at), float(rate)))
-    return tuple(found)
-
-
-def _is_rate(key: object) -> bool:
-    name = str(key).lower().replace("-", "_")
-    return name in ("lr", "learning_rate", "train/learning_rate", "train/lr") or name.startswith(
-        ("lr_", "lr/", "lr-")
-    )
 
 
 def optimizer_named(text: str) -> str:

@@ -4,7 +4,6 @@ Everything here comes out of files that anybody may have written: sizes are boun
 is run, and what can't be read is left out with a note.
 """
 
-import csv
 import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -129,34 +128,3 @@ def scalar(text: str) -> Any:
         return int(text) if text.lstrip("+-").isdigit() and len(text) < 19 else float(text)
     except ValueError:
         return text.strip("'\"")[:LONGEST]
-
-
-def rows_of(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """Return the rows of a training log: CSV, JSON lines, or a trainer's `log_history`."""
-    if path.suffix == ".json":
-        held, note = read_json(path)
-        rows = held.get("log_history", held.get("history", []))
-        return [row for row in rows if isinstance(row, dict)] if isinstance(
-            rows, list
-        ) else [], note
-    text, note = read_text(path)
-    if note:
-        return [], note
-    lines = text.splitlines()[: MOST + 1]
-    if path.suffix == ".jsonl":
-        return [row for line in lines if isinstance(row := _json_line(line), dict)], ""
-    try:
-        rows = [
-            {str(k)[:80]: scalar(v) if isinstance(v, str) else None for k, v in row.items()}
-            for row in csv.DictReader(lines)
-        ]
-    except csv.Error:
-        return [], f"{clean_text(path.name, 80)} is no CSV: ignored."
-    return rows, ""
-
-
-def _json_line(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None

@@ -4,7 +4,6 @@
 they can be held against one another.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -40,8 +39,6 @@ GENERAL = frozenset({"name", "type", "kind", "mode", "version", "path", "id", "s
 """Names of arguments that mean something else outside of a section on the model."""
 MOST_HINTS = 8
 """Settings of one part that are kept for the words in their names."""
-MOST_HEADER = 1 << 20
-"""Characters of the first line of a recorder's file."""
 
 LAID_OUT = frozenset(
     {
@@ -75,7 +72,7 @@ def recorded_by(
     for prefix, tree in _holders(checkpoint.plain):
         told += _called(tree, prefix, CHECKPOINT, arguments)
     files = settings_beside(checkpoint, path.parent)
-    files |= _headers(path)
+    files |= _recording(checkpoint)
     for name, held in files.items():
         shown = clean_text(name, 80)
         told += _counted(held, "", shown)
@@ -125,20 +122,17 @@ def _holders(tree: Tree) -> Iterator[tuple[str, Tree]]:
     yield "", tree
 
 
-def _headers(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the header of the recorder's file that is named after a checkpoint."""
-    name = f"{path.stem}.audit.jsonl"
-    try:
-        with (path.parent / name).open(encoding="utf-8") as file:
-            header = json.loads(file.readline(MOST_HEADER))
-    except (OSError, ValueError, RecursionError):
+def _recording(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+    """Return what the Recorder's file tells, under its name."""
+    header = checkpoint.recorded
+    if header is None:
         return {}
-    if not isinstance(header, dict) or "auditor_recorder" not in header:
-        return {}
-    data = header.get("data")
-    train = data.get("train") if isinstance(data, dict) else None
-    fingerprint = train.get("fingerprint") if isinstance(train, dict) else None
-    return {name: {"settings": header.get("settings"), "data_fingerprint": fingerprint}}
+    told = {
+        "settings": dict(header.settings),
+        "data_fingerprint": header.data.get("train", {}).get("fingerprint"),
+        "global_step": header.steps,
+    }
+    return {header.path.name: told}
 
 
 def _counted(tree: Tree, prefix: str, file: str, lightning: str = "") -> Iterator[Stated]:

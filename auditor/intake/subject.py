@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
-from auditor.core.request import SCALE, Capability, Split
+from auditor.core.request import SCALE, Capability, Split, Unavailable
 from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
@@ -29,10 +29,12 @@ from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.sources import named_code
 from auditor.intake.spectral import begun
+from auditor.intake.training_logs.found import log_of
 from auditor.intake.trial import flops_of, recurrent_steps, tried
 from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
+from auditor.observations.training_log import TrainingLog
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -103,6 +105,7 @@ class Subject:
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    log: TrainingLog | Unavailable = field(default_factory=lambda: Unavailable("no log was read"))
 
     def fresh(self, seed: int) -> nn.Module:
         """Return a freshly initialised model on the subject's device, ready to be evaluated.
@@ -206,6 +209,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         InputError: a part can't be used: a loader, a batch, the loss, the optimizer, the device.
     """
     device = chosen_device(spec.audit.device)
+    log = _log(spec, parts.checkpoint)
     model = parts.model.to(device) if parts.model is not None else None
     data: dict[Split, Batches] = {
         split: opened(loader, split, parts.adapter, derived_seed(spec.audit.seed, f"data.{split}"))
@@ -285,7 +289,17 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         code=parts.code,
         loader_of=parts.loader_of,
         arguments=parts.arguments,
+        log=log,
     )
+
+
+def _log(spec: AuditSpec, checkpoint: Checkpoint | None) -> TrainingLog | Unavailable:
+    """Return the log of training that the spec names, or that lies beside the checkpoint."""
+    named = spec.training.log
+    path = None if named is None else spec.base / from_home(named, "training.log")
+    there = spec.model.checkpoint if checkpoint is not None else None
+    beside = None if there is None else spec.base / from_home(there, "model.checkpoint")
+    return log_of(path, named or "", checkpoint, beside)
 
 
 def _module(built: Any, reference: str) -> nn.Module:

@@ -32,6 +32,7 @@ from auditor.observations.settings import SettingsOf
 from auditor.observations.splits import SplitsOf
 from auditor.observations.structure import StructureOver, TensorsOf
 from auditor.observations.targets import TargetsOf
+from auditor.observations.training_log import TrainingLogOf
 from auditor.observations.weight_matrices import WeightMatricesOf
 from auditor.observers.activation_scale import ActivationScaleObserver
 from auditor.observers.activity import UnitActivityObserver
@@ -66,6 +67,7 @@ from auditor.observers.setting_sources import setting_sources
 from auditor.observers.settings import settings
 from auditor.observers.splits import splits
 from auditor.observers.structure import StructureObserver
+from auditor.observers.training_log import training_log
 from auditor.observers.weight_matrices import weight_matrices
 
 OBSERVERS: Mapping[type[Riding[Any]], Callable[[Any, Subject], Observer]] = MappingProxyType(
@@ -106,6 +108,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         SplitsOf: splits,
         TargetsOf: targets,
         TensorsOf: tensors,
+        TrainingLogOf: training_log,
         WeightFlagsOf: weight_flags,
         WeightMatricesOf: weight_matrices,
     }

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from auditor.core.text import clean_text
-from auditor.intake.declared import flat, kind_of_schedule, rates_in, told_by
-from auditor.intake.kept import rows_of
+from auditor.core.request import Unavailable
+from auditor.intake.declared import flat, kind_of_schedule
 from auditor.intake.optimizer import rate_of
 from auditor.intake.subject import Subject
 from auditor.observations.schedule import Schedule, ScheduleOf, Unit
 from auditor.observations.settings import Settings, SettingsOf
+from auditor.observations.training_log import TrainingLog
 from auditor.observers.settings import settings
 
 LONGEST = 20_000
@@ -46,7 +46,7 @@ def schedule(request: ScheduleOf, subject: Subject) -> Schedule:
     first, last = _rates(known, values)
     group = known.groups[0].values if known.groups else {}
     x, rates = _course(name, {**_one_cycle(name, group), **values}, first, taken, horizon)
-    logged, log_source, note = _logged(subject)
+    logged_x, logged, log_source = _logged(subject)
     return Schedule(
         name=name,
         source=source,
@@ -58,10 +58,9 @@ def schedule(request: ScheduleOf, subject: Subject) -> Schedule:
         rates=rates,
         first=first,
         last=last,
-        logged_x=np.asarray([at for at, _ in logged], float),
-        logged=np.asarray([rate for _, rate in logged], float),
-        log_source=log_source if logged else "",
-        note=note,
+        logged_x=logged_x,
+        logged=logged,
+        log_source=log_source,
     )
 
 
@@ -171,19 +170,11 @@ def _course(
     return places.astype(float), np.asarray(rates)[places]
 
 
-def _logged(subject: Subject) -> tuple[tuple[tuple[float, float], ...], str, str]:
-    """Return the rates of a log of training, where it lies, and why it was ignored."""
-    if subject.training.log:
-        shown = clean_text(subject.training.log, 120)
-        path = subject.base / subject.training.log
-        if not path.is_file():
-            return (), "", f"The log of training, {shown}, is no file."
-        if path.suffix not in (".csv", ".json", ".jsonl"):
-            return (), "", f"The log of training, {shown}, is neither CSV nor JSON: not read."
-        rows, note = rows_of(path)
-        return rates_in(rows), f"the log of training, {shown}", note
-    if subject.checkpoint is not None:
-        for told in told_by(subject.checkpoint):
-            if told.field == "logged":
-                return told.value, told.source, ""
-    return (), "", ""
+def _logged(subject: Subject) -> tuple[Any, Any, str]:
+    """Return steps and rates of the log of training, and where it lies."""
+    log = subject.log
+    rates = log.named("lr") if isinstance(log, TrainingLog) else None
+    if rates is None or isinstance(log, Unavailable):
+        return np.zeros(0), np.zeros(0), ""
+    known = rates.finite
+    return known.x, known.values, f"the log of training, {log.source}"

@@ -21,6 +21,8 @@ def number(value: Any) -> Any:
 
     What is on the CPU is read at once; other devices are not waited for.
     """
+    if type(value) is float:
+        return value
     if isinstance(value, torch.Tensor):
         if value.is_cpu:
             return value.item() if value.numel() == 1 else float(value.detach().mean())

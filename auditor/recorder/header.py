@@ -2,7 +2,6 @@
 
 import datetime
 import platform
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import RandomSampler
 
+from auditor.core.secrets import is_secret
 from auditor.core.text import clean_text
 from auditor.intake.recorder_file import VERSION
 from auditor.intake.surroundings import environment
@@ -19,9 +19,6 @@ from auditor.recorder.survey import data_facts
 
 HOW = frozenset({"params", "foreach", "fused", "capturable", "differentiable", "initial_lr"})
 """Settings of an optimizer's group that say how a step is computed, or that are told apart."""
-
-SECRET = re.compile(r"token|secret|passw|credential|api.?key", re.IGNORECASE)
-"""Names under which a text is left out."""
 
 MOST = 200
 """Settings that are kept of those handed in."""
@@ -57,13 +54,18 @@ def header_of(
     return {
         "auditor_recorder": VERSION,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "environment": {**environment(device), "platform": platform.platform()},
+        "environment": {**environment(device), "platform": _platform()},
         "settings": told,
         "data": {
             split: data_facts(loader, split, batches, batch) for split, loader in loaders.items()
         },
         "code": code_facts(model),
     }
+
+
+def _platform() -> str:
+    """Return the system, the kind of processor, and the C library: what wheels are built for."""
+    return "-".join(filter(None, (platform.system(), platform.machine(), *platform.libc_ver())))
 
 
 def marked(header: Header) -> Header:
@@ -101,7 +103,7 @@ def _plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, torch.Tensor) and value.numel() == 1:
             value = value.item()
         if isinstance(value, str):
-            if not SECRET.search(key):
+            if not is_secret(key, value):
                 yield key, clean_text(value, 200)
         elif isinstance(value, bool | int) or value is None:
             yield key, value

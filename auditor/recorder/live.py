@@ -22,17 +22,13 @@ class Live:
 
     def __init__(self, path: Path) -> None:
         self.rows = Rows(path)
-        self.broken = False
+        self.broken = self.watching = False
         self._activations: ActivationWatch | None = None
         self._updates: UpdateWatch | None = None
 
-    @property
-    def watching(self) -> bool:
-        """Tell whether a step is watched."""
-        return self._activations is not None
-
     def watch(self, model: nn.Module, optimizer: object) -> None:
         """Watch the step that comes next."""
+        self.watching = True
         self._activations = ActivationWatch(model, self.failed)
         if isinstance(optimizer, torch.optim.Optimizer) and not in_parts(model):
             names = {id(p): name for name, p in bare(model).named_parameters()}
@@ -76,6 +72,7 @@ class Live:
             if watch is not None:
                 watch.close()
         self._activations = self._updates = None
+        self.watching = False
 
 
 def gave_up(path: Path, error: Exception) -> None:

@@ -13,15 +13,19 @@ from auditor.core.errors import InputError
 from auditor.core.text import clean_text, kind_of
 from auditor.intake.recorder_file import recording_path
 from auditor.intake.wrapped import bare
-from auditor.recorder.cadence import sampled, stride
+from auditor.recorder.cadence import sampled
 from auditor.recorder.columns import named, number
 from auditor.recorder.header import header_of, marked
 from auditor.recorder.live import Live, gave_up
 from auditor.recorder.processes import first_process, inner_optimizer, resumed
-from auditor.recorder.rows import Row, begin, go_on
+from auditor.recorder.rows import Row, Step, begin, go_on
 
-EVERY = 100
-"""Steps from one that is looked into to the next."""
+EVERY = 200
+"""Steps from one that is looked into to the next.
+
+Of a perceptron whose step takes half a millisecond, this costs below the 3 % that a recording may:
+a look is a millisecond (`make benchmark-recorder`).
+"""
 
 PATIENCE = 5.0
 """Seconds after which rows are written though there are few: what a killed run may lose."""
@@ -91,7 +95,7 @@ class Recorder:
         self.path = recording_path(Path(checkpoint))
         self.steps, self.epochs = 0, 0.0
         self._model, self._optimizer = model, inner_optimizer(optimizer)
-        self._every, self._losses, self._sum = every, 0, 0.0
+        self._every, self._due = every, time.monotonic() + PATIENCE
         self._live: Live | None = None
         self._finalizer: Any = None
         if not first_process():
@@ -115,7 +119,6 @@ class Recorder:
         else:
             self.steps, self.epochs = reached
         live = Live(self.path)
-        self._written = time.monotonic()
         self._finalizer = weakref.finalize(self, live.finish)
         live.watch(self._model, self._optimizer)
         self._live = live
@@ -126,7 +129,33 @@ class Recorder:
         The learning rate is that which stands when this is called. Of long runs, not every step
         has a row: its loss is then the mean since the row before, its numbers those of the step.
         """
-        self._safely(self._step, loss, values)
+        live = self._live
+        if live is None or live.broken:
+            return
+        try:
+            self.steps = number_of = self.steps + 1
+            step = Step(
+                number_of,
+                None if loss is None else number(loss),
+                None if self._optimizer is None else number(self._optimizer.param_groups[0]["lr"]),
+                named(values, "train") if values else {},
+            )
+            live.rows.waiting.append(step)
+            if live.watching or number_of % self._every == 0 or time.monotonic() > self._due:
+                self._look(live, step)
+        except Exception as error:  # noqa: BLE001 - training goes on without a recording
+            live.failed(error)
+
+    def _look(self, live: Live, step: Step) -> None:
+        """Take in what was seen of the step; write what waits where it is time."""
+        if live.watching:
+            step.more = {**live.seen(), **step.more}
+        now = time.monotonic()
+        if step.number % self._every == 0 or now > self._due:
+            live.rows.flush()
+            self._due = now + PATIENCE
+        if not live.watching and sampled(step.number + 1, self._every):
+            live.watch(self._model, self._optimizer)
 
     def epoch(self, epoch: float | None = None, **metrics: Any) -> None:
         """Note the end of an epoch, with what was measured then, such as `val_loss`.
@@ -137,7 +166,7 @@ class Recorder:
 
     def note(self, **values: Any) -> None:
         """Note numbers by name at the step that training has got to."""
-        self._safely(lambda live: live.rows.add({"step": self.steps, **named(values, "train")}))
+        self._safely(self._note, values)
 
     def flush(self) -> None:
         """Write what waits, as before the file is copied."""
@@ -158,38 +187,13 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - it may be anything
                 live.failed(error)
 
-    def _step(self, live: Live, loss: Any, values: Mapping[str, Any]) -> None:
-        self.steps = step = self.steps + 1
-        if loss is not None:
-            self._sum = self._sum + number(loss)
-            self._losses += 1
-        seen = live.seen()
-        if seen or ((values or self._losses) and step % stride(step) == 0):
-            row = self._cheap(step)
-            row.update(seen)
-            if values:
-                row.update(named(values, "train"))
-            live.rows.add(row)
-        now = time.monotonic()
-        if step % self._every == 0 or now - self._written > PATIENCE:
-            live.rows.flush()
-            self._written = now
-        if step % self._every == 0 and not live.watching and sampled(step + 1, self._every):
-            live.watch(self._model, self._optimizer)
-
-    def _cheap(self, step: int) -> Row:
-        """Return a row with the mean loss since the last one, and the learning rate."""
-        row: Row = {"step": step}
-        if self._losses:
-            row["train_loss"] = self._sum / self._losses
-            self._sum, self._losses = 0.0, 0
-        if self._optimizer is not None:
-            row["lr"] = number(self._optimizer.param_groups[0]["lr"])
-        return row
+    def _note(self, live: Live, values: Mapping[str, Any]) -> None:
+        live.rows.waiting.append({"step": self.steps, **named(values, "train")})
 
     def _epoch(self, live: Live, epoch: float | None, metrics: Mapping[str, Any]) -> None:
         self.epochs = self.epochs + 1 if epoch is None else float(epoch)
-        live.rows.add({"step": self.steps, "epoch": self.epochs, **named(metrics, "val")})
+        row: Row = {"step": self.steps, "epoch": self.epochs, **named(metrics, "val")}
+        live.rows.waiting.append(row)
         live.rows.flush()
 
     def __enter__(self) -> "Recorder":

@@ -5,6 +5,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,60 @@ from typing import Any
 import torch
 
 from auditor.intake.recorder_file import mapping_of, read_header
+from auditor.recorder.cadence import stride
 
 Row = dict[str, Any]
 
 _ENCODED = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
+@dataclass(slots=True)
+class Step:
+    """One step of training; `more` are other columns of its row."""
+
+    number: int
+    loss: Any
+    lr: Any
+    more: Row
+
+
 class Rows:
-    """The file of one run: rows wait here, on their devices, until they are written together."""
+    """The file of one run: steps and rows wait here, on their devices, to be written together."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._waiting: list[Row] = []
+        self.waiting: list[Step | Row] = []
         self._owner = os.getpid()
-
-    def add(self, row: Row) -> None:
-        """Take in a row of numbers, of which tensors are brought over later."""
-        self._waiting.append(row)
+        self._losses, self._sum = 0, 0.0
 
     def flush(self) -> None:
         """Write what waits. A fork of the process writes nothing: it has copies of these rows."""
-        rows, self._waiting = self._waiting, []
-        if rows and os.getpid() == self._owner:
-            bring_over(rows)
-            append(self.path, [line_of(_cleared(row)) for row in rows])
+        waiting, self.waiting = self.waiting, []
+        if waiting and os.getpid() == self._owner:
+            rows = [one if isinstance(one, dict) else self._row(one) for one in waiting]
+            told = [row for row in rows if row]
+            bring_over(told)
+            append(self.path, [line_of(_cleared(row)) for row in told])
+
+    def _row(self, step: Step) -> Row:
+        """Return the row of a step with the mean loss since the last row; empty where it has none.
+
+        A row is told where something else was seen than plain numbers, or one is due.
+        """
+        if step.loss is not None:
+            self._sum = self._sum + step.loss
+            self._losses += 1
+        due = step.number % stride(step.number) == 0 and (self._losses or step.more)
+        if not due and not any(isinstance(value, dict) for value in step.more.values()):
+            return {}
+        row: Row = {"step": step.number}
+        if self._losses:
+            row["train_loss"] = self._sum / self._losses
+            self._losses, self._sum = 0, 0.0
+        if step.lr is not None:
+            row["lr"] = step.lr
+        row.update(step.more)
+        return row
 
 
 def begin(path: Path, header: Mapping[str, Any]) -> None:

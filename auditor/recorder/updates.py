@@ -1,6 +1,6 @@
 """Sees one step of an optimizer: the size of the gradient, and how far each weight moves."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -67,8 +67,7 @@ class UpdateWatch:
             with torch.no_grad():
                 if _closure(args, kwargs):
                     self._measure(optimizer)
-                for (name, p), before in zip(self._weights, self._before, strict=True):
-                    self.update_ratio[name] = norm(part(p) - before) / norm(before)
+                self.update_ratio = self._moves()
             self.done = True
         except Exception as error:  # noqa: BLE001 - training goes on without a recording
             self._fail(error)
@@ -76,6 +75,13 @@ class UpdateWatch:
     def _fail(self, error: Exception) -> None:
         self.done = True
         self._failed(error)
+
+    def _moves(self) -> dict[str, Any]:
+        if not self._before:
+            return {}
+        moved = torch._foreach_sub([part(p) for _, p in self._weights], self._before)
+        pairs = zip(self._weights, norms(moved), norms(self._before), strict=True)
+        return {name: size / whole for (name, _), size, whole in pairs}
 
     def _measure(self, optimizer: Any) -> None:
         if self._whole:
@@ -87,15 +93,29 @@ class UpdateWatch:
 
 def total_norm(gradients: Iterable[torch.Tensor]) -> torch.Tensor | None:
     """Return the 2-norm over all gradients, None where there are none."""
-    norms = [norm(g.coalesce().values() if g.is_sparse else g.detach()) for g in gradients]
-    return norm(torch.stack([one.to(norms[0].device) for one in norms])) if norms else None
+    held = [real(g.coalesce().values() if g.is_sparse else g.detach()) for g in gradients]
+    if not held:
+        return None
+    sizes = norms(held)
+    total: torch.Tensor = torch.linalg.vector_norm(
+        torch.stack([size.to(sizes[0].device) for size in sizes])
+    )
+    return total
 
 
-def norm(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the 2-norm, summed in float32 at least."""
-    half = tensor.dtype in (torch.float16, torch.bfloat16)
-    size: torch.Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float32 if half else None)
-    return size
+def norms(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the 2-norm of each of some real tensors, summed in float32 at least.
+
+    Unlike those of an audit they are not waited for, so that a device goes on with training.
+    """
+    double = any(tensor.dtype == torch.float64 for tensor in tensors)
+    kind = torch.float64 if double else torch.float32
+    return list(torch._foreach_norm(list(tensors), dtype=kind))
+
+
+def real(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the numbers of which a tensor is made."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def part(parameter: torch.Tensor) -> torch.Tensor:
@@ -103,7 +123,7 @@ def part(parameter: torch.Tensor) -> torch.Tensor:
 
     n is odd, lest only some columns of a table be looked at, whose width is often a power of two.
     """
-    flat = parameter.detach().reshape(-1)
+    flat = real(parameter.detach()).reshape(-1)
     apart = -(-flat.numel() // LARGEST)
     return flat if apart <= 1 else flat[:: apart | 1]
 

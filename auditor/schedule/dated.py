@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import re
 import shutil
 import stat
@@ -71,10 +72,10 @@ def prune(parent: Path, subject: Identity, keep: int) -> tuple[str, ...]:
 
 def _dated(parent: Path) -> Iterator[tuple[Path, tuple[str, int]]]:
     """Yield folders that are named as ours are, and their place in time."""
-    for folder in parent.iterdir():
-        if _NAME.fullmatch(folder.name) and stat.S_ISDIR(folder.lstat().st_mode):
-            moment, _, count = folder.name.partition("Z")
-            yield folder, (moment, int(count.removeprefix("-") or 1))
+    for entry in os.scandir(parent):
+        if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            moment, _, count = entry.name.partition("Z")
+            yield Path(entry), (moment, int(count.removeprefix("-") or 1))
 
 
 def _subject(folder: Path) -> Identity | None:

@@ -36,19 +36,19 @@ jobs:
     env:
       AUDIT_HISTORY: ${{{{ github.workspace }}}}/.audit-history/history.sqlite
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@v5
         with:
           lfs: true
           persist-credentials: false
-      - uses: actions/setup-python@v5
+      - uses: actions/setup-python@v6
         with:
           python-version: "3.12"
       - name: Install
         run: |
           if [ -f requirements.txt ]; then python -m pip install -r requirements.txt; fi
-          python -m pip install auditor
+          python -m pip install auditor  # the name or address by which your pip finds it
       - name: Fetch the history of earlier audits
-        uses: actions/cache/restore@v4
+        uses: actions/cache/restore@v5
         with:
           path: .audit-history
           key: audit-history-{name}-${{{{ github.run_id }}}}-${{{{ github.run_attempt }}}}
@@ -64,13 +64,13 @@ jobs:
       # Kept by hand, as the cache's own step keeps nothing of a job that failed.
       - name: Keep the history
         if: always()
-        uses: actions/cache/save@v4
+        uses: actions/cache/save@v5
         with:
           path: .audit-history
           key: audit-history-{name}-${{{{ github.run_id }}}}-${{{{ github.run_attempt }}}}
       - name: Keep the reports
         if: always()
-        uses: actions/upload-artifact@v4
+        uses: actions/upload-artifact@v6
         with:
           name: audit-{name}
           path: |
@@ -83,7 +83,7 @@ jobs:
 _SARIF = """\
       - name: Show the findings under code scanning
         if: always() && hashFiles('audit-report/audit.sarif') != ''
-        uses: github/codeql-action/upload-sarif@v3
+        uses: github/codeql-action/upload-sarif@v4
         with:
           sarif_file: audit-report/audit.sarif
           category: audit-{name}

@@ -18,7 +18,7 @@ from auditor.schedule.every import When
 LONGEST = 48
 """Characters of a name; Kubernetes adds some of its own."""
 
-ENVIRONMENT = ("AUDIT_HISTORY", "XDG_STATE_HOME", "XDG_DATA_HOME")
+ENVIRONMENT = ("AUDIT_HISTORY", "XDG_STATE_HOME")
 """What tells an audit where its history and its locks are, where it is set: a scheduler starts
 programs without the settings of a user's shell."""
 
@@ -127,6 +127,4 @@ def this_program() -> tuple[str, ...]:
 def environment_of(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return what a scheduled audit is given of the variables of whoever schedules it."""
     found = ((name, variables.get(name, "")) for name in ENVIRONMENT)
-    return tuple(
-        (name, str(fit_to_write(Path(value).absolute(), name))) for name, value in found if value
-    )
+    return tuple((name, str(fit_to_write(Path(value), name))) for name, value in found if value)

@@ -16,11 +16,12 @@ Loader = DataLoader[tuple[torch.Tensor, ...]]
 
 @dataclass(frozen=True)
 class Case:
-    """A training: its model, and the shape in which an example of the data is given."""
+    """A training: its model, its data, and how many turns of it are timed."""
 
     name: str
     build: Callable[[], nn.Module]
     loader: Callable[[], Loader]
+    turns: int
     adam: bool = False
 
 
@@ -117,8 +118,8 @@ class Block(nn.Module):
         return out
 
 
-def resnet(width: int = 16) -> nn.Module:
-    """Return a network of ResNet-18's shape, of a quarter of its width."""
+def resnet(width: int = 8) -> nn.Module:
+    """Return a network of ResNet-18's shape, of an eighth of its width."""
     sizes = [width, width, 2 * width, 4 * width, 8 * width]
     blocks = [
         Block(inner if first else outer, outer, 2 if first and inner != outer else 1)
@@ -131,8 +132,8 @@ def resnet(width: int = 16) -> nn.Module:
 
 
 CASES = (
-    Case("MLP on digits", mlp, lambda: digits(64)),
-    Case("CNN on digits", cnn, lambda: digits(1, 8, 8)),
-    Case("GRU on digits", Recurrent, lambda: digits(8, 8), adam=True),
-    Case("ResNet-18's shape", resnet, pictures, adam=True),
+    Case("MLP on digits", mlp, lambda: digits(64), 25),
+    Case("CNN on digits", cnn, lambda: digits(1, 8, 8), 9),
+    Case("GRU on digits", Recurrent, lambda: digits(8, 8), 9, adam=True),
+    Case("ResNet-18's shape", resnet, pictures, 3, adam=True),
 )

@@ -1,4 +1,4 @@
-"""Trains the digits network and writes digits.pt beside this file.
+"""Trains the digits network and writes digits.pt and its recording beside this file.
 Run it from anywhere: python sample_models/digits_cnn/train.py
 Two runs on one machine give the same weights.
 """
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from auditor import Recorder
+
 CHECKPOINT = Path(__file__).resolve().parent / "digits.pt"
 SGD = {"lr": 0.006, "momentum": 0.9, "weight_decay": 5e-4}
 EPOCHS = 30
@@ -21,11 +23,17 @@ SEED = 0
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> float:
-    """Share of examples whose largest logit is the right one."""
+def scores(model: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> tuple[float, float]:
+    """Mean cross-entropy in nats, and the share of examples whose largest logit is the right one.
+
+    What loaders draw meanwhile changes nothing in the training.
+    """
     model.eval()
-    hits = [model(images).argmax(1) == labels for images, labels in loader]
-    return torch.cat(hits).float().mean().item()
+    with torch.random.fork_rng():
+        answers = [(model(images), labels) for images, labels in loader]
+    logits, labels = map(torch.cat, zip(*answers, strict=True))
+    loss = functional.cross_entropy(logits, labels)
+    return loss.item(), (logits.argmax(1) == labels).float().mean().item()
 
 
 def main() -> None:
@@ -35,6 +43,15 @@ def main() -> None:
     model = build()
     optimizer = torch.optim.SGD(model.parameters(), **SGD)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS)
+    recorder = Recorder(
+        CHECKPOINT,
+        model,
+        optimizer,
+        train=train_loader(),
+        val=val_loader(),
+        scheduler=schedule,
+        every=20,
+    )
     for _ in range(EPOCHS):
         model.train()
         for images, labels in train_loader():
@@ -42,9 +59,12 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            recorder.step(loss)
         schedule.step()
-    print(f"accuracy: {accuracy(model, train_loader()):.4f} in training")
-    print(f"accuracy: {accuracy(model, val_loader()):.4f} in validation")
+        loss, accuracy = scores(model, val_loader())
+        recorder.epoch(val_loss=loss, val_accuracy=accuracy)
+    print(f"accuracy: {scores(model, train_loader())[1]:.4f} in training")
+    print(f"accuracy: {accuracy:.4f} in validation")
     torch.save(
         {
             "state_dict": model.state_dict(),

@@ -160,7 +160,7 @@ def test_settings_of_training_are_known_from_it(tmp_path: Path) -> None:
     assert known.source("optimizer") == "`optimizer` in m.audit.jsonl"
     course = schedule(ScheduleOf(), audited)
     assert course.logged.tolist() == [row["lr"] for row in rates]
-    assert course.log_source == "the rows of m.audit.jsonl"
+    assert course.log_source == "the log of training, m.audit.jsonl"
 
 
 def test_the_environment_is_known_from_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 import socket
 import time
 from email.utils import formatdate
@@ -18,6 +19,7 @@ from auditor.notify.payload import payload
 from auditor.notify.webhook import call_webhook
 from tests.notify.news import HOSTILE, news
 from tests.notify.servers import hook
+from tests.subjects import ROOT
 
 KNOWN = {"KEY": "hunter2"}
 
@@ -168,3 +170,17 @@ def test_other_news_have_another_id():
     assert payload(news())[1] == payload(news())[1]
     assert payload(news())[1] != payload(news(started="2026-11-28T02:00:00+00:00"))[1]
     assert payload(news())[1] != payload(news(after=Verdict.WARN))[1]
+
+
+def test_the_guide_tells_genuine_messages():
+    guide = (ROOT / "docs/notify.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    names = {}
+    exec(code, names)
+    with hook() as served:
+        call(served.url, secret="env:KEY")
+    ((_, headers, body),) = served.requests
+    assert names["genuine"](body, headers["X-Audit-Signature"], b"hunter2")
+    assert not names["genuine"](body + b" ", headers["X-Audit-Signature"], b"hunter2")
+    (shown,) = re.findall(r"```json\n(.*?)```", guide, flags=re.DOTALL)
+    assert json.loads(shown).keys() == json.loads(body).keys()

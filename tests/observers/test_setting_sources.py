@@ -50,7 +50,8 @@ def test_every_file_that_trainers_write_is_read(tmp_path: Path) -> None:
     assert told(found, "args.yaml") == {"lr": 0.2, "batch_size": 16.0}
     assert told(found, "hparams.json") == {"lr": 0.3, "seed": 4.0}
     assert told(found, ".hydra/config.yaml") == {"optimizer": "torch.optim.AdamW"}
-    assert told(found, "c.audit.jsonl") == {"optimizer": "Adam", "lr": 0.5, "batch_size": 8.0}
+    recorded = {"optimizer": "Adam", "lr": 0.5, "batch_size": 8.0, "counted_steps": 1.0}
+    assert told(found, "c.audit.jsonl") == recorded
     assert told(found, "the checkpoint") == {"lr": 0.6, "clip_norm": 0.0}
     assert set(found.files) >= {"the checkpoint", "config.yaml", "c.audit.jsonl"}
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from auditor.core.errors import InputError
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec, TrainingSpec
 from auditor.intake.subject import Subject, load
 from auditor.observations.schedule import Schedule, ScheduleOf
@@ -205,8 +206,8 @@ def test_a_log_that_the_spec_names(tmp_path: Path) -> None:
     found = course_of(tmp_path, {"state_dict": model.state_dict()}, TrainingSpec(log="metrics.csv"))
     assert found.logged.tolist() == [0.1, 0.05]
     assert "metrics.csv" in found.log_source
-    other = course_of(tmp_path, {"state_dict": model.state_dict()}, TrainingSpec(log="events"))
-    assert "no file" in other.note
+    with pytest.raises(InputError, match=r"training\.log: events does not exist; expected a CSV"):
+        course_of(tmp_path, {"state_dict": model.state_dict()}, TrainingSpec(log="events"))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_what_is_no_recording_is_not_gone_on_with(tmp_path: Path, content: str) 
 
 def test_a_fork_writes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
     written = Rows(tmp_path / "model.audit.jsonl")
-    written.add({"step": 1})
+    written.waiting.append({"step": 1})
     monkeypatch.setattr(os, "getpid", lambda: -1)
     written.flush()
     assert not written.path.exists()

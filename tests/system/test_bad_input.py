@@ -641,6 +641,30 @@ CHECKPOINTS = (
 @cases(*CHECKPOINTS)
 def test_checkpoint(bad: Bad, workspace: Path) -> None:
     refused_by_load(bad, workspace)
+
+
+def training_log(id: str, content: str | bytes | None, *words: str) -> Bad:
+    return Bad(
+        id,
+        ("training.log", "run.csv", *words),
+        spec={"training/log": "run.csv"},
+        files={} if content is None else {"run.csv": content},
+    )
+
+
+LOGS = (
+    training_log("no log", None, "does not exist", "expected a CSV table"),
+    training_log("log empty", "", "it is empty", "expected a CSV table"),
+    training_log("log of bytes", b"\x00\xff" * 99, "no text"),
+    training_log("log of nothing", "a,b\n1,2\n", "none of its columns", "a, b", "`train_loss`"),
+    training_log("log without rows", "step,loss\n", "no row of numbers"),
+    training_log("log of no JSON", "[" * 9999, "neither JSON nor JSON lines"),
+)
+
+
+@cases(*LOGS)
+def test_log(bad: Bad, workspace: Path) -> None:
+    refused_by_load(bad, workspace)
     assert not (workspace / "pwned").exists()
 
 

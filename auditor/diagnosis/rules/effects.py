@@ -12,6 +12,9 @@ UNLEARNT = (
     "class-imbalance",
     "underfitted",
     "damaged-layer",
+    "logged-loss-not-decreasing",
+    "claims-do-not-hold",
+    "worse-than-before",
 )
 """What sees that a model has not learnt, whatever the reason."""
 
@@ -25,6 +28,8 @@ FLOW = (
     "saturated-units",
     "dead-units",
     "disconnected-parameters",
+    "logged-loss-diverges",
+    "logged-gradient-spikes",
 )
 """What sees numbers of the wrong size on their way through the model."""
 

@@ -98,6 +98,9 @@ TRAINING = (
             Sight("update-ratio-off", when=too_fast),
             Sight("does-not-learn-in-short-run", ("is too large",)),
             Sight("optimizer-off", when=rate_above),
+            Sight("logged-loss-oscillates"),
+            Sight("logged-loss-diverges"),
+            Sight("logged-overfitting", ("astray",)),
         ),
         signs=(
             ("dead-units", "saturated-units", "activation-scale-off", "non-finite-values"),
@@ -106,7 +109,7 @@ TRAINING = (
         explains=(*UNLEARNT, *FLOW, "update-ratio-off", "learning-rate-off", "non-finite-values",
                   "weights-degenerate", "features-collapsed", "sharp-minimum", "clipping-off",
                   "optimizer-off", "stale-batch-norm", "batch-size-off",
-                  "schedule-missing-or-off"),
+                  "schedule-missing-or-off", "logged-loss-oscillates", "logged-rate-not-scheduled"),
         cures=(
             Cure("Lower the learning rate {rate}.", rate_down, ("Bring the learning rate", "Lower",
                                                                 "Set `lr=")),
@@ -141,7 +144,8 @@ TRAINING = (
         title="Gradients explode on their way to `{place}`",
         plain="Gradients explode",
         sights=(Sight("exploding-gradients"),),
-        explains=(*UNLEARNT, *SETTINGS, "update-ratio-off", "non-finite-values"),
+        explains=(*UNLEARNT, *SETTINGS, "update-ratio-off", "non-finite-values",
+                  "logged-loss-diverges", "logged-gradient-spikes"),
         cures=(
             Cure(
                 "Clip gradients at norm 1: `torch.nn.utils.clip_grad_norm_(model.parameters(), "
@@ -157,7 +161,8 @@ TRAINING = (
         plain="Gradient clipping is off",
         sights=(Sight("clipping-off"),),
         explains=(*UNLEARNT, *UNMOVED, "exploding-gradients", "learning-rate-off",
-                  "optimizer-off", "non-finite-values"),
+                  "optimizer-off", "non-finite-values", "logged-loss-diverges",
+                  "logged-gradient-spikes"),
         cures=(
             Cure(
                 "Clip at the norm that nine in ten batches stay below.",
@@ -252,9 +257,10 @@ TRAINING = (
         sights=(
             Sight("schedule-missing-or-off"),
             Sight("learning-rate-off", ("without a schedule",)),
+            Sight("logged-rate-not-scheduled"),
         ),
         explains=("underfitted", "trained-loss-off", "sharp-minimum", "no-better-than-baseline",
-                  "updates-not-applied", "update-ratio-off"),
+                  "updates-not-applied", "update-ratio-off", "logged-loss-oscillates"),
         cures=(
             Cure(
                 "Step the schedule as it is laid out, and train on from here at the rate that "
@@ -294,7 +300,10 @@ TRAINING = (
         id="overfitted",
         title="The model knows its training data by heart",
         plain="The model knows its training data by heart",
-        sights=(Sight("overfitted", ("in validation",)),),
+        sights=(
+            Sight("overfitted", ("in validation",)),
+            Sight("logged-overfitting", ("in validation",)),
+        ),
         explains=("miscalibrated", "trained-loss-off", "sharp-minimum", "no-better-than-baseline",
                   "capacity-off", "features-collapsed"),
     ),
@@ -309,7 +318,7 @@ TRAINING = (
         id="stopped-too-early",
         title="Training stopped too early ({note})",
         plain="Training stopped too early",
-        sights=(Sight("underfitted", ("training.epochs",)),),
+        sights=(Sight("underfitted", ("training.epochs",)), Sight("stopped-too-early")),
         explains=("no-better-than-baseline", "trained-loss-off", "miscalibrated",
                   "saliency-insensitive"),
         cures=(
