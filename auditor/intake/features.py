@@ -55,7 +55,7 @@ class FeatureSurvey:
             found = [one for one in found if one[0] in self._names]
         if not found:
             return
-        rows = torch.stack([column.float() for _, _, column in found], dim=1).numpy()
+        rows = _table([column for _, _, column in found])
         self._sums.append(_sums(rows))
         first = -self._seen % self._stride
         self._seen += len(rows)
@@ -107,6 +107,14 @@ class FeatureSurvey:
         )
 
 
+def _table(columns: list[torch.Tensor]) -> Array:
+    """Return columns beside one another, in single precision."""
+    table = np.empty((len(columns[0]), len(columns)), np.float32)
+    for place, column in enumerate(columns):
+        table[:, place] = (column if column.dtype.itemsize >= 4 else column.float()).numpy()
+    return table
+
+
 def _sums(rows: Array) -> Array:
     """Return count, lost, mean, sum of squares about it, least and most of columns, [6, columns].
 
@@ -114,11 +122,13 @@ def _sums(rows: Array) -> Array:
     """
     finite = np.isfinite(rows)
     count = finite.sum(axis=0)
-    wide = np.where(finite, rows, 0.0).astype(np.float64)
-    mean = wide.sum(axis=0) / np.maximum(count, 1)
-    squares = np.where(finite, np.square(wide - mean), 0.0).sum(axis=0)
-    least = np.where(finite, rows, np.inf).min(axis=0)
-    most = np.where(finite, rows, -np.inf).max(axis=0)
+    ends = rows, rows
+    if not finite.all():
+        ends = np.where(finite, rows, np.inf), np.where(finite, rows, -np.inf)
+        rows = np.where(finite, rows, 0.0)
+    mean = rows.sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    squares = (np.square(rows - mean) * finite).sum(axis=0)
+    least, most = ends[0].min(axis=0), ends[1].max(axis=0)
     return np.stack([count, len(rows) - count, mean, squares, least, most])
 
 
@@ -204,9 +214,12 @@ def _tokens(rows: torch.Tensor, name: str) -> Features:
     """Return what an example's tokens are like; zeros are left aside, since they fill rows up."""
     real = rows != 0
     count = real.sum(dim=1).clamp(min=1)
-    values = rows.double()
+    values = rows.float()
     mean = values.sum(dim=1) / count
-    spread = ((values - mean.unsqueeze(1)).square() * real).sum(dim=1).div(count).sqrt()
+    # Zeros add their squared distance to the mean, which is taken off again.
+    around = (values - mean.unsqueeze(1)).square().sum(dim=1)
+    around -= mean.square() * (rows.shape[1] - real.sum(dim=1))
+    spread = around.clamp(min=0).div(count).sqrt()
     ordered = rows.sort(dim=1).values
     new = (ordered.diff(dim=1) != 0).sum(dim=1) + 1 - (~real).any(dim=1).long()
     return [

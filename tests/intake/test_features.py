@@ -36,9 +36,10 @@ def test_columns_of_a_table() -> None:
     np.testing.assert_array_equal(found.quantiles[:, 0], plain.min(axis=0))
     np.testing.assert_array_equal(found.quantiles[:, 100], plain.max(axis=0))
     np.testing.assert_array_equal(found.quantiles[:, 50], np.sort(plain, axis=0)[24])
-    assert found == surveyed(table, labels(50), size=50) or np.allclose(
-        found.mean, surveyed(table, labels(50), size=50).mean
-    )
+    whole = surveyed(table, labels(50), size=50)
+    assert whole is not None
+    np.testing.assert_allclose(found.variance, whole.variance, rtol=1e-6)
+    np.testing.assert_array_equal(found.quantiles, whole.quantiles)
 
 
 def test_values_that_are_missing_are_counted_and_left_out() -> None:
@@ -83,7 +84,8 @@ def test_padding_changes_nothing_of_tokens() -> None:
     tokens[:, 18:] = 0
     one, other = surveyed(tokens, labels(20)), surveyed(tokens[:, :19], labels(20))
     assert one is not None
-    assert one == other
+    assert other is not None
+    np.testing.assert_allclose(one.quantiles, other.quantiles, rtol=1e-4)
     assert one.names[0] == "tokens, mean"
     np.testing.assert_allclose(one.mean[0], tokens[:, :18].double().mean(), rtol=1e-6)
     distinct = np.mean([len(set(row.tolist())) / 18 for row in tokens[:, :18]])
