@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 BIN = $(VENV)/bin
 SOURCES = auditor tests benchmarks scripts sample_models
 
-.PHONY: demo test benchmark-detection benchmark-detection-fast benchmark-report coverage lint golden docs screenshots wheel clean
+.PHONY: demo test benchmark-detection benchmark-detection-fast benchmark-recorder benchmark-report coverage lint golden docs screenshots wheel clean
 
 demo: $(VENV)/ready
 	@$(BIN)/audit run sample_models/digits_cnn --out audit-report
@@ -32,6 +32,10 @@ benchmark-detection-fast: $(VENV)/ready-dev
 benchmark-report: $(VENV)/ready-dev
 	$(BIN)/audit run sample_models/digits_cnn --quiet --format json --out benchmark-report
 	$(BIN)/python -m benchmarks.report benchmark-report/record.json
+
+# What a Recorder costs small trainings on a CPU; minutes, wants a quiet machine.
+benchmark-recorder: $(VENV)/ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.recorder
 
 coverage: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
