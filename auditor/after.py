@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from auditor.core.errors import InputError
 from auditor.core.glance import Glance, glance_at
-from auditor.core.record import AuditRecord
+from auditor.core.record import RECORD, AuditRecord
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
 from auditor.history.baseline import history_of
@@ -46,7 +46,7 @@ def _tell(record: AuditRecord, spec: AuditSpec, folder: Path) -> Sequence[str]:
     """Tell people what came out, where the spec names some: the one before is in the history."""
     if spec.notify is None:
         return ()
-    report = folder / ("report.html" if "html" in spec.output.formats else "record.json")
+    report = folder / ("report.html" if "html" in spec.output.formats else RECORD)
     news = news_of(_before(record, spec), glance_at(record), str(report.absolute()))
     return tell(spec.notify, news, spec.base, os.environ)
 

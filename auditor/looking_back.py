@@ -85,12 +85,12 @@ def compare(
     """
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
+    from auditor.core.whole import write_whole
     from auditor.printing import write_shown
     from auditor.report.compare.machine import compare_json
     from auditor.report.compare.page import render_compare
     from auditor.report.compare.text import compare_table
     from auditor.report.compare.view import view_compare
-    from auditor.report.whole import write_whole
     from auditor.targets import writable
 
     page = Path(out or "compare.html")

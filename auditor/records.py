@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from auditor.core.errors import InputError
+from auditor.core.record import RECORD
 from auditor.core.text import clean_text
-from auditor.history.named import RECORD
 
 
 def records_below(targets: Sequence[str], warn: Callable[[str], None]) -> Iterator[Path]:

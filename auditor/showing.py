@@ -132,13 +132,13 @@ def fleet(
     """
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
+    from auditor.core.whole import write_whole
     from auditor.printing import write_shown
     from auditor.report.fleet.machine import fleet_json
     from auditor.report.fleet.models import fleet as models_of
     from auditor.report.fleet.page import render_fleet
     from auditor.report.fleet.text import fleet_table
     from auditor.report.fleet.view import view_fleet
-    from auditor.report.whole import write_whole
     from auditor.targets import writable
 
     file = Path(out or "fleet.html")
@@ -167,8 +167,8 @@ def _audits(targets: list[str]) -> "Iterator[Audit]":
     """Return the audits that the targets hold; what else lies in a folder is a warning."""
     from auditor.core.errors import InputError
     from auditor.core.glance import read_glance
+    from auditor.core.record import RECORD
     from auditor.core.text import listed
-    from auditor.history.named import RECORD
     from auditor.records import records_below
     from auditor.report.fleet.models import Audit
 

@@ -74,8 +74,8 @@ def afterwards(
     """Write the figures and delete old reports; yield what went wrong, which costs no audit."""
     from auditor.core.fingerprint import identity_of
     from auditor.core.text import clean_text
+    from auditor.core.whole import write_whole
     from auditor.report.prometheus import render_prometheus
-    from auditor.report.whole import write_whole
     from auditor.schedule.dated import prune
 
     if metrics is not None:

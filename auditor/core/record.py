@@ -21,6 +21,8 @@ from auditor.core.verdict import Verdict
 from auditor.core.waiver import Waiver
 
 SCHEMA_VERSION = 1
+RECORD = "record.json"
+"""The record's file in the folder of an audit's reports."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from auditor.core.errors import InputError
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
+from auditor.core.whole import write_whole
 
 FOLDER = "journal"
 HEAD = "audit.json"
@@ -93,13 +94,13 @@ class Journal:
         """Start anew, forgetting an earlier audit's answers."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True)
-        _write(self.path / HEAD, _HEAD.dump_json(head))
+        write_whole(self.path / HEAD, _HEAD.dump_json(head))
 
     def go_on(self, head: Head) -> None:
         """Keep the answers of an audit that goes on under a new head."""
         for left in self.path.glob(".*.tmp"):
             left.unlink(missing_ok=True)
-        _write(self.path / HEAD, _HEAD.dump_json(head))
+        write_whole(self.path / HEAD, _HEAD.dump_json(head))
 
     def head(self) -> Head:
         """Return what this journal is of.
@@ -139,7 +140,7 @@ class Journal:
         }
         # Half a surrogate pair, which a name out of a checkpoint may hold, can't be read again.
         text = json.dumps(entry, allow_nan=False, ensure_ascii=False)
-        _write(self._file(request), text.encode(errors="replace"))
+        write_whole(self._file(request), text.encode(errors="replace"))
 
     def read(self, request: Request[Any]) -> tuple[Any, float] | None:
         """Return the answer to a request and its seconds, None where there is none.
@@ -184,13 +185,3 @@ class Journal:
     def _file(self, request: Request[Any]) -> Path:
         digest = hashlib.sha256(request.key.encode()).hexdigest()[:12]
         return self.path / f"{type(request).__name__}-{digest}.json"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

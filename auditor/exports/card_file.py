@@ -9,8 +9,8 @@ import yaml
 from auditor.core.errors import InputError
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
+from auditor.core.whole import write_whole
 from auditor.exports.model_card import END, START, About, result_of, section_of
-from auditor.report.whole import write_whole
 
 LARGEST = 1 << 22
 """Bytes of the largest card that is read."""

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING
 from auditor.core.errors import InputError
 from auditor.core.key_metrics import key_metrics
 from auditor.core.moments import began_at
-from auditor.core.record import AuditRecord, record_to_json
+from auditor.core.record import RECORD, AuditRecord, record_to_json
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.report.answer import headline
+from auditor.report.files import NAMES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ARTIFACTS = "audit"
 """The folder of the reports among a run's artifacts."""
-
-RECORD = "record.json"
-REPORTS = ("report.html", "report.pdf", "summary.md", "junit.xml", "audit.sarif")
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,11 @@ def _logged(
         tags=[RunTag(name, value) for name, value in tags_of(record).items()],
     )
     client.log_text(run.info.run_id, record_to_json(record), f"{ARTIFACTS}/{RECORD}")
-    reports = [path for name in REPORTS if folder and (path := folder / name).is_file()]
+    reports = [
+        path
+        for name in NAMES.values()
+        if name != RECORD and folder and (path := folder / name).is_file()
+    ]
     for path in reports:
         client.log_artifact(run.info.run_id, str(path), ARTIFACTS)
     if run_id is None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.core.errors import InputError
-from auditor.core.record import AuditRecord, read_record
+from auditor.core.record import RECORD, AuditRecord, read_record
 from auditor.core.text import clean_text
 from auditor.history.sqlite import SqliteHistory
 
-RECORD = "record.json"
 LAST = "last"
 """Names the audit before another one of the same subject."""
 

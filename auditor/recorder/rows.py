@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from auditor.core.whole import write_whole
 from auditor.intake.recorder_file import mapping_of, read_header
 from auditor.recorder.cadence import stride
 
@@ -95,9 +96,7 @@ def go_on(path: Path, after: int | None, mark: Mapping[str, Any]) -> tuple[int, 
             kept.append(line)
             step, epoch = max(step, at), row.get("epoch") or epoch
     step = step if after is None else after
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(b"".join(kept))
-    os.replace(fresh, path)
+    write_whole(path, b"".join(kept))
     append(path, [line_of({"step": step, **mark})])
     return step, epoch
 

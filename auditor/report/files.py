@@ -6,15 +6,25 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from auditor.core.record import AuditRecord, record_to_json
+from auditor.core.record import RECORD, AuditRecord, record_to_json
 from auditor.core.spec import Format
 from auditor.core.text import clean_text
+from auditor.core.whole import write_whole
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
 from auditor.report.pdf_process import PdfProcess
 from auditor.report.sarif import render_sarif
-from auditor.report.whole import write_whole
+
+NAMES: dict[Format, str] = {
+    "json": RECORD,
+    "html": "report.html",
+    "markdown": "summary.md",
+    "junit": "junit.xml",
+    "sarif": "audit.sarif",
+    "pdf": "report.pdf",
+}
+"""The file of each report, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ def write_reports(
     problems: list[str] = []
     with ExitStack() as stack:
         for name, render in _renderers(record, formats, process, stack).items():
-            path = folder / _NAMES[name]
+            path = folder / NAMES[name]
             try:
                 data = render()
             except Exception as error:  # noqa: BLE001 - whatever breaks one report, the others stand
@@ -56,14 +66,6 @@ def write_reports(
     return Written(tuple(paths), tuple(problems))
 
 
-_NAMES: dict[Format, str] = {
-    "json": "record.json",
-    "html": "report.html",
-    "markdown": "summary.md",
-    "junit": "junit.xml",
-    "sarif": "audit.sarif",
-    "pdf": "report.pdf",
-}
 _TEXTS: dict[Format, Callable[[AuditRecord], str]] = {
     "json": record_to_json,
     "html": render_html,

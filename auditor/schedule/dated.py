@@ -13,10 +13,10 @@ from pathlib import Path
 from auditor.core.errors import InputError
 from auditor.core.fingerprint import Identity, identity_of
 from auditor.core.glance import read_glance
+from auditor.core.record import RECORD
 from auditor.core.text import clean_text
 from auditor.engine.journal import Journal
 
-RECORD = "record.json"
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{4}Z(?:-\d{1,3})?", re.ASCII)
 
 

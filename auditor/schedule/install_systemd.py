@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditor.core.errors import AuditBrokenError, InputError
 from auditor.core.text import clean_text
-from auditor.report.whole import write_whole
+from auditor.core.whole import write_whole
 from auditor.schedule.job import Entry, Job, entry_of
 from auditor.schedule.programs import must, ran
 from auditor.schedule.systemd import MARK, unit, units

@@ -9,11 +9,11 @@ from pypdf import PdfReader
 
 from auditor.core.record import AuditRecord, read_record
 from auditor.core.spec import FORMATS
+from auditor.core.whole import write_whole
 from auditor.report import files
 from auditor.report.files import write_reports
 from auditor.report.html import render_html
 from auditor.report.pdf_process import PdfUnavailable
-from auditor.report.whole import write_whole
 
 
 @pytest.fixture
