@@ -26,16 +26,22 @@ def history_file(named: str | None = None, environ: Mapping[str, str] = os.envir
         return from_home(named, "history.file")
     if given := environ.get(VARIABLE):
         return from_home(given, VARIABLE)
-    state = Path(environ.get("XDG_STATE_HOME", ""))
-    if state.is_absolute():
-        return state / FILE
-    home = environ.get("HOME", "")
-    if not Path(home).is_absolute():
+    state = state_folder(environ)
+    if state is None:
+        home = clean_text(environ.get("HOME", ""), 80)
         raise HistoryError(
-            f"no home to keep the history of audits in (HOME is {clean_text(home, 80)!r}); name a "
-            f"file with --history or {VARIABLE}, or keep none with --no-history"
+            f"no home to keep the history of audits in (HOME is {home!r}); name a file with "
+            f"--history or {VARIABLE}, or keep none with --no-history"
         )
-    return Path(home, ".local", "state") / FILE
+    return state / FILE
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the user's folder for what programs keep between runs; None without a home."""
+    given, home = (Path(environ.get(name, "")) for name in ("XDG_STATE_HOME", "HOME"))
+    if given.is_absolute():
+        return given
+    return home / ".local" / "state" if home.is_absolute() else None
 
 
 def made(file: Path) -> None:

@@ -16,6 +16,8 @@ from auditor.core.text import clean_text
 from auditor.intake.kept import plain_tree
 
 SUFFIX = ".audit.jsonl"
+MARK = "auditor_recorder"
+"""The key of the header by which a recording is told; its value is the version."""
 VERSION = 1
 CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".pkl"})
 """Suffixes by which a file counts as another checkpoint of a folder."""
@@ -82,12 +84,6 @@ def recording_beside(checkpoint: Path) -> Path | None:
     return found[0] if len(found) == 1 and found[0].is_file() else None
 
 
-def header_beside(checkpoint: Path) -> Header | None:
-    """Return the header of the recording beside a checkpoint, None where there is none."""
-    path = recording_beside(checkpoint)
-    return None if path is None else read_header(path)[0]
-
-
 def read_header(path: Path) -> tuple[Header | None, str]:
     """Return the header of a recording, and why it can't be read; one of the two is empty."""
     shown = clean_text(path.name, 80)
@@ -100,7 +96,7 @@ def read_header(path: Path) -> tuple[Header | None, str]:
     except OSError:
         return None, f"{shown} beside the checkpoint can't be read: ignored."
     held = mapping_of(line) if len(line) <= LONGEST_LINE else None
-    version = held.get("auditor_recorder") if held is not None else None
+    version = held.get(MARK) if held is not None else None
     if held is None or version is None:
         return None, f"{shown} beside the checkpoint does not begin with a header: ignored."
     if isinstance(version, bool) or version != VERSION:

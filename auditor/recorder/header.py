@@ -11,7 +11,7 @@ from torch.utils.data import RandomSampler
 
 from auditor.core.secrets import is_secret
 from auditor.core.text import clean_text
-from auditor.intake.recorder_file import VERSION
+from auditor.intake.recorder_file import MARK, VERSION
 from auditor.intake.surroundings import environment
 from auditor.recorder.code import code_facts
 from auditor.recorder.processes import together
@@ -52,7 +52,7 @@ def header_of(
         **dict(_plain(settings)),
     }
     return {
-        "auditor_recorder": VERSION,
+        MARK: VERSION,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "environment": {**environment(device), "platform": _platform()},
         "settings": told,

@@ -4,18 +4,13 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
-
-
-def state_folder(variables: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of this user for what programs keep between runs."""
-    given = Path(variables.get("XDG_STATE_HOME", ""))
-    return given if given.is_absolute() else Path("~/.local/state").expanduser()
+from auditor.history.place import state_folder
 
 
 def subject_key(spec: AuditSpec) -> str:
@@ -33,8 +28,8 @@ def alone(key: str, *, waits: bool, say: Callable[[str], None]) -> Iterator[bool
     """
     try:
         descriptor = os.open(_file(key), os.O_RDWR | os.O_CREAT, 0o600)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "no home folder"
+    except OSError as error:
+        reason = error.strerror or error
         say(f"no lock could be made ({clean_text(reason)}): another audit may run beside this one")
         yield True
         return
@@ -67,7 +62,10 @@ def _other(descriptor: int) -> str:
 
 
 def _file(key: str) -> Path:
-    folder = state_folder() / "auditor" / "locks"
+    state = state_folder()
+    if state is None:
+        raise OSError("no home folder")
+    folder = state / "auditor" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return folder / f"{digest}.lock"

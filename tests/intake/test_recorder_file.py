@@ -11,7 +11,7 @@ from torch import nn
 
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec
 from auditor.intake import recorder_file
-from auditor.intake.recorder_file import header_beside, read_header, recording_beside
+from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.subject import Subject, load
 from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.schedule import ScheduleOf
@@ -41,6 +41,11 @@ HEADER = {
 def written(path: Path, *rows: Any, header: Any = HEADER) -> Path:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in (header, *rows)), encoding="utf-8")
     return path
+
+
+def header_beside(checkpoint: Path) -> Header | None:
+    path = recording_beside(checkpoint)
+    return None if path is None else read_header(path)[0]
 
 
 def subject(folder: Path) -> Subject:

@@ -200,3 +200,14 @@ def test_without_a_checkpoint_or_a_name() -> None:
     (finding,) = record.findings
     assert finding.verdict == "not_applicable"
     assert "training: {log: metrics.csv}" in finding.summary
+
+
+def test_the_recording_of_another_checkpoint_is_not_read_whatever_its_suffix(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "best.audit.jsonl").write_text(
+        '{"auditor_recorder": 1}\n{"step": 1, "train_loss": 2}\n{"step": 2, "train_loss": 1}\n'
+    )
+    assert source(tmp_path) == "best.audit.jsonl"
+    (tmp_path / "best.pkl").write_bytes(b"")
+    assert "none lies beside the checkpoint" in why_not(tmp_path)

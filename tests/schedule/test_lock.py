@@ -10,7 +10,7 @@ import time
 import pytest
 
 from auditor.core.spec_file import spec_from
-from auditor.schedule.lock import alone, state_folder, subject_key
+from auditor.schedule.lock import alone, subject_key
 from tests.subjects import ROOT
 
 HOLDS = """
@@ -77,8 +77,13 @@ def test_without_a_place_for_locks_the_run_goes_on(tmp_path, monkeypatch):
     ]
 
 
-def test_a_relative_state_folder_is_none():
-    assert state_folder({"XDG_STATE_HOME": "state"}).is_absolute()
+def test_without_a_home_the_run_goes_on(monkeypatch):
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    said = []
+    with alone("key", waits=False, say=said.append) as got:
+        assert got is True
+    assert said == ["no lock could be made (no home folder): another audit may run beside this one"]
 
 
 def test_what_makes_a_subject_one(tmp_path):

@@ -6,13 +6,12 @@ from itertools import zip_longest
 from typing import Any
 
 from auditor.core.text import counted
+from auditor.intake.recorder_file import MARK
 from auditor.intake.training_logs.table import MOST_ROWS, LogTable, UnreadableLogError, tabled
 
 TRAINER = "`log_history` of a Hugging Face trainer"
 LINES = "JSON lines"
 RECORDER = "the Recorder's file"
-HEADER = "auditor_recorder"
-"""The key by which the first line of the Recorder's file is told."""
 
 UNREADABLE = (ValueError, RecursionError)
 
@@ -42,7 +41,7 @@ def _read_lines(text: str) -> LogTable:
             continue
         if not isinstance(row, Mapping):
             broken += 1
-        elif HEADER in row:
+        elif MARK in row:
             recorder = True
         else:
             rows.append(row)
@@ -56,7 +55,7 @@ def _table_of(held: Any) -> LogTable:
     if isinstance(held, Mapping):
         if isinstance(rows := held.get("log_history"), list):
             return _filled(tabled(TRAINER, _of_trainer(rows)))
-        if HEADER in held:
+        if MARK in held:
             raise UnreadableLogError("the Recorder wrote no row after its header")
         for key in ("history", "logs", "log", "metrics"):
             if isinstance(inner := held.get(key), list | Mapping):

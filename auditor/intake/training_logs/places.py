@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from auditor.intake.recorder_file import CHECKPOINTS, SUFFIX
+
 MOST_FILES = 2_000
 """Entries of a folder that are looked at."""
 MOST_VERSIONS = 40
 """Runs of Lightning that are looked at."""
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+MODELS = CHECKPOINTS - {".tar", ".pkl"}
+"""Suffixes by which a file counts as another model; the others are of data as often."""
 NO_MODELS = re.compile(r"(optimizer|scheduler|scaler|rng_state|training_args|tokenizer).*")
 """Names of what trainers save beside a model's weights."""
 
@@ -55,7 +58,7 @@ def groups_beside(checkpoint: Path) -> Iterator[Group]:
         of = (s for s in stems if re.match(re.escape(s) + r"(?![A-Za-z0-9])", path.name))
         return max(of, key=len, default="")
 
-    recorded = [p for p in files if p.name.endswith(".audit.jsonl")]
+    recorded = [p for p in files if p.name.endswith(SUFFIX)]
     named = [p for p in files if OWN.fullmatch(p.name) and p not in recorded]
     for group in (recorded, named):
         mine = tuple(p for p in group if owner(p) == checkpoint.stem)
@@ -72,7 +75,7 @@ def groups_beside(checkpoint: Path) -> Iterator[Group]:
 def groups_in(folder: Path) -> Iterator[Group]:
     """Yield the logs in a folder that was named as one."""
     files = _files(folder)
-    yield Group(tuple(p for p in files if p.name.endswith(".audit.jsonl")))
+    yield Group(tuple(p for p in files if p.name.endswith(SUFFIX)))
     yield from _in(folder, files)
 
 
@@ -98,7 +101,7 @@ def other_models(checkpoint: Path) -> list[str]:
     return [
         path.name
         for path in _files(checkpoint.parent)
-        if path.suffix.lower() in CHECKPOINTS
+        if path.suffix.lower() in MODELS
         and _model(path.stem) != _model(checkpoint.stem)
         and not NO_MODELS.fullmatch(path.stem)
     ]
