@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.exporting import exports
-from auditor.looking_back import compare, history
-from auditor.options import (
+from auditor.commands.exporting import exports
+from auditor.commands.looking_back import compare, history
+from auditor.commands.options import (
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -37,15 +37,14 @@ from auditor.options import (
     QuietOption,
     SeedOption,
     SkipOption,
-    TableFormat,
-    TableFormatOption,
     Target,
     TaskOption,
     TrainOption,
     ValOption,
 )
-from auditor.scheduling import schedule
-from auditor.showing import fleet, render, show
+from auditor.commands.planning import explain, list_checks, plan
+from auditor.commands.scheduling import schedule
+from auditor.commands.showing import fleet, render, show
 
 if TYPE_CHECKING:
     from auditor.core.record import AuditRecord
@@ -60,7 +59,6 @@ app = typer.Typer(
 )
 
 
-@app.command()
 def run(
     context: typer.Context,
     target: Target = None,
@@ -105,15 +103,15 @@ def run(
     Exit code 0: nothing failed; 1: a verdict at or above --fail-on; 2: the input or the usage is
     wrong; 3: the audit could not complete.
     """
-    from auditor.after import follow_up, with_past
     from auditor.api import audit_spec, baseline_for
+    from auditor.commands.after import follow_up, with_past
+    from auditor.commands.targets import command_of, flags_named, flags_of, spec_of
+    from auditor.commands.unattended import afterwards, checked, one_at_a_time, report_folder
     from auditor.core.errors import AuditBrokenError
     from auditor.core.text import clean_text
     from auditor.engine.journal import FOLDER
-    from auditor.targets import command_of, flags_named, spec_of
-    from auditor.unattended import afterwards, checked, one_at_a_time, report_folder
 
-    flags = _flags(locals())
+    flags = flags_of(locals())
     spec, command = spec_of(target, flags), command_of(target, flags)
     _checked(fail_on, spec.audit.baseline)
     checked(dated, keep, metrics, resume)
@@ -142,72 +140,6 @@ def run(
     _ended(record, fail_on)
 
 
-@app.command()
-def plan(
-    target: Target = None,
-    model: ModelOption = None,
-    checkpoint: CheckpointOption = None,
-    key: KeyOption = None,
-    train: TrainOption = None,
-    val: ValOption = None,
-    batch: BatchOption = None,
-    loss: LossOption = None,
-    task: TaskOption = None,
-    optimizer: OptimizerOption = None,
-    lr: LrOption = None,
-    profile: ProfileOption = None,
-    device: DeviceOption = None,
-    only: OnlyOption = None,
-    skip: SkipOption = None,
-    form: TableFormatOption = TableFormat.TEXT,
-) -> None:
-    """Show the passes that an audit would make, without making them."""
-    from auditor.engine.plan import planned
-    from auditor.engine.supervisor import brought_in
-    from auditor.machine import plan_json
-    from auditor.plan_table import plan_table, plans_by_section
-    from auditor.printing import print_shown
-    from auditor.recording import chosen
-    from auditor.targets import flags_named, spec_of
-
-    flags = _flags(locals())
-    spec = spec_of(target, flags)
-    with flags_named(flags):
-        checks = chosen(spec)
-        subject = brought_in(spec)
-    sections = plans_by_section(checks, spec.audit.profile, subject)
-    whole = planned(checks, spec.audit.profile, subject)
-    if form is TableFormat.JSON:
-        typer.echo(plan_json(whole, sections))
-    else:
-        print_shown(plan_table(whole, sections, subject, remedies=spec.audit.remedies))
-
-
-@app.command(name="list")
-def list_checks(form: TableFormatOption = TableFormat.TEXT) -> None:
-    """List the checks and what each finds, by section of the report."""
-    from auditor.checks import catalogue
-    from auditor.explain import listed
-    from auditor.machine import checks_json
-
-    typer.echo(checks_json(catalogue()) if form is TableFormat.JSON else listed())
-
-
-@app.command()
-def explain(
-    check: Annotated[
-        str | None, typer.Argument(help="A check's id, or a section's, as `audit list` has it.")
-    ] = None,
-) -> None:
-    """Explain a check: what it does, why, how, its limits, causes and settings."""
-    from auditor.checks import find
-    from auditor.core.check import SECTIONS
-    from auditor.explain import explained, listed
-
-    typer.echo(listed(check) if check is None or check in SECTIONS else explained(find(check)))
-
-
-@app.command()
 def judge(
     folder: Annotated[str, typer.Argument(help="The folder of an audit's reports.")],
     spec: Annotated[
@@ -218,10 +150,10 @@ def judge(
     quiet: QuietOption = False,
 ) -> None:
     """Judge again what an audit saw, without its model, and write the reports anew."""
-    from auditor.after import with_past
     from auditor.api import judge_folder
+    from auditor.commands.after import with_past
+    from auditor.commands.targets import formats_known, writable
     from auditor.core.spec_file import read_spec, spec_from
-    from auditor.targets import formats_known, writable
 
     settings = read_spec(Path(spec)).audit if spec is not None else None
     record = judge_folder(Path(folder), settings)
@@ -235,6 +167,11 @@ def judge(
     _ended(record, fail_on)
 
 
+app.command()(run)
+app.command()(plan)
+app.command(name="list")(list_checks)
+app.command()(explain)
+app.command()(judge)
 app.command()(render)
 app.command()(show)
 app.command()(fleet)
@@ -272,16 +209,6 @@ def main() -> None:
         sys.exit(3)
 
 
-def _flags(given: dict[str, Any]) -> dict[tuple[str, ...], Any]:
-    """Return the flags of a command, each under the key of the spec that it sets."""
-    from auditor.targets import FLAGS, formats_known
-
-    named = {**given, "format": formats_known(given.get("formats"))}
-    values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
-    values["history", "keep"] = False if given.get("no_history") else None
-    return {path: None if value == [] else value for path, value in values.items()}
-
-
 def _checked(fail_on: FailOn, baseline: str | None) -> None:
     from auditor.core.errors import InputError
 
@@ -295,7 +222,7 @@ def _checked(fail_on: FailOn, baseline: str | None) -> None:
 def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditRecord":
     from rich.console import Console
 
-    from auditor.progress import Lines, Live, Silent
+    from auditor.commands.progress import Lines, Live, Silent
 
     if quiet:
         return work(Silent())
@@ -308,7 +235,7 @@ def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditR
 
 def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: bool) -> None:
     """Write the reports and show the table."""
-    from auditor.printing import print_shown
+    from auditor.commands.printing import print_shown
     from auditor.report.files import write_reports
     from auditor.report.terminal import summary_table
 

@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from auditor.api import Record, audit_spec
+from auditor.commands.progress import Silent
 from auditor.core.finding import Finding
 from auditor.core.spec_file import read_spec
 from auditor.observations.earlier import Earlier, Which
-from auditor.progress import Silent
 
 MODEL = """
     from torch import nn

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from auditor.checks import catalogue
+from auditor.commands.explain import settings
 from auditor.core.check import HEADINGS, SECTIONS, Check
 from auditor.diagnosis.rules import RULES
-from auditor.explain import settings
 from tests.report.browser import CHROMIUM, chromium
 from tests.subjects import ROOT
 

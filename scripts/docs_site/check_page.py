@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from auditor.checks import catalogue
+from auditor.commands.explain import behind, command, settings, shown_by
 from auditor.core.check import HEADINGS, SECTIONS, Check
 from auditor.diagnosis.rule import Rule
-from auditor.explain import behind, command, settings, shown_by
 
 CHECKS = frozenset(check.id for check in catalogue())
 

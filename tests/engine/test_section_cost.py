@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from auditor.checks import catalogue
+from auditor.commands.plan_table import REMEDIES, plan_table, plans_by_section
 from auditor.core.request import Profile
 from auditor.core.spec_file import read_spec
 from auditor.core.subject import SubjectFacts
@@ -16,7 +17,6 @@ from auditor.intake.subject import load
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observations.reproducibility import ReproducibilityOver
 from auditor.observations.weight_matrices import WeightMatricesOf
-from auditor.plan_table import REMEDIES, plan_table, plans_by_section
 from tests.engine.test_plan import facts, plan
 from tests.subjects import SAMPLES
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from kept_records import audited, found
 
+from auditor.commands.history_table import history_table
+from auditor.commands.machine import history_json
+from auditor.commands.printing import write_shown
 from auditor.core.changes import Kind
 from auditor.history.history import HistoryError
 from auditor.history.listing import Line, lines
 from auditor.history.sqlite import SqliteHistory
-from auditor.history_table import history_table
-from auditor.machine import history_json
-from auditor.printing import write_shown
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_no_record_and_no_journal_holds_whom_to_tell(tmp_path):
 
 
 def test_flags_over_a_spec_leave_the_news_alone(tmp_path):
-    from auditor.targets import spec_of
+    from auditor.commands.targets import spec_of
 
     (tmp_path / "audit.yaml").write_text("notify: {apprise: [env:A]}\n", encoding="utf-8")
     spec = spec_of(str(tmp_path), {("name",): "other"})

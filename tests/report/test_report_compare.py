@@ -11,11 +11,11 @@ from fleet_records import small_record
 from report_parsing import Page
 from report_records import HOSTILE, SCRIPT
 
+from auditor.commands.printing import write_shown
 from auditor.core.finding import Finding, Metric, Place
 from auditor.core.fingerprint import fingerprint, identity_of
 from auditor.core.record import AuditRecord, Section
 from auditor.core.verdict import Verdict
-from auditor.printing import write_shown
 from auditor.report.compare.machine import compare_json
 from auditor.report.compare.page import render_compare
 from auditor.report.compare.text import compare_table

@@ -13,10 +13,10 @@ from fleet_records import kept, small_record
 from report_parsing import Page
 from report_records import HOSTILE, SCRIPT
 
+from auditor.commands.printing import write_shown
 from auditor.core.changes import Kind
 from auditor.core.glance import read_glance
 from auditor.core.verdict import Verdict
-from auditor.printing import write_shown
 from auditor.report.fleet.machine import fleet_json
 from auditor.report.fleet.models import fleet
 from auditor.report.fleet.page import render_fleet

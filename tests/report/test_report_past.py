@@ -8,12 +8,12 @@ from fleet_records import small_record
 from report_parsing import Page
 from report_records import HOSTILE, rich_record
 
+from auditor.commands.printing import write_shown
 from auditor.core.compare import compared
 from auditor.core.finding import Limit
 from auditor.core.past import Past, PastAudit, Point, Trend
 from auditor.core.record import AuditRecord, record_from_json, record_to_json
 from auditor.core.verdict import Verdict
-from auditor.printing import write_shown
 from auditor.report.html import render_html
 from auditor.report.markdown import render_markdown
 from auditor.report.past import HEIGHT, view_past

@@ -115,8 +115,8 @@ def test_times(golden):
 
 
 def test_a_file_is_written_whole_or_not_at_all(golden, tmp_path, monkeypatch):
+    from auditor.commands.unattended import afterwards
     from auditor.core.spec_file import spec_from
-    from auditor.unattended import afterwards
 
     file = tmp_path / "audit.prom"
     spec = spec_from({}, "", tmp_path)

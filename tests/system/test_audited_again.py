@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from auditor.api import Record, audit_spec
+from auditor.commands.progress import Silent
 from auditor.core.finding import Finding
 from auditor.core.record import read_record
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
 from auditor.observations.earlier import Earlier, earlier_of
-from auditor.progress import Silent
 from tests.subjects import SAMPLES
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.options import HistoryOption, TableFormat, TableFormatOption
+from auditor.commands.options import HistoryOption, TableFormat, TableFormatOption
 
 if TYPE_CHECKING:
     from auditor.history.named import Named
@@ -42,11 +42,11 @@ def history(
     An audit is accepted where nothing failed in it, or by hand with --accept. `audit show ID` shows
     one again, and `audit compare` two side by side.
     """
+    from auditor.commands.history_table import history_table
+    from auditor.commands.machine import history_json
+    from auditor.commands.printing import print_shown
     from auditor.core.errors import InputError
     from auditor.history.listing import lines
-    from auditor.history_table import history_table
-    from auditor.machine import history_json
-    from auditor.printing import print_shown
 
     kept = opened(file)
     if not kept.exists and (file is not None or name or accept or unaccept):
@@ -83,15 +83,15 @@ def compare(
 
     `last` is the audit of the same subject before the other one.
     """
+    from auditor.commands.printing import write_shown
+    from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
     from auditor.core.whole import write_whole
-    from auditor.printing import write_shown
     from auditor.report.compare.machine import compare_json
     from auditor.report.compare.page import render_compare
     from auditor.report.compare.text import compare_table
     from auditor.report.compare.view import view_compare
-    from auditor.targets import writable
 
     page = Path(out or "compare.html")
     if page.is_dir():

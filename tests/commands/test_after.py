@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.after import follow_up, with_past
+from auditor.commands.after import follow_up, with_past
 from auditor.core.record import AuditRecord, read_record
 from auditor.core.spec import AuditSpec
 from auditor.core.spec_file import spec_from

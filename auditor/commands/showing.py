@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.options import FormatOption
+from auditor.commands.options import FormatOption
 
 if TYPE_CHECKING:
     from auditor.report.fleet.models import Audit
@@ -49,11 +49,11 @@ def render(
     chosen = formats or ["html", "pdf", "markdown", "junit"]
     with PdfProcess() if "pdf" in chosen else nullcontext() as process:
         # The process gets ready while this one imports what it needs itself.
+        from auditor.commands.looking_back import opened
+        from auditor.commands.targets import formats_known, writable
         from auditor.core.errors import InputError
         from auditor.history.named import record_named
-        from auditor.looking_back import opened
         from auditor.report.files import write_reports
-        from auditor.targets import formats_known, writable
 
         chosen = formats_known(chosen)
         named = record_named(record, opened)
@@ -77,9 +77,9 @@ def show(
     form: Annotated[ShowFormat, typer.Option("--format", help="What to print.")] = ShowFormat.TEXT,
 ) -> None:
     """Show a record again; nothing is written."""
+    from auditor.commands.looking_back import opened
     from auditor.core.record import record_to_json
     from auditor.history.named import record_named
-    from auditor.looking_back import opened
 
     named = record_named(target, opened)
     record = named.record
@@ -103,7 +103,7 @@ def show(
 
             text = render_prometheus(record)
         case ShowFormat.TEXT:
-            from auditor.printing import print_shown
+            from auditor.commands.printing import print_shown
             from auditor.report.terminal import summary_table
 
             report = named.path.with_name("report.html") if named.path else None
@@ -130,16 +130,16 @@ def fleet(
 
     Audits are of one model where its name, factory and task agree.
     """
+    from auditor.commands.printing import write_shown
+    from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
     from auditor.core.whole import write_whole
-    from auditor.printing import write_shown
     from auditor.report.fleet.machine import fleet_json
     from auditor.report.fleet.models import fleet as models_of
     from auditor.report.fleet.page import render_fleet
     from auditor.report.fleet.text import fleet_table
     from auditor.report.fleet.view import view_fleet
-    from auditor.targets import writable
 
     file = Path(out or "fleet.html")
     if file.is_dir():
@@ -165,11 +165,11 @@ def fleet(
 
 def _audits(targets: list[str]) -> "Iterator[Audit]":
     """Return the audits that the targets hold; what else lies in a folder is a warning."""
+    from auditor.commands.records import records_below
     from auditor.core.errors import InputError
     from auditor.core.glance import read_glance
     from auditor.core.record import RECORD
     from auditor.core.text import listed
-    from auditor.records import records_below
     from auditor.report.fleet.models import Audit
 
     def warn(text: str) -> None:

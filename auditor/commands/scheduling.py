@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.options import MetricsOption, TableFormat, TableFormatOption
+from auditor.commands.options import MetricsOption, TableFormat, TableFormatOption
 
 if TYPE_CHECKING:
     from auditor.schedule.job import Job
@@ -145,8 +145,8 @@ def list_schedules(form: TableFormatOption = TableFormat.TEXT) -> None:
     """List the schedules that are installed, and when each runs next."""
     from rich.table import Table
 
+    from auditor.commands.printing import print_shown
     from auditor.core.text import clean_text
-    from auditor.printing import print_shown
     from auditor.schedule.hosts import installed
 
     rows = [
@@ -201,10 +201,10 @@ def _job(
     metrics: str | None,
 ) -> "Job":
     """Return the schedule that the options of a command come to."""
+    from auditor.commands.targets import SPEC
     from auditor.core.spec_file import read_spec
     from auditor.schedule.every import when
     from auditor.schedule.job import Job, environment_of, fit_to_write, name_for, this_program
-    from auditor.targets import SPEC
 
     path = Path(target) / SPEC if Path(target).is_dir() else Path(target)
     spec = read_spec(path)

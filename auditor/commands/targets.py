@@ -44,6 +44,14 @@ FLAGS: dict[tuple[str, ...], str] = {
 """The flag of each key of the spec that has one."""
 
 
+def flags_of(given: dict[str, Any]) -> Flags:
+    """Return the flags of a command, each under the key of the spec that it sets."""
+    named = {**given, "format": formats_known(given.get("formats"))}
+    values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
+    values["history", "keep"] = False if given.get("no_history") else None
+    return {path: None if value == [] else value for path, value in values.items()}
+
+
 def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     """Return the spec of a target, with the flags that were given put over it.
 

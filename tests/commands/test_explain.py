@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from auditor.checks import catalogue, limits_for, select
 from auditor.cli import app
+from auditor.commands.explain import behind, bounds, command, explained, listed, settings, shown_by
 from auditor.core.check import HEADINGS, SECTIONS, Check
 from auditor.core.spec_file import spec_from
 from auditor.diagnosis.rules import RULES
-from auditor.explain import behind, bounds, command, explained, listed, settings, shown_by
 from tests.subjects import ROOT
 
 CHECKS = pytest.mark.parametrize("check", catalogue(), ids=lambda check: check.id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from auditor.options import IfRunning
+from auditor.commands.options import IfRunning
 
 if TYPE_CHECKING:
     from auditor.core.record import AuditRecord
@@ -57,8 +57,8 @@ def report_folder(spec: "AuditSpec", dated: bool) -> Iterator[Path]:
     Raises:
         InputError: it can't be written to.
     """
+    from auditor.commands.targets import writable
     from auditor.schedule.dated import dated_folder
-    from auditor.targets import writable
 
     folder = writable(Path(spec.output.dir))
     if not dated:

@@ -7,7 +7,7 @@ import pytest
 import typer.testing
 
 from auditor.cli import app
-from auditor.targets import FLAGS, command_of
+from auditor.commands.targets import FLAGS, command_of
 
 GIVEN: dict[tuple[str, ...], Any] = {
     ("model", "factory"): "model:build",
@@ -43,7 +43,7 @@ def test_the_command_line_reads_what_it_wrote(monkeypatch: pytest.MonkeyPatch) -
         read.append({path: value for path, value in flags.items() if value is not None})
         raise typer.Exit(0)
 
-    monkeypatch.setattr("auditor.targets.spec_of", spec_of)
+    monkeypatch.setattr("auditor.commands.targets.spec_of", spec_of)
     words = shlex.split(command_of(None, GIVEN))[1:]
     result = typer.testing.CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output

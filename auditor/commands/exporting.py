@@ -34,9 +34,9 @@ def mlflow(
     ] = None,
 ) -> None:
     """Write reports, verdicts and key metrics to a run of MLflow."""
+    from auditor.commands.looking_back import opened
     from auditor.exports.mlflow_run import log_audit
     from auditor.history.named import record_named
-    from auditor.looking_back import opened
 
     named = record_named(target, opened)
     logged = log_audit(
@@ -72,10 +72,10 @@ def model_card(
     ] = None,
 ) -> None:
     """Write measured metrics and an audit section for a Hugging Face model card."""
+    from auditor.commands.looking_back import opened
     from auditor.exports.card_file import card_of, write_card
     from auditor.exports.model_card import About
     from auditor.history.named import record_named
-    from auditor.looking_back import opened
 
     record = record_named(target, opened).record
     about = About(name=name, task=task, dataset=dataset, source=source)

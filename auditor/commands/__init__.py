@@ -1,0 +1,1 @@
+"""The commands behind `audit`, and what they share: options, tables, progress, printing."""
