@@ -201,8 +201,7 @@ def _job(
     metrics: str | None,
 ) -> "Job":
     """Return the schedule that the options of a command come to."""
-    from auditor.commands.targets import SPEC
-    from auditor.core.spec_file import read_spec
+    from auditor.core.spec_file import SPEC, read_spec
     from auditor.schedule.every import when
     from auditor.schedule.job import Job, environment_of, fit_to_write, name_for, this_program
 

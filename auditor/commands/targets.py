@@ -10,10 +10,8 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.spec import FORMATS, AuditSpec
-from auditor.core.spec_file import from_home, read_spec, spec_from
+from auditor.core.spec_file import SPEC, from_home, read_spec, spec_from
 from auditor.core.text import clean_text
-
-SPEC = "audit.yaml"
 
 Flags = dict[tuple[str, ...], Any]
 

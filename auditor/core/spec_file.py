@@ -12,6 +12,9 @@ from auditor.core.errors import InputError
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text, kind_of
 
+SPEC = "audit.yaml"
+"""The spec's file in a folder that is named as what to audit."""
+
 LARGEST = 1 << 20
 """Bytes of the largest spec that is read."""
 

@@ -7,8 +7,7 @@ from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from auditor.core.record import AuditRecord
-
-SPEC = "audit.yaml"
+from auditor.core.spec_file import SPEC
 
 
 def source_of(record: AuditRecord) -> str:
