@@ -30,7 +30,7 @@ def on_this_machine(host: str) -> bool:
 
 
 def checked_address(url: str, *, allow_http: bool) -> str:
-    """Return the address of a web hook.
+    """Return the address of a webhook.
 
     Raises:
         ValueError: it can't be used; the message doesn't hold it, since it may be a secret.
@@ -86,7 +86,7 @@ class Strict(BaseModel):
 
 
 class WebhookSpec(Strict):
-    """A web hook: news are posted to it as JSON."""
+    """A webhook: news are posted to it as JSON."""
 
     url: str
     """Its address, or `env:NAME` where the address itself is a secret."""

@@ -1,4 +1,4 @@
-"""News to a web hook: JSON, signed, tried again where that may help."""
+"""News to a webhook: JSON, signed, tried again where that may help."""
 
 import datetime
 import email.message

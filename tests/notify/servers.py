@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Hook:
-    """A web hook: what it answers, in turn, and what it was sent."""
+    """A webhook: what it answers, in turn, and what it was sent."""
 
     answers: list[tuple[int, dict[str, str]] | None]
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Web hooks, against a real server on the loopback."""
+"""Webhooks, against a real server on the loopback."""
 
 import hashlib
 import hmac
