@@ -3,9 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
-from auditor.core.moments import moment_of
+from auditor.core.moments import began_at
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
@@ -75,7 +74,7 @@ def _families(record: AuditRecord) -> Iterator[tuple[str, str, Iterable[Sample]]
         ("_high", "The upper end of a metric's 95 % interval", "high"),
     ):
         yield f"audit_metric{suffix}", f"{what}.", _metrics(record, of)
-    began = moment_of(record.volatile.started, datetime.fromtimestamp(0, UTC)).timestamp()
+    began = began_at(record).timestamp()
     times: list[Sample] = [({}, began)] if began else []
     yield "audit_started_timestamp_seconds", "When the audit began.", times
     yield "audit_duration_seconds", "How long the audit took.", [({}, record.volatile.seconds)]
