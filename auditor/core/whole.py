@@ -7,7 +7,7 @@ from pathlib import Path
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, sync it, and give it its name."""
-    descriptor, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -98,7 +98,7 @@ class Journal:
 
     def go_on(self, head: Head) -> None:
         """Keep the answers of an audit that goes on under a new head."""
-        for left in self.path.glob(".*.tmp"):
+        for left in self.path.glob(".*"):
             left.unlink(missing_ok=True)
         write_whole(self.path / HEAD, _HEAD.dump_json(head))
 
