@@ -23,6 +23,7 @@ FILES = (
 """Files beside a checkpoint or a spec that pin an environment."""
 
 LARGEST = 4 << 20
+"""Bytes of the largest such file that is read."""
 
 _ITEMS = {
     "python": "python",
@@ -76,13 +77,20 @@ def evidence(
                 found.setdefault(item, Evidence(item, value, recorded.name))
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
         for name in FILES:
-            path = folder / name
             looked_at.append(name)
-            if path.is_file() and path.stat().st_size <= LARGEST:
-                text = path.read_text(encoding="utf-8", errors="replace")
-                for item, version in _versions(text):
-                    found.setdefault(item, Evidence(item, version, name))
+            for item, version in _versions(_text(folder / name)):
+                found.setdefault(item, Evidence(item, version, name))
     return EnvironmentEvidence(tuple(found.values()), tuple(dict.fromkeys(looked_at)))
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file; nothing where there is none, or none that can be read."""
+    try:
+        if path.is_file() and path.stat().st_size <= LARGEST:
+            return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        pass
+    return ""
 
 
 def _versions(text: str) -> list[tuple[str, str]]:

@@ -57,3 +57,16 @@ def test_evidence_of_device_and_gpu() -> None:
     told = {"args.device": "cuda:0", "args.gpu": "0", "env.gpu_name": "A100", "timm_version": "1.0"}
     found = {fact.item: fact.value for fact in evidence(told, []).found}
     assert found == {"device": "cuda:0", "gpu": "A100", "timm": "1.0"}
+
+
+def test_a_file_that_may_not_be_read_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "requirements.txt").write_text("torch==2.10.0\n")
+    assert [one.item for one in evidence({}, [tmp_path]).found] == ["torch"]
+
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert evidence({}, [tmp_path]).found == ()
