@@ -92,12 +92,12 @@ def _over_classes(
     if by_class and not average:
         # Which average was meant is not said: the kindest is judged.
         found = [
-            (name, _measured_by(what.kind, name, sums, classes, several, levels, rng))
+            (name, _measured_by(what.kind, name, sums, classes, levels, rng))
             for name in ("macro", "micro", "weighted")
         ]
         name, best = max(found, key=lambda one: one[1].value)
         return replace(best, note=f"{name} average")
-    made = _measured_by(what.kind, average, sums, classes, several, levels, rng)
+    made = _measured_by(what.kind, average, sums, classes, levels, rng)
     return replace(made, note=note)
 
 
@@ -106,7 +106,6 @@ def _measured_by(
     average: str,
     sums: Array,
     classes: int,
-    several: bool,
     levels: Levels,
     rng: np.random.Generator,
 ) -> Measured:

@@ -97,7 +97,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     marks: list[Mark] = [(f"spike, {log.at(found.x[i])}", found.x[i]) for i in order[:SHOWN]]
     usual = (Guide(found.usual, "usual norm"),)
     figures = (*norm_figure(log, marks, usual), *run_figure(log, marks))
-    said = " ".join(part for part in (_spikes(found, log.at), _no_numbers(found)) if part)
+    said = " ".join(part for part in (_spikes(found), _no_numbers(found)) if part)
     if not loud:
         verdict = Verdict.INFO if len(found.x) or found.lost else Verdict.PASS
         quiet = f"None of {found.readings:,} norms stands {TIMES:g} times above its neighbours."
@@ -119,7 +119,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     )  # fmt: skip
 
 
-def _spikes(found: Spikes, at: object) -> str:
+def _spikes(found: Spikes) -> str:
     if not len(found.x):
         return ""
     highest = max(found.times)

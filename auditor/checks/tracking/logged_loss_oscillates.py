@@ -51,7 +51,7 @@ from auditor.core.text import clean_text
 from auditor.core.verdict import Verdict
 from auditor.observations.log_course import of_gain
 from auditor.observations.log_figures import rate_figure, run_figure
-from auditor.observations.log_swings import NEEDED, Swinging, swinging
+from auditor.observations.log_swings import NEEDED, swinging
 from auditor.observations.training_log import TrainingLog, TrainingLogOf
 
 LOG = TrainingLogOf()
@@ -111,7 +111,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         f"{said}: where it ends is chance.",
         metrics,
         where=(Place("file", clean_text(log.source), f"swings by {found.typical:.3g}"),),
-        advice=_advice(log, found),
+        advice=_advice(log),
         figures=figures,
     )
 
@@ -133,7 +133,7 @@ def _cycles(log: TrainingLog) -> int:
     return rises
 
 
-def _advice(log: TrainingLog, found: Swinging) -> tuple[str, ...]:
+def _advice(log: TrainingLog) -> tuple[str, ...]:
     rate = log.named("lr")
     lines = []
     if rate is not None and len(rate.finite.values) and float(rate.finite.values[-1]) > 0:
