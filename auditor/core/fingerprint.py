@@ -16,7 +16,7 @@ class Identity:
     """Empty where it is not known."""
 
 
-class Named(Protocol):
+class SubjectLike(Protocol):
     """A subject, as a record or a glance at it tells it."""
 
     @property
@@ -27,7 +27,7 @@ class Named(Protocol):
     def task(self) -> str | None: ...  # noqa: D102
 
 
-class Placed(Protocol):
+class PlaceLike(Protocol):
     """A place of a finding, as a record or a glance at it tells it."""
 
     @property
@@ -36,12 +36,12 @@ class Placed(Protocol):
     def name(self) -> str: ...  # noqa: D102
 
 
-def identity_of(subject: Named) -> Identity:
+def identity_of(subject: SubjectLike) -> Identity:
     """Return the identity of a subject."""
     return Identity(*map(_written, (subject.name, subject.factory, subject.task or "")))
 
 
-def fingerprint(check: str, subject: Identity, place: Placed | None = None) -> str:
+def fingerprint(check: str, subject: Identity, place: PlaceLike | None = None) -> str:
     """Return 64 hexadecimal digits that a finding of a subject has in every audit.
 
     A finding with several places has one for each; one without a place is the subject's as a

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from auditor.core.finding import Metric
-from auditor.core.fingerprint import Named, identity_of
+from auditor.core.fingerprint import SubjectLike, identity_of
 from auditor.core.glance import glance_at
 from auditor.core.moments import moment_of
 from auditor.core.past import Point
@@ -32,7 +32,7 @@ class Run(Protocol):
     def process(self) -> int: ...  # noqa: D102
 
 
-def audit_id(subject: Named, run: Run) -> str:
+def audit_id(subject: SubjectLike, run: Run) -> str:
     """Return the id of an audit: the same when it is judged again, or gone on with."""
     known = identity_of(subject)
     whole = [known.name, known.factory, known.task, run.started, run.host, run.process]
