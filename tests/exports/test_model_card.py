@@ -246,7 +246,7 @@ def test_the_section_tells_verdict_findings_and_checkpoint(record: AuditRecord) 
     assert text.startswith("<!-- audit:start -->\n\n## Audit\n\nFailed on 1 January 2026")
     assert "- The model is no better than a baseline (failed)" in text
     assert record.subject.checkpoint.sha256 in text
-    assert "| accuracy | 0.102 | 0.0741 to 0.13 |" in text
+    assert "| accuracy | 10.2 % | 7.58 to 13.4 % |" in text
 
 
 def test_hostile_texts_stay_texts(record: AuditRecord) -> None:
