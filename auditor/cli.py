@@ -122,8 +122,6 @@ def run(
     try:
         with flags_named(flags):
             held = baseline_for(spec, folder, resume=resume)
-            if spec.audit.baseline is not None and held.named is None:
-                typer.echo("audit: no earlier audit to compare with: this is the first", err=True)
             record = _with_progress(
                 lambda progress: audit_spec(
                     spec, folder, progress, resume=resume, command=command, baseline=held
@@ -137,6 +135,9 @@ def run(
         raise AuditBrokenError(f"interrupted; {hint}") from None
     record = with_past(record, spec)
     _delivered(record, folder, list(spec.output.formats), quiet)
+    if held.lacking:
+        counts = "; every failure counts as new" if fail_on is FailOn.NEW else ""
+        typer.echo(f"audit: no earlier audit to compare with: {held.lacking}{counts}", err=True)
     for problem in (*follow_up(record, spec, folder), *afterwards(record, spec, keep, metrics)):
         typer.echo(f"audit: {problem}", err=True)
     _ended(record, fail_on)

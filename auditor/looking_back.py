@@ -153,7 +153,6 @@ def _last(other: "Named", file: str | None) -> "Named":
     """Return the audit of a record's subject before that one."""
     from auditor.core.errors import InputError
     from auditor.core.fingerprint import identity_of
-    from auditor.core.text import clean_text
     from auditor.history.baseline import baseline_named
     from auditor.history.entry import entry_of
     from auditor.history.history import About
@@ -161,10 +160,7 @@ def _last(other: "Named", file: str | None) -> "Named":
 
     entry, known = entry_of(other.record), identity_of(other.record.subject)
     about = About(known.name, known.factory, known.task, entry.glance.volatile.started, entry.id)
-    found = baseline_named(LAST, partial(opened, file), about, entry.only).named
-    if found is None:
-        raise InputError(
-            f"last: no audit of {clean_text(known.name, 60)!r} before that one in the history "
-            f"({opened(file).shown})"
-        )
-    return found
+    found = baseline_named(LAST, partial(opened, file), about, entry.only)
+    if found.named is None:
+        raise InputError(f"last: {found.lacking}")
+    return found.named
