@@ -1,14 +1,17 @@
 """Writing: whole files or none, and a PDF that may be missing."""
 
+import errno
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
 
 from auditor.core.record import AuditRecord, read_record
 from auditor.core.spec import FORMATS
+from auditor.engine import journal
 from auditor.report import files
 from auditor.report.files import write_reports
 from auditor.report.html import render_html
@@ -99,3 +102,18 @@ def test_the_record_is_json_with_words_for_what_is_not_finite(record, tmp_path):
     write_reports(inside, tmp_path, ("json",))
     text = (tmp_path / "record.json").read_text()
     assert json.loads(text)["sections"][0]["findings"][1]["metrics"][0]["value"] == "Infinity"
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "page.html").write_text("earlier")
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (write_whole, journal._write):
+        with pytest.raises(OSError, match="No space left") as told:
+            write(tmp_path / "page.html", b"new")
+        assert told.value.filename == str(tmp_path / "page.html")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"page.html": "earlier"}
