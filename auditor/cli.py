@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -269,8 +269,20 @@ def main() -> None:
         typer.echo(f"audit: {place}{error.strerror or type(error).__name__}", err=True)
         sys.exit(3)
     except KeyboardInterrupt:
-        typer.echo("audit: interrupted", err=True)
-        sys.exit(3)
+        _interrupted()
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            _interrupted()
+        raise
+
+
+_INTERRUPTED = 128 + signal.SIGINT
+"""What typer ends with, without a word, where a command is interrupted."""
+
+
+def _interrupted() -> NoReturn:
+    typer.echo("audit: interrupted", err=True)
+    sys.exit(3)
 
 
 def _flags(given: dict[str, Any]) -> dict[tuple[str, ...], Any]:
