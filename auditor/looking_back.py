@@ -126,10 +126,11 @@ def opened(file: str | None = None) -> "SqliteHistory":
 def _accept(kept: "SqliteHistory", start: str, accepted: bool) -> None:
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
+    from auditor.history.named import ID
 
-    id_ = kept.id_of(start)
+    id_ = kept.id_of(start) if ID.match(start) else None
     if id_ is None:
-        raise InputError(f"{clean_text(start, 40)}: no such audit in the history ({kept.shown})")
+        raise InputError(f"{clean_text(start, 40)!r}: no such audit in the history ({kept.shown})")
     kept.accept(id_, accepted)
     typer.echo(f"{id_} is {'accepted' if accepted else 'no longer accepted by hand'}")
 
