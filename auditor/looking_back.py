@@ -43,6 +43,7 @@ def history(
     one again, and `audit compare` two side by side.
     """
     from auditor.core.errors import InputError
+    from auditor.core.text import counted
     from auditor.history.listing import lines
     from auditor.history_table import history_table
     from auditor.machine import history_json
@@ -61,6 +62,8 @@ def history(
         typer.echo(history_json(kept.shown, found))
     elif found:
         print_shown(history_table(found))
+        if len(found) == limit:
+            typer.echo(f"\nNot more than {counted(limit, 'audit')} shown; --limit sets how many.")
     else:
         typer.echo(f"no audit was kept yet; `audit run` keeps them in {kept.shown}")
 

@@ -198,6 +198,9 @@ def test_an_audit_is_accepted_by_hand_and_compared_by_its_id(folder: Path) -> No
     where = ("--history", "mine.sqlite")
     assert audit(folder, "history", "--accept", id_[:6], *where).said == f"{id_} is accepted\n"
     assert "*" in audit(folder, "history", *where).said
+    assert "--limit" not in audit(folder, "history", *where).said
+    shown = audit(folder, "history", "--limit", "1", *where).said
+    assert shown.endswith("\nNot more than 1 audit shown; --limit sets how many.\n")
     audit(folder, "history", "--unaccept", id_, *where)
     assert "*" not in audit(folder, "history", *where).said
     page = audit(folder, "compare", id_, id_, "--format", "html", "--out", "sub/c.html", *where)
