@@ -38,7 +38,7 @@ def entropic() -> torch.Generator:
         (entropic(), "unknown"),
         (random.Random(3), "unknown"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_whether_a_generator_was_seeded(generator: Any, told: str) -> None:
     assert seeding(generator) == told
