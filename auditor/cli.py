@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -120,8 +120,6 @@ def run(
     try:
         with flags_named(flags):
             held = baseline_for(spec, folder, resume=resume)
-            if spec.audit.baseline is not None and held.named is None:
-                typer.echo("audit: no earlier audit to compare with: this is the first", err=True)
             record = _with_progress(
                 lambda progress: audit_spec(
                     spec, folder, progress, resume=resume, command=command, baseline=held
@@ -135,6 +133,9 @@ def run(
         raise AuditBrokenError(f"interrupted; {hint}") from None
     record = with_past(record, spec)
     _delivered(record, folder, list(spec.output.formats), quiet)
+    if held.lacking:
+        counts = "; every failure counts as new" if fail_on is FailOn.NEW else ""
+        typer.echo(f"audit: no earlier audit to compare with: {held.lacking}{counts}", err=True)
     for problem in (*follow_up(record, spec, folder), *afterwards(record, spec, keep, metrics)):
         typer.echo(f"audit: {problem}", err=True)
     _ended(record, fail_on)
@@ -205,8 +206,20 @@ def main() -> None:
         typer.echo(f"audit: {place}{error.strerror or type(error).__name__}", err=True)
         sys.exit(3)
     except KeyboardInterrupt:
-        typer.echo("audit: interrupted", err=True)
-        sys.exit(3)
+        _interrupted()
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            _interrupted()
+        raise
+
+
+_INTERRUPTED = 128 + signal.SIGINT
+"""What typer ends with, without a word, where a command is interrupted."""
+
+
+def _interrupted() -> NoReturn:
+    typer.echo("audit: interrupted", err=True)
+    sys.exit(3)
 
 
 def _checked(fail_on: FailOn, baseline: str | None) -> None:

@@ -254,3 +254,14 @@ def test_a_real_audit_by_the_action(folder: Path) -> None:
     assert (folder / "step_summary.md").read_text().startswith("# ❌ digits-cnn-broken: failed")
     log = json.loads((folder / "audit-report/audit.sarif").read_text())
     assert {result["ruleId"] for result in log["runs"][0]["results"]} == {"dead-units"}
+
+
+def test_the_workflow_of_a_schedule_uses_the_same_actions() -> None:
+    mine = re.findall(r"uses: (\S+)@(\S+)", (ROOT / "action.yml").read_text(encoding="utf-8"))
+    theirs = re.findall(
+        r"uses: (\S+)@(\S+)", (ROOT / "auditor/schedule/github.py").read_text(encoding="utf-8")
+    )
+    versions = dict(mine)
+    shared = [(name, version) for name, version in theirs if name in versions]
+    assert len(shared) >= 5
+    assert shared == [(name, versions[name]) for name, _ in shared]

@@ -37,12 +37,12 @@ FIRST = "audit run audit.yaml"
 
 AFTER = [
     line
-    for line in AUDITS
+    for line in sorted(AUDITS, key=lambda line: "--resume" not in line)
     if "--resume" in line
     or "--baseline" in line
     or line.split()[1] in ("judge", "render", "show", "fleet", "history", "compare", "export")
 ]
-"""What goes on from an audit of the same spec in the same folder."""
+"""What goes on from an audit of the same spec in the same folder, the same audit first."""
 
 
 MODEL = """

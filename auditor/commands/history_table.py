@@ -66,7 +66,7 @@ def _counts(entry: Entry) -> str:
 
 def _told(line: Line) -> list[RenderableType]:
     if line.before is None:
-        said = ["first audit"]
+        said = ["first audit" if line.first else "first audit of these checks"]
     else:
         said = [cropped(change, _LONGEST_CHANGE) for change in changes_told(line.changes)]
     return [Hung(Text("  "), Text(text, style="dim"), 2) for text in said]

@@ -46,6 +46,7 @@ def history(
     from auditor.commands.machine import history_json
     from auditor.commands.printing import print_shown
     from auditor.core.errors import InputError
+    from auditor.core.text import counted
     from auditor.history.listing import lines
 
     kept = opened(file)
@@ -61,6 +62,8 @@ def history(
         typer.echo(history_json(kept.shown, found))
     elif found:
         print_shown(history_table(found))
+        if len(found) == limit:
+            typer.echo(f"\nNot more than {counted(limit, 'audit')} shown; --limit sets how many.")
     else:
         typer.echo(f"no audit was kept yet; `audit run` keeps them in {kept.shown}")
 
@@ -126,10 +129,11 @@ def opened(file: str | None = None) -> "SqliteHistory":
 def _accept(kept: "SqliteHistory", start: str, accepted: bool) -> None:
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
+    from auditor.history.named import ID
 
-    id_ = kept.id_of(start)
+    id_ = kept.id_of(start) if ID.match(start) else None
     if id_ is None:
-        raise InputError(f"{clean_text(start, 40)}: no such audit in the history ({kept.shown})")
+        raise InputError(f"{clean_text(start, 40)!r}: no such audit in the history ({kept.shown})")
     kept.accept(id_, accepted)
     typer.echo(f"{id_} is {'accepted' if accepted else 'no longer accepted by hand'}")
 
@@ -153,7 +157,6 @@ def _last(other: "Named", file: str | None) -> "Named":
     """Return the audit of a record's subject before that one."""
     from auditor.core.errors import InputError
     from auditor.core.fingerprint import identity_of
-    from auditor.core.text import clean_text
     from auditor.history.baseline import baseline_named
     from auditor.history.entry import entry_of
     from auditor.history.history import About
@@ -161,10 +164,7 @@ def _last(other: "Named", file: str | None) -> "Named":
 
     entry, known = entry_of(other.record), identity_of(other.record.subject)
     about = About(known.name, known.factory, known.task, entry.glance.volatile.started, entry.id)
-    found = baseline_named(LAST, partial(opened, file), about, entry.only).named
-    if found is None:
-        raise InputError(
-            f"last: no audit of {clean_text(known.name, 60)!r} before that one in the history "
-            f"({opened(file).shown})"
-        )
-    return found
+    found = baseline_named(LAST, partial(opened, file), about, entry.only)
+    if found.named is None:
+        raise InputError(f"last: {found.lacking}")
+    return found.named

@@ -6,7 +6,19 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, sync it, and give it its name."""
+    """Write a file under a temporary name, sync it, and give it its name.
+
+    Raises:
+        OSError: that can't be done; it names the file.
+    """
+    try:
+        _written(path, data)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _written(path: Path, data: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

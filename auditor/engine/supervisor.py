@@ -252,8 +252,12 @@ def _resumed(journal: Journal, head: Head) -> Head:
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return what differs, for people; `JUDGING` aside."""
+    """Return what differs, for people; `JUDGING` aside.
+
+    Of a subject that other settings make another, the settings alone are told.
+    """
     old, new = _flat(before), _flat(after)
+    settings: list[str] = []
     said: dict[str, None] = {}
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) == new.get(name) or name.startswith(JUDGING):
@@ -261,14 +265,14 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         kind, _, place = name.partition(".")
         if kind != "facts":
             was, now = clean_text(old.get(name), 40), clean_text(new.get(name), 40)
-            said[f"{place} was {was}, is {now}"] = None
+            settings.append(f"{place} was {was}, is {now}")
         elif place.startswith("checkpoint"):
             said["the checkpoint has changed"] = None
         elif place.startswith("data."):
             said[f"the batches of {'.'.join(place.split('.')[:2])} have changed"] = None
         else:
             said[f"the subject's {place} has changed"] = None
-    return list(said)
+    return settings or list(said)
 
 
 def _flat(value: Any, name: str = "") -> dict[str, str]:

@@ -57,6 +57,8 @@ def write_card(path: Path, record: AuditRecord, about: About) -> None:
     origin = clean_text(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{origin}: no regular file, so no model card")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"{origin}: there is no such folder to write a model card in")
     try:
         raw = path.read_bytes() if path.exists() else b""
         if len(raw) > LARGEST:

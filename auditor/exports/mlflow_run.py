@@ -57,8 +57,8 @@ def log_audit(
         return _logged(MlflowClient(tracking_uri), record, folder, run_id, experiment)
     except MlflowException as error:
         raise InputError(f"MLflow refuses: {clean_text(error.message)}") from error
-    except (ImportError, ValueError) as error:
-        # Of a store whose driver is missing, or an address that none knows.
+    except (ImportError, ValueError, OSError) as error:
+        # Of a store whose driver is missing, or an address that none knows or can write to.
         raise InputError(f"MLflow can't use the address: {clean_text(error)}") from error
 
 

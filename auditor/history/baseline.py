@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auditor.core.record import AuditRecord
 from auditor.core.spec import AuditSpec
-from auditor.core.text import clean_text
+from auditor.core.text import clean_text, counted
 from auditor.history.history import About
 from auditor.history.named import LAST, Named, kept, record_named
 from auditor.history.place import history_file
@@ -18,11 +18,12 @@ from auditor.observations.earlier import Earlier, Which, earlier_of
 class Baseline:
     """What to compare with: the record itself, and what checks see of it and of the accepted one.
 
-    There is no record where no audit of the subject was kept before.
+    There is no record where none was asked for, or where none fits; `lacking` says then why.
     """
 
     named: Named | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
+    lacking: str = ""
 
 
 def history_of(spec: AuditSpec) -> SqliteHistory:
@@ -74,14 +75,18 @@ def baseline_named(
         return _both(record_named(name, opened, base))
     history = opened()
     if not history.exists:
-        return Baseline()
+        return Baseline(lacking=f"there is no history yet ({history.shown})")
     ids: dict[Which, str] = {}
+    unfit = 0
     for entry in history.entries(about):
+        unfit += 1
         if entry.complete and entry.covers(only):
             ids.setdefault("last", entry.id)
             if entry.accepted:
                 ids["accepted"] = entry.id
                 break
+    if not ids:
+        return Baseline(lacking=_lacking(history, about, unfit))
     records = {id_: kept(history, id_) for id_ in {*ids.values()}}
     return Baseline(
         named=records.get(ids.get("last", "")),
@@ -90,6 +95,17 @@ def baseline_named(
             for which, id_ in ids.items()
         },
     )
+
+
+def _lacking(history: SqliteHistory, about: About, unfit: int) -> str:
+    """Return why no audit of a history will do, though `unfit` ones are of the subject."""
+    name, place = repr(clean_text(about.name or "", 60)), f"the history ({history.shown})"
+    if unfit:
+        kept = f"none of {counted(unfit, 'earlier audit')}"
+        return f"{kept} of {name} in {place} asked all of these checks and came to its end"
+    if next(history.entries(About(name=about.name, besides=about.besides)), None) is not None:
+        return f"{place} holds no earlier audit of this {name}, but of another factory or task"
+    return f"{place} holds no earlier audit of {name}"
 
 
 def of_record(record: AuditRecord, source: str) -> Baseline:

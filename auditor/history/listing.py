@@ -15,6 +15,8 @@ class Line:
 
     entry: Entry
     before: Entry | None = None
+    first: bool = True
+    """Whether no audit of the subject is kept from before it, whatever that asked."""
     changes: tuple[Change, ...] = field(default=(), init=False)
 
     def follows(self, before: Entry) -> None:
@@ -35,6 +37,7 @@ def lines(history: History, name: str | None, most: int) -> tuple[Line, ...]:
     open_: dict[Identity, list[Line]] = {}
     for entry in history.entries(About(name=name)):
         for line in [*open_.get(entry.identity, ())]:
+            line.first = False
             if entry.covers(line.entry.only):
                 line.follows(entry)
                 open_[entry.identity].remove(line)

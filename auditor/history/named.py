@@ -13,7 +13,8 @@ from auditor.history.sqlite import SqliteHistory
 LAST = "last"
 """Names the audit before another one of the same subject."""
 
-_ID = re.compile(r"[0-9a-f]{4,64}\Z")
+ID = re.compile(r"[0-9a-f]{4,64}\Z")
+"""An audit's id, or as much of its beginning as is enough."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def record_named(name: str, opened: Callable[[], SqliteHistory], base: Path = Pa
         if not (path / RECORD).exists():
             raise InputError(f"{clean_text(path)}: a folder without {RECORD}")
         path /= RECORD
-    if path.exists() or not _ID.match(name):
+    if path.exists() or not ID.match(name):
         return Named(read_record(path), clean_text(path), path)
     history = opened()
     id_ = history.id_of(name) if history.exists else None

@@ -192,6 +192,7 @@ class SqliteHistory:
         with self._told():
             made(self._file)
             with contextlib.closing(self._connected("mode=rw")) as db:
+                version_of(db)  # of a database that is not ours, not even the journal is changed
                 with contextlib.suppress(sqlite3.OperationalError):
                     # Not every file system can; then readers and writers wait for one another.
                     db.execute("PRAGMA journal_mode = WAL")
@@ -239,6 +240,8 @@ def _reason(error: sqlite3.Error) -> str:
             return f"another program has held the history for {PATIENCE:g} s"
         case ["FULL"]:
             return "the history can't be written: the disk is full"
+        case ["IOERR"]:
+            return "the history can't be used: the disk is full or fails"
         case ["READONLY"]:
             return "the history can't be written: it is read-only"
     return f"the history can't be used: {clean_text(error)}"

@@ -49,7 +49,7 @@ ABSENT: dict[Capability, str] = {
     "optimizer": "no optimizer of one learning rate is declared (`training: optimizer`) or in the "
     "checkpoint",
     "batch_norm": "the model has no batch normalisation that keeps running statistics",
-    "earlier": "no earlier audit is named to compare with (`--baseline last`, or a record)",
+    "earlier": "there is no earlier audit to compare with (`--baseline last`, or a record)",
 }
 
 

@@ -1,12 +1,12 @@
 """How an audit compares with an earlier one, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from auditor.core.comparison import Comparison, FindingChange, Kind, SpotChange
-from auditor.core.text import clean_text, counted
-from auditor.core.verdict import Verdict
+from auditor.core.text import clean_text, counted, listed
+from auditor.core.verdict import SEVERITY, Verdict
 from auditor.report.wording import WORDS, date, prose
 
 MOST_PLACES = 40
@@ -17,14 +17,14 @@ TITLES: Mapping[Kind, str] = MappingProxyType(
         Kind.NEW: "New",
         Kind.WORSE: "Worse",
         Kind.MOVED: "In other places",
-        Kind.NOT_COMPARABLE: "Not comparable",
         Kind.BETTER: "Better",
         Kind.WAIVED: "Now waived",
         Kind.FIXED: "Fixed",
+        Kind.NOT_COMPARABLE: "Not comparable",
         Kind.UNCHANGED: "Unchanged",
     }
 )
-
+"""In the order in which they are shown: what changed, then what can't be told, then the rest."""
 
 _UNJUDGED = {Verdict.NOT_APPLICABLE, Verdict.ERROR, Verdict.INCOMPLETE}
 
@@ -54,12 +54,32 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """The findings that can't be compared for one reason: "passed before, not asked now"."""
+
+    told: str
+    verdict: Verdict
+    """The worst of them before or now, where that is something wrong."""
+    findings: tuple[Changed, ...]
+
+    @property
+    def line(self) -> str:
+        """Return of how many checks it is, and the reason."""
+        return f"{counted(len(self.findings), 'check')}: {self.told}"
+
+    def named(self, most: int) -> str:
+        """Return the same with the checks by name, as many as may be."""
+        return f"{self.line} ({listed([one.check for one in self.findings], most)})"
+
+
+@dataclass(frozen=True)
 class ChangeGroup:
-    """The findings that changed in one way."""
+    """The findings that changed in one way; those that can't be compared are told by reason."""
 
     kind: Kind
     title: str
     findings: tuple[Changed, ...]
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +115,32 @@ def summary(comparison: Comparison) -> str:
 def groups_of(comparison: Comparison) -> tuple[ChangeGroup, ...]:
     """Return all findings by how they compare, the most urgent first."""
     return tuple(
-        ChangeGroup(kind, title, tuple(map(_changed, found)))
+        ChangeGroup(
+            kind,
+            title,
+            tuple(map(_changed, found)),
+            _reasons(found) if kind is Kind.NOT_COMPARABLE else (),
+        )
         for kind, title in TITLES.items()
         if (found := comparison.of(kind))
     )
+
+
+def _reasons(found: Sequence[FindingChange]) -> tuple[Reason, ...]:
+    """Return the findings by why they can't be compared, the worst first."""
+    alike: dict[str, list[FindingChange]] = {}
+    for change in found:
+        alike.setdefault(_told(change), []).append(change)
+    reasons = [
+        Reason(told, _wrong(some), tuple(map(_changed, some))) for told, some in alike.items()
+    ]
+    return tuple(sorted(reasons, key=lambda one: -SEVERITY[one.verdict]))
+
+
+def _wrong(found: Sequence[FindingChange]) -> Verdict:
+    seen = [one for change in found for one in (change.before, change.after) if one is not None]
+    worst = max(seen, key=SEVERITY.__getitem__, default=Verdict.NOT_APPLICABLE)
+    return worst if SEVERITY[worst] >= SEVERITY[Verdict.WARN] else Verdict.NOT_APPLICABLE
 
 
 def _changed(change: FindingChange) -> Changed:

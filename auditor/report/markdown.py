@@ -106,9 +106,15 @@ def _compared(compared: ComparedView) -> str:
         f"- {_SIGNS[finding.verdict]} **{group.title}:** {escaped(finding.title)} "
         f"({escaped(finding.check)}, {escaped(finding.told)})"
         for group in compared.groups
+        if not group.reasons
         for finding in group.findings
     ]
-    lines = "\n".join((*cautions, *changed[:MOST_CHANGES]))
+    reasons = [
+        f"- {_SIGNS[reason.verdict]} **{group.title}:** {escaped(reason.named(MOST_CHANGES))}"
+        for group in compared.groups
+        for reason in group.reasons
+    ]
+    lines = "\n".join((*cautions, *changed[:MOST_CHANGES], *reasons[:MOST_CHANGES]))
     return _folded(compared.line, lines) if lines else escaped(compared.line)
 
 

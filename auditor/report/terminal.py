@@ -20,6 +20,8 @@ MOST_FINDINGS = 8
 MOST_UNJUDGED = 8
 MOST_CAUSES = 3
 MOST_CHANGES = 6
+MOST_REASONS = 4
+MOST_NAMED = 3
 MOST_WAIVERS = 8
 _LONGEST = 220
 _MOST_METRICS = 2
@@ -69,13 +71,19 @@ def _opening(page: PageView) -> list[RenderableType]:
 
 def _compared(compared: ComparedView) -> list[RenderableType]:
     """Return how the audit compares with an earlier one: the worst that changed by name."""
-    changed = [(group, finding) for group in compared.groups for finding in group.findings]
+    changed = [
+        (group, one) for group in compared.groups if not group.reasons for one in group.findings
+    ]
+    reasons = [(group, one) for group in compared.groups for one in group.reasons]
     lines: list[RenderableType] = [paragraph(cropped(compared.line, 400))]
     lines += [Hung(Text(), Text(said, style="yellow"), 2) for said in compared.cautions]
     for group, finding in changed[:MOST_CHANGES]:
         told = f"{group.title}: {cropped(finding.title, 120)} ({finding.check}), {finding.told}"
         lines.append(Hung(Text(), Text(told), 2))
-    return [*lines, *_more(len(changed) - MOST_CHANGES, "change")]
+    lines += _more(len(changed) - MOST_CHANGES, "change")
+    for group, reason in reasons[:MOST_REASONS]:
+        lines.append(Hung(Text(), Text(f"{group.title}: {reason.named(MOST_NAMED)}"), 2))
+    return [*lines, *_more(len(reasons) - MOST_REASONS, "reason")]
 
 
 def _first(page: PageView) -> list[RenderableType]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 from torch import nn
 
+from auditor.cli import main
 from auditor.schedule.job import COMPARED
 from tests.notify.servers import hook
 from tests.notify.test_mail import Inbox, serving
@@ -202,3 +204,19 @@ def test_every_record_can_be_shown_as_figures():
     checks = {s.labels["check"] for s in families["audit_finding_verdict"].samples}
     told = json.loads(record.read_bytes())
     assert checks == {f["check"] for section in told["sections"] for f in section["findings"]}
+
+
+def test_an_interrupt_before_the_audit_begins_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("auditor.looking_back.opened", lambda _: interrupted())
+    monkeypatch.setattr(sys, "argv", ["audit", "history"])
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    signal.signal(signal.SIGTERM, handler)
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == "audit: interrupted\n"

@@ -147,3 +147,22 @@ def test_a_record_at_hand(tmp_path: Path) -> None:
     record = replace(audited(1), environment={"torch": "2.10"})
     told = of_record(record, "the record")
     assert told.earlier["last"].environment == {"torch": "2.10"}
+
+
+def test_why_there_is_nothing_to_compare_with_is_told(
+    history: SqliteHistory, tmp_path: Path
+) -> None:
+    def why(**audit: Any) -> str:
+        return baseline_of(spec(tmp_path, **audit)).lacking.replace(history.shown, "FILE")
+
+    assert why() == "there is no history yet (FILE)"
+    history.add(audited(1, name="letters"))
+    assert why() == "the history (FILE) holds no earlier audit of 'digits'"
+    history.add(audited(1, factory="model:other"))
+    assert why().endswith("no earlier audit of this 'digits', but of another factory or task")
+    history.add(audited(1, only=["a"]))
+    assert why().startswith("none of 1 earlier audit of 'digits' in the history (FILE)")
+    history.add(audited(2, error="the worker died"))
+    assert why().startswith("none of 2 earlier audits of 'digits'")
+    assert why(checks={"only": ["a"]}) == "", "one is found"
+    assert baseline_of(spec(tmp_path, None)).lacking == "", "none is looked for"

@@ -60,6 +60,16 @@ def test_of_a_few_checks_only_these_are_compared(history: SqliteHistory) -> None
     assert whole.before.glance.volatile.started.startswith("2026-01-01")
 
 
+def test_the_first_of_all_is_told_from_the_first_of_its_checks(history: SqliteHistory) -> None:
+    history.add(audited(1, found("a", "pass"), only=["a"]))
+    history.add(audited(2, found("a", "pass"), found("b", "pass")))
+    assert [line.first for line in lines(history, None, 20)] == [False, True]
+    shown = io.StringIO()
+    write_shown(history_table(lines(history, None, 20)), shown)
+    assert "  first audit of these checks\n" in shown.getvalue()
+    assert shown.getvalue().count("  first audit\n") == 1
+
+
 def test_an_unknown_name_suggests_a_near_one(history: SqliteHistory) -> None:
     history.add(audited(1, name="digits-cnn"))
     with pytest.raises(
@@ -84,7 +94,7 @@ def test_in_eighty_columns_with_names_of_any_kind(history: SqliteHistory) -> Non
     assert "30 new: check-0, check-1, check-2 and 27 more" in text
     assert "1 warning (1 check)" in text
     assert " 3 Jan 2026 12:00" in text
-    assert "first audit" in text
+    assert text.count("  first audit\n") == 1
     assert "* accepted: nothing failed, or accepted by hand" in text
 
 

@@ -219,7 +219,9 @@ def test_what_is_no_history_stays_as_it_is(history: SqliteHistory, tmp_path: Pat
     with sqlite3.connect(other._file) as db:
         db.execute("CREATE TABLE mine (it)")
     db.close()
+    content = other._file.read_bytes()
     refused(other, "a database of another program")
+    assert other._file.read_bytes() == content, "not even its journal's mode"
 
 
 def test_a_newer_version_is_refused(history: SqliteHistory) -> None:

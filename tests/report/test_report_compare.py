@@ -12,6 +12,7 @@ from report_parsing import Page
 from report_records import HOSTILE, SCRIPT
 
 from auditor.commands.printing import write_shown
+from auditor.core.compare import compared
 from auditor.core.finding import Finding, Metric, Place
 from auditor.core.fingerprint import fingerprint, identity_of
 from auditor.core.record import AuditRecord, Section
@@ -20,6 +21,9 @@ from auditor.report.compare.machine import compare_json
 from auditor.report.compare.page import render_compare
 from auditor.report.compare.text import compare_table
 from auditor.report.compare.view import MOST_DIFFERENCES, view_compare
+from auditor.report.html import render_html
+from auditor.report.markdown import render_markdown
+from auditor.report.terminal import summary_table
 
 SOURCES = ("old/record.json", "new/record.json")
 
@@ -58,26 +62,65 @@ def text_of(before: AuditRecord, after: AuditRecord) -> str:
 
 def test_what_is_new_comes_first(pair):
     view = view_compare(*pair, SOURCES)
-    assert view.headline == "net: 1 new, 1 worse, 2 not comparable, 1 fixed, 1 unchanged."
+    assert view.headline == "net: 1 new, 1 worse, 1 fixed, 2 not comparable, 1 unchanged."
     assert [group.title for group in view.groups] == [
         "New",
         "Worse",
-        "Not comparable",
         "Fixed",
+        "Not comparable",
         "Unchanged",
     ]
     assert [(one.check, one.told) for group in view.groups for one in group.findings] == [
         ("new", "passed before, failed now"),
         ("worse", "warning before, failed now"),
+        ("fixed", "failed before, passed now"),
         ("fine", "not asked before, passed now"),
         ("gone", "failed before, not asked now"),
-        ("fixed", "failed before, passed now"),
         ("same", "warning, as before"),
     ]
     assert view.cautions == (
         "The profiles differ: ?, then deep.",
         "The validation data differ.",
     )
+
+
+def test_what_can_not_be_compared_is_told_by_its_reason():
+    before = small_record("net", 1, **{f"fine-{n}": "pass" for n in range(40)}, gone="fail")
+    after = small_record("net", 2, other="fail")
+    (group,) = view_compare(before, after, SOURCES).groups
+    assert [(one.line, one.verdict) for one in group.reasons] == [
+        ("1 check: not asked before, failed now", Verdict.FAIL),
+        ("1 check: failed before, not asked now", Verdict.FAIL),
+        ("40 checks: passed before, not asked now", Verdict.NOT_APPLICABLE),
+    ]
+    text = text_of(before, after)
+    assert "  1 check: failed before, not asked now (gone)\n" in text
+    assert "fine-5 and 34 more)" in " ".join(text.split())
+    assert len(text.splitlines()) < 15
+    page = render_compare(view_compare(before, after, SOURCES))
+    assert page.count('<details class="reason" open>') == 2, "what passed stays folded"
+    assert all(f"<code>fine-{n}</code>" in page for n in range(40))
+
+    compared_ = replace(after, comparison=compared(before, after, "old"))
+    told = io.StringIO()
+    write_shown(summary_table(compared_), told)
+    for text in (told.getvalue(), render_markdown(compared_), render_html(compared_)):
+        flat = " ".join(text.split())
+        assert "40 checks: passed before, not asked now" in flat
+        assert flat.index("failed before, not asked now") < flat.index("40 checks")
+    assert "fine-39" not in told.getvalue()
+    assert "fine-39" in render_markdown(compared_)
+
+
+def test_metrics_of_checks_that_one_audit_alone_asked_are_left_out(pair):
+    accuracy = Metric("accuracy", 0.9, "share")
+    before, after = (with_metrics(one, accuracy) for one in pair)
+    assert {row.check for row in view_compare(before, after, SOURCES).metrics} == {
+        "new",
+        "worse",
+        "fixed",
+        "same",
+    }
 
 
 def test_what_the_audits_were_made_with(pair):

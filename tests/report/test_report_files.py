@@ -1,8 +1,10 @@
 """Writing: whole files or none, and a PDF that may be missing."""
 
+import errno
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
@@ -99,3 +101,17 @@ def test_the_record_is_json_with_words_for_what_is_not_finite(record, tmp_path):
     write_reports(inside, tmp_path, ("json",))
     text = (tmp_path / "record.json").read_text()
     assert json.loads(text)["sections"][0]["findings"][1]["metrics"][0]["value"] == "Infinity"
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "page.html").write_text("earlier")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as told:
+        write_whole(tmp_path / "page.html", b"new")
+    assert told.value.filename == str(tmp_path / "page.html")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"page.html": "earlier"}

@@ -165,10 +165,13 @@ def test_an_audit_that_is_not_kept(folder: Path) -> None:
         (["compare", "last", "last"], "one of the two has to be a record or an id"),
         (["compare", "gone.json", "last"], "gone.json: can't be read"),
         (["compare", "a.json", "last", "--history", "bad"], "bad: no history of audits, or a dam"),
-        (["compare", "a.json", "last"], "last: no audit of "),
+        (["compare", "a.json", "last"], "last: there is no history yet ("),
+        (["compare", "a.json", "last", "--history", "good"], "last: the history (good) holds no"),
         (["compare", "a.json", "a.json", "--out", "."], "--out: . is a folder"),
         (["compare", "abcd", "a.json"], "abcd: no such record or folder, and no such audit"),
-        (["history", "--accept", "abcd", "--history", "good"], "abcd: no such audit in the hist"),
+        (["history", "--accept", "abcd", "--history", "good"], "'abcd': no such audit in the hi"),
+        (["history", "--accept", "", "--history", "good"], "'': no such audit in the history"),
+        (["export", "model-card", "a.json", "--into", "no/card.md"], "there is no such folder to"),
         (["history", "nobody", "--history", "good"], "nobody: no audit of that name"),
         (["render", "abcd"], "abcd: no such record or folder"),
     ],
@@ -195,6 +198,9 @@ def test_an_audit_is_accepted_by_hand_and_compared_by_its_id(folder: Path) -> No
     where = ("--history", "mine.sqlite")
     assert audit(folder, "history", "--accept", id_[:6], *where).said == f"{id_} is accepted\n"
     assert "*" in audit(folder, "history", *where).said
+    assert "--limit" not in audit(folder, "history", *where).said
+    shown = audit(folder, "history", "--limit", "1", *where).said
+    assert shown.endswith("\nNot more than 1 audit shown; --limit sets how many.\n")
     audit(folder, "history", "--unaccept", id_, *where)
     assert "*" not in audit(folder, "history", *where).said
     page = audit(folder, "compare", id_, id_, "--format", "html", "--out", "sub/c.html", *where)

@@ -3,7 +3,6 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from auditor.core.comparison import Kind
 from auditor.core.text import counted
 from auditor.report.compare.view import CompareView, DifferenceTable, MetricRow, Side
 from auditor.report.compared import Changed, ChangeGroup
@@ -38,8 +37,10 @@ def _side(side: Side) -> Hung:
 
 def _group(group: ChangeGroup, view: CompareView) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(), Text(group.title, style="bold")]
-    if group.kind is Kind.NOT_COMPARABLE:
-        return lines + [Hung(Text(), Text(f"{f.check}: {f.told}"), _INDENT) for f in group.findings]
+    if group.reasons:
+        return lines + [
+            Hung(Text(), Text(reason.named(MOST_PLACES)), _INDENT) for reason in group.reasons
+        ]
     for finding in group.findings:
         lines += _finding(finding, view)
     return lines

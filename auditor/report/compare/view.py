@@ -1,6 +1,6 @@
 """What a comparison of two audits shows, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from auditor.core.compare import compared
@@ -98,7 +98,7 @@ def view_compare(before: AuditRecord, after: AuditRecord, sources: tuple[str, st
         cautions=tuple(prose(text, 300) for text in told.cautions),
         groups=groups,
         fine=f"{fine} found nothing wrong in either audit." if fine else "",
-        metrics=tuple(map(_metric, metric_pairs(before, after))),
+        metrics=tuple(map(_metric, _in_both(metric_pairs(before, after)))),
         tables=tuple(
             _table(title, rows)
             for title, rows in (
@@ -109,6 +109,12 @@ def view_compare(before: AuditRecord, after: AuditRecord, sources: tuple[str, st
             if rows
         ),
     )
+
+
+def _in_both(pairs: Sequence[MetricPair]) -> Iterator[MetricPair]:
+    """Yield the metrics of checks of which both audits measured the same."""
+    both = {pair.check for pair in pairs if pair.before is not None and pair.after is not None}
+    return (pair for pair in pairs if pair.check in both)
 
 
 def _side(label: str, record: AuditRecord, source: str) -> Side:
