@@ -26,7 +26,7 @@ def test_what_was_lost_since_the_best(judged, lost: float, verdict: Verdict) -> 
         assert "best at epoch 1" in found.summary
         assert "in validation" in found.where[0].note
         assert "can't be told" in found.summary
-        assert found.figures[0].series[-1].name.startswith("best, epoch 1")
+        assert found.figures[0].stretches[-1].name.startswith("best, epoch 1")
 
 
 @pytest.mark.parametrize(
