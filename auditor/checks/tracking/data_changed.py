@@ -16,19 +16,20 @@ Content is compared by a hash over all examples that does not depend on their or
 reordering is no change; padding with zeros at the end does not count. Where both audits read a
 split whole, another hash is another content: the check warns of validation data, and where the
 recording of the training tells of another number of examples; of training data it merely tells.
-Drift is told apart by the population
-stability index, between the deciles of the earlier audit, of each feature and of the labels: a
-feature is a column of a table (up to 64), or the mean and the spread of each channel, or of the
-tokens, in each example. The check warns or fails where the index is beyond the limit below at 99 %,
-all comparisons together. It fails where shapes or types are others. Where the audits read different
-parts of a split, as another profile does, nothing of it is judged.
+Drift is told apart by the population stability index, between the deciles of the earlier audit, of
+each feature and of the labels: a feature is a column of a table (up to 64), or the mean and the
+spread of each channel, or of the tokens, in each example. The check warns or fails where the index
+is beyond the limit below at 99 %, all comparisons together. It fails where shapes or types are
+others. Where the audits read different parts of a split, as another profile does, nothing of it is
+judged.
 
 When it misleads
 ----------------
 Random augmentation is drawn from the audit's seed: with another seed other content is told and no
-more. Another version of PyTorch may draw otherwise too, though the files are the same. Rows of unequal length that
-are filled up with something other than zeros have a hash that depends on their neighbours. Drift
-within an example, such as objects at other places of an image, does not show in mean and spread.
+more. Another version of PyTorch may draw otherwise too, though the files are the same. Rows of
+unequal length that are filled up with something other than zeros have a hash that depends on their
+neighbours. Drift within an example, such as objects at other places of an image, does not show in
+mean and spread.
 
 What to do
 ----------
@@ -223,8 +224,8 @@ def _against_training(split: Split, recorded: RecordedSplit, now: SplitsSeen) ->
 def _drawn_otherwise(last: Earlier, now: SplitsSeen) -> list[str]:
     if last.seed not in (None, now.seed):
         return [
-            f"The audit's seed was {last.seed} then and is {now.seed} now: if the loaders augment at "
-            "random, that alone draws other examples."
+            f"The audit's seed was {last.seed} then and is {now.seed} now: if the loaders augment "
+            "at random, that alone draws other examples."
         ]
     before = last.environment.get("torch", "")
     if not before or not now.torch or before == now.torch:

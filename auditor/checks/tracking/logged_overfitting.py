@@ -18,12 +18,12 @@ five, which one lucky reading does not move. What was lost is the level of the l
 that at the best, as a share of what validation had gained from the first reading; the gain counts
 for a quarter of the first level at least. It counts where it is beyond the limit with 99 %
 confidence, less what the best of many readings owes to luck. Where the training loss rose since as
-well the run went astray instead, and the check says so. Where an accuracy or another
-score of validation was told and has not fallen since, the model grew too sure of itself and not
-worse: this is told and not held against it. So is a rise that the audited checkpoint was saved
-before. Which one was saved is told by the loss that this audit measures on the same validation data,
-where it is that of the best reading or of the last one; else by counters in the checkpoint or by
-its name. `overfitted` measures the gap between the splits on the model.
+well the run went astray instead, and the check says so. Where an accuracy or another score of
+validation was told and has not fallen since, the model grew too sure of itself and not worse: this
+is told and not held against it. So is a rise that the audited checkpoint was saved before. Which
+one was saved is told by the loss that this audit measures on the same validation data, where it is
+that of the best reading or of the last one; else by counters in the checkpoint or by its name.
+`overfitted` measures the gap between the splits on the model.
 
 When it misleads
 ----------------
