@@ -13,7 +13,7 @@ on new data. The better model was there, and often still is, in an earlier check
 
 How it is measured
 ------------------
-By the log alone. The best reading is that of the validation loss after a running median of three or
+By the log. The best reading is that of the validation loss after a running median of three or
 five, which one lucky reading does not move. What was lost is the level of the last readings less
 that at the best, as a share of what validation had gained from the first reading; the gain counts
 for a quarter of the first level at least. It counts where it is beyond the limit with 99 %
