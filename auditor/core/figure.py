@@ -31,6 +31,15 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A part of the x axis that is shaded; a line across it where it ends where it starts."""
+
+    name: str
+    start: Number
+    end: Number
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows under named columns; numbers stay numbers, so that the report can align them."""
 
@@ -54,6 +63,7 @@ class Lines:
     x_names: tuple[str, ...] = ()
     x_log: bool = False
     y_log: bool = False
+    stretches: tuple[Stretch, ...] = ()
     kind: Literal["lines"] = "lines"
 
 

@@ -25,6 +25,7 @@ class Earlier:
     environment: dict[str, str]
     data: dict[Split, SplitFacts]
     scores: ExampleScores | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class EarlierOf(Request[Earlier]):
 def earlier_of(record: AuditRecord, source: str) -> Earlier:
     """Return what a later audit compares with of a record."""
     checkpoint = record.subject.checkpoint
+    settings = record.spec.get("audit")
+    seed = settings.get("seed") if isinstance(settings, dict) else None
     return Earlier(
         source=source,
         started=record.volatile.started,
@@ -48,4 +51,5 @@ def earlier_of(record: AuditRecord, source: str) -> Earlier:
         environment=record.environment,
         data=record.subject.data,
         scores=record.scores,
+        seed=seed if isinstance(seed, int) else None,
     )

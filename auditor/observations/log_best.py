@@ -28,6 +28,9 @@ SCORES = ("acc", "accuracy", "f1", "auc", "auroc", "iou", "miou", "map", "ap", "
           "r2", "dice", "precision", "recall", "top1", "top5", "score")  # fmt: skip
 """Metrics of which more is better, by words of their names."""
 
+ALIKE = 0.05
+"""Share of what was lost since the best that a measured loss may be off the one it is taken for."""
+
 Standing = Literal["best", "before", "last", "between", ""]
 
 
@@ -38,7 +41,7 @@ class Best:
     `share` is what was lost of what had been gained, `low` its bound with 99 % confidence,
     `interval` that of 95 %. It `diverges` where the training loss rose since as well. `kept` names
     a score that has not fallen. `standing` tells where the audited checkpoint was saved, empty
-    where that is not known.
+    where that is not known; it is `measured` where the loss of the checkpoint itself tells.
     """
 
     x: float
@@ -52,10 +55,14 @@ class Best:
     diverges: bool
     kept: str
     standing: Standing
+    measured: bool
 
 
-def best_of(log: TrainingLog) -> Best | None:
-    """Return the best place of a run, None where validation was told too seldom."""
+def best_of(log: TrainingLog, measured: float = math.nan) -> Best | None:
+    """Return the best place of a run, None where validation was told too seldom.
+
+    `measured` is the validation loss of the audited checkpoint, NaN where that is not known.
+    """
     val = log.named("val_loss")
     if val is None or len(val.finite.x) < NEEDED:
         return None
@@ -77,6 +84,7 @@ def best_of(log: TrainingLog) -> Best | None:
     lost = end - bottom
     if not gained > 0:
         gained = math.inf
+    alike = _alike(measured, float(y[at]), float(y[-1]))
     bounds = (lost - luck - reach(1, 0.95) * error, lost + reach(1, 0.95) * error)
     return Best(
         x=float(x[at]),
@@ -89,7 +97,8 @@ def best_of(log: TrainingLog) -> Best | None:
         interval=(min(bounds[0], max(lost, 0.0)) / gained, max(bounds[1], 0.0) / gained),
         diverges=_rises(log.named("train_loss"), float(x[at])),
         kept=_kept(log, float(x[at])),
-        standing=_standing(log, x, at),
+        standing=alike or _standing(log, x, at),
+        measured=bool(alike),
     )
 
 
@@ -130,6 +139,14 @@ def _few(x: Array, y: Array, most: int = 60) -> tuple[Array, Array]:
     parts = (np.asarray(a)[: count * each].reshape(count, each) for a in (x, y))
     middle, values = (np.median(part, axis=1) for part in parts)
     return middle, values
+
+
+def _alike(measured: float, best: float, end: float) -> Standing:
+    """Tell whether a measured loss is that of the best place or that of the end, and no other."""
+    near = ALIKE * (end - best)
+    if abs(measured - best) <= near:
+        return "best"
+    return "last" if abs(measured - end) <= near else ""
 
 
 def _standing(log: TrainingLog, x: Array, best: int) -> Standing:

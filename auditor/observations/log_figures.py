@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from auditor.core.figure import Figure, Guide, Lines, Series
+from auditor.core.figure import Figure, Guide, Lines, Series, Stretch
 from auditor.core.text import clean_text
 from auditor.observations.training_log import LoggedSeries, TrainingLog
 
@@ -74,20 +74,18 @@ def _figure(
         return ()
     known = np.concatenate([one.finite.values for _, one in curves])
     low, high = float(known.min()), float(known.max())
-    drawn = [_thinned(name, one) for name, one in curves]
-    for name, start, end in regions:
-        ends = (start, end)
-        drawn.append(Series(name, ends, (low, low), low=(low, low), high=(high, high)))
-    drawn += [Series(name, (at, at), (low, high)) for name, at in marks if math.isfinite(at)]
+    shaded = [Stretch(*region) for region in regions]
+    marked = [Stretch(name, at, at) for name, at in marks if math.isfinite(at)]
     return (
         Lines(
             title=title,
             caption=caption,
             x_label={"steps": "step", "epochs": "epoch", "rows": "row of the log"}[log.unit],
             y_label=label,
-            series=tuple(drawn),
+            series=tuple(_thinned(name, one) for name, one in curves),
             guides=tuple(guides),
             y_log=low > 0 and high > WIDE * low,
+            stretches=(*shaded, *marked),
         ),
     )
 

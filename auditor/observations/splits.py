@@ -21,8 +21,8 @@ class SplitsSeen:
     """The splits as the intake read them.
 
     `recorded` is what the file `source`, written while the model was trained, tells of the data of
-    training. `torch` is the version that drew what the loaders draw at random, and `checkpoint` the
-    SHA-256 of the checkpoint's file, empty where there is none.
+    training. `torch` is the version that drew what the loaders draw at random, from the `seed`, and
+    `checkpoint` the SHA-256 of the checkpoint's file, empty where there is none.
     """
 
     data: dict[Split, SplitFacts]
@@ -30,6 +30,7 @@ class SplitsSeen:
     checkpoint: str = ""
     recorded: dict[Split, RecordedSplit] | None = None
     source: str = ""
+    seed: int = 0
 
 
 @dataclass(frozen=True)

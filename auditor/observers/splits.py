@@ -25,6 +25,7 @@ def splits(request: SplitsOf, subject: Subject) -> SplitsSeen:
         checkpoint=checkpoint.facts.sha256 if checkpoint is not None else "",
         recorded=recorded or None,
         source=header.name if header is not None and recorded else "",
+        seed=subject.seed,
     )
 
 

@@ -4,7 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from auditor.core.figure import Bars, Cell, Graph, Guide, Heatmap, Histogram, Lines, Series, Table
+from auditor.core.figure import (
+    Bars,
+    Cell,
+    Graph,
+    Guide,
+    Heatmap,
+    Histogram,
+    Lines,
+    Series,
+    Stretch,
+    Table,
+)
 from auditor.core.text import clean_text
 from auditor.report.selection import MOST_SERIES, shown_bars
 from auditor.report.wording import number, prose, says
@@ -126,7 +137,7 @@ def _bars(figure: Bars) -> TableView:
 
 def _lines(figure: Lines) -> TableView:
     series = figure.series[:MOST_SERIES]
-    note = _guides(figure.guides)
+    note = f"{_guides(figure.guides)} {_stretches(figure.stretches)}".strip()
     label = figure.x_label or "x"
     if series and all(one.x == series[0].x for one in series) and len(series) < MOST_COLUMNS:
         rows: list[tuple[Cell, ...]] = [
@@ -138,6 +149,16 @@ def _lines(figure: Lines) -> TableView:
         (one.name, _position(x, figure), y) for one in series for x, y in _points(one)
     ]
     return table_of(("Curve", label, figure.y_label or "y"), *_cut(long, note))
+
+
+def _stretches(stretches: Sequence[Stretch]) -> str:
+    said = [
+        f"{clean_text(one.name, 60)} at {number(one.start)}"
+        if one.start == one.end
+        else f"{clean_text(one.name, 60)} from {number(one.start)} to {number(one.end)}"
+        for one in stretches
+    ]
+    return f"Marked: {'; '.join(said)}." if said else ""
 
 
 def _points(one: Series) -> list[tuple[float, float]]:

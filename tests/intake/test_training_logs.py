@@ -150,6 +150,27 @@ def test_a_table_in_blocks_written_with_nan_is_told_apart() -> None:
     assert all(map(math.isfinite, values(log, "train_loss")))
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "0,nan,2.4,\n1,2.0,1.9,\n2,1.5,1.4,\n",
+        "1,2.0,nan,\n2,1.5,1.4,\n",
+        "1,2.0,1.9,\n2,1.5,1.4,\n2,nan,nan,1.6\n",
+        "1,2.0,1.9,\n2,1.5,1.4,\n3,nan,1.4,\n",
+    ],
+    ids=["evaluated first", "validated later", "tested at the end", "evaluated at the end"],
+)
+def test_an_evaluation_before_or_after_training_has_blanks_that_are_no_nan(rows: str) -> None:
+    log = log_of("epoch,loss,val_loss,test_loss\n" + rows)
+    assert values(log, "train_loss") == [2.0, 1.5]
+    assert all(map(math.isfinite, values(log, "val_loss")))
+
+
+@pytest.mark.parametrize("column", ["loss_G", "generator_loss", "policy_loss", "kl_loss"])
+def test_a_loss_that_need_not_fall_is_not_that_of_training(column: str) -> None:
+    assert log_of(f"step,{column},lr\n1,1.0,1\n2,2.0,1\n").named("train_loss") is None
+
+
 def test_a_loss_that_became_nan_or_infinite_stays_so() -> None:
     log = log_of("step,loss\n1,2.0\n2,inf\n3,NaN\n4,1e300\n")
     assert str(values(log, "train_loss")) == "[2.0, inf, nan, inf]"

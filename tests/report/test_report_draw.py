@@ -12,7 +12,7 @@ import pytest
 import report_records as given
 from report_plots import EXTREMES, FAR, lines, paths, points, texts, words
 
-from auditor.core.figure import Bars, Guide, Heatmap, Histogram, Lines, Series
+from auditor.core.figure import Bars, Guide, Heatmap, Histogram, Lines, Series, Stretch
 from auditor.report.plots.draw import draw
 from auditor.report.plots.extent import extent_of
 from auditor.report.selection import shown_bars
@@ -194,6 +194,23 @@ def test_a_band_of_many_points_keeps_its_reach():
     band = next(p for p in paths(draw(plot).svg) if p.get("fill-opacity") == "0.18")
     assert len(points(band["d"][:-1])) <= 2000
     assert min(y for _, y in points(band["d"][:-1])) < 50
+
+
+def test_stretches_of_the_axis_are_shaded_and_named_in_their_own_words():
+    marks = (
+        Stretch("last third", 4.0, 6.0),
+        Stretch("best, epoch 2", 2.0, 2.0),
+        Stretch("nowhere", math.nan, 1.0),
+    )
+    plot = lines([3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 5.0], guides=(), stretches=marks)
+    drawing = draw(plot)
+    assert [(key.name, key.block) for key in drawing.key[1:]] == [
+        ("last third", True),
+        ("best, epoch 2", False),
+    ]
+    (shade,) = [p for p in paths(drawing.svg) if p.get("fill-opacity") == "0.18"]
+    assert "v230" in shade["d"]
+    assert "last third from 4 to 6; best, epoch 2 at 2" in numbers_of(plot).note
 
 
 def test_lines_differ_by_more_than_colour():

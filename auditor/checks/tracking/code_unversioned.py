@@ -133,7 +133,8 @@ def _fault(model: tuple[CodeFile, ...], faults: list[CodeFile]) -> str:
     if len(model) == 1:
         return f"The file that the model is built by is not committed as it is: {names}."
     of = f"{len(faults)} of the {len(model)} files that the model is built by"
-    return f"{of} {'is' if len(faults) == 1 else 'are'} not committed as they are: {names}."
+    are, as_is = ("is", "it is") if len(faults) == 1 else ("are", "they are")
+    return f"{of} {are} not committed as {as_is}: {names}."
 
 
 def _apart(one: RecordedCommit, tree: Repository) -> str:

@@ -16,19 +16,20 @@ Content is compared by a hash over all examples that does not depend on their or
 reordering is no change; padding with zeros at the end does not count. Where both audits read a
 split whole, another hash is another content: the check warns of validation data, and where the
 recording of the training tells of another number of examples; of training data it merely tells.
-Drift is told apart by the population
-stability index, between the deciles of the earlier audit, of each feature and of the labels: a
-feature is a column of a table (up to 64), or the mean and the spread of each channel, or of the
-tokens, in each example. The check warns or fails where the index is beyond the limit below at 99 %,
-all comparisons together. It fails where shapes or types are others. Where the audits read different
-parts of a split, as another profile does, nothing of it is judged.
+Drift is told apart by the population stability index, between the deciles of the earlier audit, of
+each feature and of the labels: a feature is a column of a table (up to 64), or the mean and the
+spread of each channel, or of the tokens, in each example. The check warns or fails where the index
+is beyond the limit below at 99 %, all comparisons together. It fails where shapes or types are
+others. Where the audits read different parts of a split, as another profile does, nothing of it is
+judged.
 
 When it misleads
 ----------------
-Random augmentation is drawn from the audit's seed: another seed, or another version of PyTorch,
-draws otherwise, and the content differs though the files are the same. Rows of unequal length that
-are filled up with something other than zeros have a hash that depends on their neighbours. Drift
-within an example, such as objects at other places of an image, does not show in mean and spread.
+Random augmentation is drawn from the audit's seed: with another seed other content is told and no
+more. Another version of PyTorch may draw otherwise too, though the files are the same. Rows of
+unequal length that are filled up with something other than zeros have a hash that depends on their
+neighbours. Drift within an example, such as objects at other places of an image, does not show in
+mean and spread.
 
 What to do
 ----------
@@ -85,7 +86,8 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     if last is None and not now.recorded:
         return Judgement(Verdict.NOT_APPLICABLE, f"Not looked at: {seen.missing(LAST)}.")
     found = changes(last.data, now.data) if last is not None else ()
-    told = [_of(change, limit) for change in found]
+    seeded = last is None or last.seed in (None, now.seed)
+    told = [_of(change, limit, seeded) for change in found]
     told += [
         _against_training(split, recorded, now)
         for split, recorded in (now.recorded or {}).items()
@@ -123,8 +125,8 @@ class Told:
     places: tuple[Place, ...] = ()
 
 
-def _of(change: Change, limit: Limit) -> Told:
-    """Tell what became of a split since the last audit."""
+def _of(change: Change, limit: Limit, seeded: bool) -> Told:
+    """Tell what became of a split since the last audit, `seeded` as this one was."""
     name, setting = NAMES[change.split], f"data.{change.split}"
     if change.kind == "same":
         part = "" if change.after.complete else ", as far as it was read"
@@ -152,7 +154,8 @@ def _of(change: Change, limit: Limit) -> Told:
         reason = f"Whether the {name} data has changed can't be told: {change.reason}.{even}"
         return Told(Verdict.NOT_APPLICABLE, reason)
     sentence = f"The {name} data has changed: {_counts(change)}.{even}"
-    if change.split == "train":
+    before, after = change.before, change.after
+    if change.split == "train" or (not seeded and before.examples == after.examples):
         return Told(Verdict.INFO, sentence)
     return Told(
         Verdict.WARN,
@@ -219,6 +222,11 @@ def _against_training(split: Split, recorded: RecordedSplit, now: SplitsSeen) ->
 
 
 def _drawn_otherwise(last: Earlier, now: SplitsSeen) -> list[str]:
+    if last.seed not in (None, now.seed):
+        return [
+            f"The audit's seed was {last.seed} then and is {now.seed} now: if the loaders augment "
+            "at random, that alone draws other examples."
+        ]
     before = last.environment.get("torch", "")
     if not before or not now.torch or before == now.torch:
         return []

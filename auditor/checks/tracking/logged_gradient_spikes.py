@@ -47,7 +47,7 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Guide
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.statistics import clopper_pearson
-from auditor.core.text import clean_text, counted, listed
+from auditor.core.text import clean_text, counted, listed, percent
 from auditor.core.verdict import Verdict
 from auditor.observations.log_course import too_few
 from auditor.observations.log_figures import Mark, norm_figure, run_figure
@@ -137,5 +137,5 @@ def _no_numbers(found: Spikes) -> str:
         return ""
     verb = "is" if found.lost == 1 else "are"
     share = found.lost / found.readings
-    exact = f" ({share:.2%})" if not math.isclose(share, 1) else ""
+    exact = f" ({percent(share)} %)" if not math.isclose(share, 1) else ""
     return f"{found.lost:,} of {found.readings:,} norms {verb} NaN or infinite{exact}."

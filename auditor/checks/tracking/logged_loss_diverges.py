@@ -15,12 +15,12 @@ How it is measured
 By the log alone. A loss of training or validation that is NaN or infinite to the end of the log
 fails; one that comes back warns. Of a validation loss that goes on as a number after the training
 loss has ended in NaN the latter is taken for empty cells. Otherwise the level of the last tenth of
-the training loss is set against the lowest level of any tenth: what was lost again, as a share of
-what had been gained since the first reading, at the lower bound of 99 % over all tenths together. A
-run that gained less than a twentieth of the first reading has none to lose; it diverges where it
-rose from there, by more than a quarter of itself and the scatter that one reading may be off.
-Errors grow with the correlation of neighbouring readings. `non-finite-values` looks at the weights
-themselves.
+the training loss, or of its last ten readings or more where each is above all of a tenth before
+them, is set against the lowest level of any tenth: what was lost again, as a share of what had been
+gained since the first reading, at the lower bound of 99 % over all tenths together. A run that
+gained less than a twentieth of the first reading has none to lose; it diverges where it rose from
+there, by more than a quarter of itself and the scatter that one reading may be off. Errors grow
+with the correlation of neighbouring readings. `non-finite-values` looks at the weights themselves.
 
 When it misleads
 ----------------
@@ -49,6 +49,7 @@ from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.text import clean_text
+from auditor.core.values import Array
 from auditor.core.verdict import Verdict
 from auditor.observations.log_course import (
     Gap,
@@ -70,6 +71,8 @@ NEEDED = 12
 STRETCHES = 10
 SMALLEST = 3
 """Readings of the shortest stretch whose level is taken."""
+APART = 10
+"""Readings at the end that, all above a tenth before them, are no chance: of 20 it is 1 in 10^5."""
 GAIN = 0.05
 """Share of the first level that a gain counts for at least."""
 
@@ -113,7 +116,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
     length = max(SMALLEST, len(y) // STRETCHES)
     starts = range(0, len(y) - length + 1, length)
     begins = min(starts, key=lambda at: level(y[at : at + length]))
-    lowest, last = y[begins : begins + length], y[-length:]
+    lowest, last = y[begins : begins + length], _last(y, length)
     first = first_reading(y)
     noise, z = noise_of(y), reach(len(starts))
     rise = fallen(last, lowest, noise)
@@ -156,6 +159,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             *norm_figure(log),
         ),
     )
+
+
+def _last(values: Array, length: int) -> Array:
+    """Return the last readings: fewer than `length` where a run left its course just at the end."""
+    for count in range(APART, length):
+        if values[-count:].min() > values[-count - length : -count].max():
+            return values[-count:]
+    return values[-length:]
 
 
 def _lost(log: TrainingLog) -> Lost | None:

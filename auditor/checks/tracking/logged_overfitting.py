@@ -13,21 +13,22 @@ on new data. The better model was there, and often still is, in an earlier check
 
 How it is measured
 ------------------
-By the log alone. The best reading is that of the validation loss after a running median of three or
+By the log. The best reading is that of the validation loss after a running median of three or
 five, which one lucky reading does not move. What was lost is the level of the last readings less
 that at the best, as a share of what validation had gained from the first reading; the gain counts
 for a quarter of the first level at least. It counts where it is beyond the limit with 99 %
 confidence, less what the best of many readings owes to luck. Where the training loss rose since as
-well the run went astray instead, and the check says so. Where an accuracy or another
-score of validation was told and has not fallen since, the model grew too sure of itself and not
-worse: this is told and not held against it. So is a rise that the audited checkpoint was saved
-before. `overfitted` measures the gap between the splits on the model.
+well the run went astray instead, and the check says so. Where an accuracy or another score of
+validation was told and has not fallen since, the model grew too sure of itself and not worse: this
+is told and not held against it. So is a rise that the audited checkpoint was saved before. Which
+one was saved is told by the loss that this audit measures on the same validation data, where it is
+that of the best reading or of the last one; else by counters in the checkpoint or by its name.
+`overfitted` measures the gap between the splits on the model.
 
 When it misleads
 ----------------
 A validation set that is small, or of another kind than training's, has a best that means little.
-Which checkpoint is audited is told by counters in it or by its name; scripts count epochs from 0 or
-from 1, so that it can be off by one.
+Scripts count epochs from 0 or from 1, so that a counter can be off by one.
 
 What to do
 ----------
@@ -41,6 +42,10 @@ Prechelt 1998, "Early Stopping - But When?" (generalisation loss); Goodfellow, B
 (the loss overfits before accuracy does).
 """
 
+import math
+
+import numpy as np
+
 from auditor.core.advice import step
 from auditor.core.check import Limits, Seen, check
 from auditor.core.finding import Judgement, Limit, Metric, Place
@@ -49,9 +54,13 @@ from auditor.core.verdict import Verdict
 from auditor.observations.log_best import NEEDED, SINCE, Best, Standing, best_of
 from auditor.observations.log_course import of_gain, too_few
 from auditor.observations.log_figures import Mark, run_figure
+from auditor.observations.losses import LossesOver
+from auditor.observations.splits import SplitsOf
 from auditor.observations.training_log import TrainingLog, TrainingLogOf
 
 LOG = TrainingLogOf()
+LOSSES = LossesOver(split="val")
+SPLITS = SplitsOf()
 
 STOPPED = """\
 best, waited, patience = float("inf"), 0, 5
@@ -79,6 +88,7 @@ STANDS: dict[Standing, str] = {
     title="Validation did not get worse while training went on",
     failure_title="Validation got worse while training went on",
     needs=(LOG,),
+    wants=(LOSSES, SPLITS),
     limits={
         "lost": Limit(
             warn=0.1,
@@ -92,7 +102,7 @@ STANDS: dict[Standing, str] = {
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Judge what the validation loss lost since its best."""
     log = seen[LOG]
-    best = best_of(log)
+    best = best_of(log, _measured(seen))
     if best is None:
         return Judgement(Verdict.NOT_APPLICABLE, too_few(log, NEEDED, "val_loss"))
     limit = limits["lost"]
@@ -101,10 +111,12 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         Metric("share of the gain lost since the best", best.share, "", *best.interval, limit),
     )
     at = log.at(best.x)
-    stands = STANDS[best.standing].format(by=log.saved_by, at=log.at(float(log.saved_at)))
+    by = "by the loss that it has here" if best.measured else log.saved_by
+    stands = STANDS[best.standing].format(by=by, at=log.at(float(log.saved_at)))
     marks: list[Mark] = [(f"best, {at}", best.x)]
     if best.standing in ("last", "between"):
-        marks.append(("audited checkpoint", float(log.saved_at)))
+        saved_at = best.last if best.measured else float(log.saved_at)
+        marks.append(("audited checkpoint", saved_at))
     said = f"The validation loss was best at {at}, {best.value:.4g}"
     lost = f"and ends at {best.end:.4g}: {of_gain(best.share)} is lost"
     plain = run_figure(log, marks)
@@ -140,6 +152,17 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         ),
         figures=figures,
     )
+
+
+def _measured(seen: Seen) -> float:
+    """Return the validation loss of the audited checkpoint, NaN where not all of it was read."""
+    losses, splits = seen.get(LOSSES), seen.get(SPLITS)
+    facts = splits.data.get("val") if splits is not None else None
+    if losses is None or facts is None or not facts.complete:
+        return math.nan
+    if len(losses.values) != facts.batches_read:
+        return math.nan
+    return float(np.average(losses.values, weights=losses.sizes))
 
 
 def _spared(log: TrainingLog, best: Best) -> str:

@@ -13,12 +13,13 @@ the loss at a floor. And a schedule that is declared but never stepped fails in 
 How it is measured
 ------------------
 By the log. The rate came down where its last reading is below nine tenths of its highest. Where it
-did not, the check warns in two cases: the declared schedule, or the one in the checkpoint, should
-have moved the rate by more than a tenth by then; or the loss has come to a floor. It has where the
-line through its second half (Theil and Sen's, wider for correlated readings) does not fall for
-sure, while it swings there by more than the limit (see `logged-loss-oscillates` for how swings are
-measured). Otherwise a rate that stays is told and not held against the run: many a small model is
-trained well by it. `schedule-missing-or-off` tries on copies whether a decay would help.
+did not, the check warns in three cases: the declared schedule, or the one in the checkpoint, should
+have moved the rate by more than a tenth by then; the rate only ever rose, and still does by a tenth
+in the last third, as in a warm-up that the run did not outlast; or the loss has come to a floor. It
+has where the line through its second half (Theil and Sen's, wider for correlated readings) does not
+fall for sure, while it swings there by more than the limit (see `logged-loss-oscillates` for how
+swings are measured). Otherwise a rate that stays is told and not held against the run: many a small
+model is trained well by it. `schedule-missing-or-off` tries on copies whether a decay would help.
 
 When it misleads
 ----------------
@@ -99,7 +100,14 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
             figures=figures,
         )
     constant = float(values.min()) >= DOWN * top
-    course = f"stayed at {last:.3g}" if constant else f"rose to {top:.3g} and stayed there"
+    climbing = bool(values[2 * len(values) // 3] < DOWN * last and (np.diff(values) >= 0).all())
+    course = (
+        f"stayed at {last:.3g}"
+        if constant
+        else f"rose until the end, to {last:.3g},"
+        if climbing
+        else f"rose to {top:.3g} and stayed there"
+    )
     said = f"The learning rate {course} over {len(values):,} readings, to {log.at(rate.x[-1])}"
     where = Place("file", clean_text(log.source), f"the rate ends at {last:.3g}, its highest")
     promised = _promised(schedule)
@@ -116,6 +124,22 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
                     snippets.cosine(_epochs(log), last / 100),
                 ),
                 "Look whether the scheduler was built on the optimizer that trains.",
+            ),
+            figures,
+        )
+    if climbing:
+        return Judgement(
+            Verdict.WARN,
+            f"{said}: the run was over before its warm-up.",
+            metrics,
+            (where,),
+            (
+                "Let the warm-up take a twentieth of the steps that are really made, counted as "
+                "the schedule counts them: in steps or in epochs.",
+                step(
+                    "Then let the rate come down:",
+                    snippets.cosine(_epochs(log), last / 100),
+                ),
             ),
             figures,
         )

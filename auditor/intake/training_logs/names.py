@@ -29,6 +29,12 @@ UNTOLD = frozenset(
 )  # fmt: skip
 """Words of columns that tell nothing of how training went."""
 
+BY_DESIGN = frozenset(
+    {"g", "d", "gen", "generator", "disc", "discriminator", "adv", "adversarial", "critic", "actor",
+     "policy", "value", "entropy", "kl", "kld"}
+)  # fmt: skip
+"""Words of losses of which training does not lower each by design; none stands for the whole."""
+
 _TAIL = re.compile(r"(?:epoch|step|avg|mean)$")
 _PARTS = re.compile(r"[^a-z0-9.]+|(?<!\d)\.|\.(?!\d)")
 
@@ -66,6 +72,8 @@ def meaning_of(column: str) -> Meaning | None:
         return Meaning("grad_norm", "", tail)
     if tuple(rest) in LOSSES:
         return Meaning("loss", split, tail)
+    if "loss" in rest and BY_DESIGN & set(rest):
+        return None
     if "loss" in rest:
         return Meaning("loss", split, tail, whole=False)
     return Meaning("_".join(rest), split, tail)

@@ -10,7 +10,7 @@ from auditor.core.text import clean_text, listed
 from auditor.core.values import Array
 from auditor.intake.training_logs.axis import Axis, axis_of
 from auditor.intake.training_logs.names import Meaning, meaning_of
-from auditor.intake.training_logs.table import LogTable
+from auditor.intake.training_logs.table import LogTable, Row
 from auditor.observations.training_log import LoggedSeries, TrainingLog
 
 MOST_POINTS = 20_000
@@ -24,7 +24,7 @@ FIRST = ("train_loss", "val_loss", "lr", "grad_norm")
 
 def log_of_table(table: LogTable, source: str) -> TrainingLog:
     """Return the run that a table of rows tells of."""
-    columns = _columns(table)
+    columns = _columns(_without_blanks(table.rows))
     axis = axis_of(table.rows, tuple(columns))
     notes = [*table.notes, *axis.notes]
     read = [
@@ -49,10 +49,24 @@ def log_of_table(table: LogTable, source: str) -> TrainingLog:
     )
 
 
-def _columns(table: LogTable) -> dict[str, tuple[list[int], list[float]]]:
+def _without_blanks(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return rows of which the last has no NaN beside a loss that it tells.
+
+    It is of an evaluation at the end of training, of other data: weights that were lost would have
+    made that one NaN as well.
+    """
+    *before, last = rows or ({},)
+    losses = {name for name in last if (m := meaning_of(name)) is not None and m.quantity == "loss"}
+    if not any(math.isfinite(last[name]) for name in losses):
+        return rows
+    told = {k: v for k, v in last.items() if not (k in losses and math.isnan(v))}
+    return (*before, told)
+
+
+def _columns(rows: tuple[Row, ...]) -> dict[str, tuple[list[int], list[float]]]:
     """Return of each column the rows that have it, and their values."""
     found: dict[str, tuple[list[int], list[float]]] = {}
-    for place, row in enumerate(table.rows):
+    for place, row in enumerate(rows):
         for name, value in row.items():
             places, values = found.setdefault(name, ([], []))
             places.append(place)
@@ -69,7 +83,7 @@ def _series(
     if _is_empty_cell(values):
         kept &= ~np.isnan(values)
         notes.append(f"NaN in {clean_text(column, 60)!r} comes and goes: taken for empty cells.")
-    kept &= ~(np.isnan(values) & np.isin(x, x[np.isfinite(values)]))
+    kept &= ~(np.isnan(values) & (np.isin(x, x[np.isfinite(values)]) | _not_yet(values)))
     x, values, epochs = x[kept], values[kept], epochs[kept]
     if axis.unit == "epochs":
         x = _within_epochs(x)
@@ -95,6 +109,16 @@ def _is_empty_cell(values: Array) -> bool:
     """
     unknown = np.isnan(values)
     return int((unknown[:-1] & ~unknown[1:]).sum()) > 1
+
+
+def _not_yet(values: Array) -> Array:
+    """Tell which NaN stand before the first number: nothing had been measured by then.
+
+    A loss that is NaN at the first step stays so.
+    """
+    known = ~np.isnan(values)
+    none: Array = np.cumsum(known) == 0
+    return none & known.any()
 
 
 def _within_epochs(x: Array) -> Array:

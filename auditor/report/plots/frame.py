@@ -49,13 +49,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of the key that stands above a plot; `marker` is the path of a line's sign."""
+    """One entry of the key that stands above a plot; `marker` is the path of a line's sign.
+
+    A `block` is a shaded part of the plot, and no line.
+    """
 
     name: str
     role: str
     dashes: str = ""
     band: bool = False
     marker: str = ""
+    block: bool = False
 
 
 def draw_x_axis(canvas: Canvas, box: Box, extent: Extent, label: str, *, grid: bool = True) -> None:

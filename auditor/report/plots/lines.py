@@ -19,7 +19,16 @@ from auditor.report.plots.frame import (
 from auditor.report.plots.guides import draw_level, known, label_level, unknown_note
 from auditor.report.plots.markers import draw_markers, key_marker
 from auditor.report.plots.names import Names
-from auditor.report.plots.svg import WIDTH, Canvas, Point, cross, joined, outline
+from auditor.report.plots.svg import (
+    WIDTH,
+    Canvas,
+    Point,
+    block,
+    cross,
+    joined,
+    outline,
+    segment,
+)
 from auditor.report.plots.thin import thinned, thinned_band
 from auditor.report.selection import MOST_SERIES
 from auditor.report.theme import SERIES, Theme
@@ -32,6 +41,7 @@ EVERY = 40
 """Points up to which each has a marker; of several denser lines, one point in each stretch."""
 STRETCH = 90.0
 _DASHES = ("", "6 3", "2 2.5")
+_UPRIGHT = "4 2"
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,36 @@ class _Curve:
         return _DASHES[self.index // SERIES % len(_DASHES)]
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """A shaded part of the x axis in pixels, or a line across it; `index` tells its look."""
+
+    name: str
+    index: int
+    start: float
+    end: float
+
+    @property
+    def key(self) -> Key:
+        """Return its entry in the key."""
+        line = self.start == self.end
+        return Key(shortened(self.name, 60), self.role, _UPRIGHT if line else "", block=not line)
+
+    @property
+    def role(self) -> str:
+        """Return the role of its colour."""
+        return f"s{self.index % SERIES}"
+
+    def draw(self, canvas: Canvas, box: Box) -> None:
+        """Draw it from the foot of the box to its top."""
+        if self.start == self.end:
+            line = segment(self.start, box.top, self.start, box.bottom)
+            canvas.stroke(line, self.role, 1.6, dashes=_UPRIGHT)
+        else:
+            shape = block(self.start, box.top, self.end - self.start, box.height)
+            canvas.fill(shape, self.role, 0.18)
+
+
 def draw_lines(figure: Lines, theme: Theme) -> tuple[Canvas, tuple[Key, ...], tuple[str, ...]]:
     """Return the drawing of curves, the entries of its key, and notes on what is not in it."""
     curves = [_curve(one, index) for index, one in enumerate(figure.series[:MOST_SERIES])]
@@ -70,6 +110,9 @@ def draw_lines(figure: Lines, theme: Theme) -> tuple[Canvas, tuple[Key, ...], tu
         draw_x_axis(canvas, box, x_axis, figure.x_label, grid=False)
     else:
         names.draw(canvas, box, named(figure.x_label, names.start))
+    stretches = _placed(figure, box, x_axis, len(curves))
+    for stretch in stretches:
+        stretch.draw(canvas, box)
     for curve in curves:
         _draw_band(canvas, box, curve, x_axis, y_axis)
     drawn = [_draw_curve(canvas, box, curve, x_axis, y_axis) for curve in curves]
@@ -87,7 +130,7 @@ def draw_lines(figure: Lines, theme: Theme) -> tuple[Canvas, tuple[Key, ...], tu
     key = tuple(
         _key(curve, bool(_marked(curve, points, len(curves))))
         for curve, points in zip(curves, drawn, strict=True)
-    )
+    ) + tuple(stretch.key for stretch in stretches)
     return canvas, key, notes + _notes(curves, x_axis, y_axis) + unknown_note(figure.guides)
 
 
@@ -101,8 +144,19 @@ def _curve(one: Series, index: int) -> _Curve:
     return _Curve(one.name, index, x, y, low, high)
 
 
+def _placed(figure: Lines, box: Box, x_axis: Extent, curves: int) -> list[_Stretch]:
+    """Return the stretches that the axis can show, in colours that no curve has."""
+    ends = [x_axis.places(np.array([one.start, one.end])) for one in figure.stretches]
+    return [
+        _Stretch(one.name, curves + place, *map(float, box.across(at)))
+        for place, (one, at) in enumerate(zip(figure.stretches, ends, strict=True))
+        if not np.isnan(at).any()
+    ]
+
+
 def _axes(figure: Lines, curves: list[_Curve]) -> tuple[Extent, Extent]:
     xs = [x for curve in curves for x in curve.x.tolist()]
+    xs += [x for one in figure.stretches for x in (one.start, one.end)]
     ys = [v for curve in curves for part in (curve.y, curve.low, curve.high) for v in part.tolist()]
     y_axis = extent_of(ys, known(figure.guides), log=figure.y_log)
     if figure.x_names:

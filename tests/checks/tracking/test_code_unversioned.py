@@ -36,6 +36,7 @@ def test_a_file_that_is_not_committed(judged, state: str) -> None:
     assert "-- net.py" in found.advice[0]
     assert ("--force" in found.advice[0]) == (state == "ignored")
     assert found.summary.startswith("1 of the 2 files")
+    assert "is not committed as it is" in found.summary
 
 
 def test_no_repository(judged) -> None:

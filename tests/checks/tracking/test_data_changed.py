@@ -66,6 +66,19 @@ def test_the_same_content_passes_in_whatever_order(judged) -> None:
     assert "the audit of May" in found.summary
 
 
+def test_another_seed_may_draw_other_examples(judged) -> None:
+    answers = seen({"val": split()}, {"val": split(fingerprint="bb")}, seed=5)
+    answers[LAST] = replace(answers[LAST], seed=0)
+    found = judged(judge, answers)
+    assert found.verdict is Verdict.INFO
+    assert "seed was 0 then and is 5 now" in found.summary
+    answers[LAST] = replace(answers[LAST], seed=5)
+    assert judged(judge, answers).verdict is Verdict.WARN
+    fewer = seen({"val": split()}, {"val": split(fingerprint="bb", examples=400)}, seed=5)
+    fewer[LAST] = replace(fewer[LAST], seed=0)
+    assert judged(judge, fewer).verdict is Verdict.WARN
+
+
 def test_validation_data_that_changed_is_warned_of_and_training_data_told(judged) -> None:
     val, train = change(judged, "val"), change(judged, "train")
     assert val.verdict is Verdict.WARN

@@ -58,6 +58,13 @@ def test_a_spike_that_comes_back_is_none(judged) -> None:
     assert judged(judge, seen(log(train_loss=values))).verdict is Verdict.PASS
 
 
+def test_one_that_leaves_its_course_just_at_the_end(judged) -> None:
+    values = decay(500) + 0.3 + noise(500, 0.05)
+    values[-20:] = 7 + noise(20, 0.5)
+    found = judged(judge, seen(log("steps", train_loss=values)))
+    assert found.verdict is Verdict.FAIL, found.summary
+
+
 def test_a_loss_that_only_rose(judged) -> None:
     found = judged(judge, seen(log(train_loss=2 + np.arange(40) / 5 + noise(40, 0.05))))
     assert found.verdict is Verdict.FAIL

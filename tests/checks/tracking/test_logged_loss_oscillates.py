@@ -23,7 +23,7 @@ def test_swings_of_the_second_half(judged, name: str, size: float, verdict: Verd
     found = judged(judge, seen(log(**{name: swinging(size), "lr": np.full(40, 0.1)})))
     assert found.verdict is verdict, found.summary
     if verdict is not Verdict.PASS:
-        assert "second half" in found.figures[0].series[-1].name
+        assert found.figures[0].stretches[0].name == "second half"
         assert "0.033" in found.advice[0]
 
 

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from auditor.checks.tracking.logged_overfitting import judge
+from auditor.core.subject import SplitFacts, TargetFacts
 from auditor.core.verdict import Verdict
+from auditor.observations.losses import Losses, LossesOver
+from auditor.observations.splits import SplitsOf, SplitsSeen
 from tests.logs_by_hand import decay, log, noise, seen
 
 TRAIN = decay(40, 6)
@@ -26,7 +29,7 @@ def test_what_was_lost_since_the_best(judged, lost: float, verdict: Verdict) -> 
         assert "best at epoch 1" in found.summary
         assert "in validation" in found.where[0].note
         assert "can't be told" in found.summary
-        assert found.figures[0].series[-1].name.startswith("best, epoch 1")
+        assert found.figures[0].stretches[-1].name.startswith("best, epoch 1")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,29 @@ def test_the_best_checkpoint_lost_nothing(judged) -> None:
     found = judged(judge, seen(log("epochs", best, "its name", val_loss=values)))
     assert found.verdict is Verdict.INFO
     assert "of that place (its name)" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("measured", "complete", "verdict", "words"),
+    [
+        ("best", True, Verdict.INFO, "of that place (by the loss that it has here)"),
+        ("last", True, Verdict.FAIL, "of the end (by the loss that it has here)"),
+        ("best", False, Verdict.FAIL, "can't be told"),
+        ("else", True, Verdict.FAIL, "can't be told"),
+    ],
+)
+def test_a_checkpoint_is_known_by_its_loss(
+    judged, measured: str, complete: bool, verdict: Verdict, words: str
+) -> None:
+    values = bent(0.9)
+    loss = {"best": values.min(), "last": values[-1], "else": 9.0}[measured]
+    losses = Losses(np.array([loss - 0.1, loss + 0.1]), np.array([32, 32]), "val")
+    targets = TargetFacts("class indices", 3)
+    facts = SplitFacts(2, 2, 64, 32, complete, ("8",), "", targets, "")
+    known = {LossesOver(split="val"): losses, SplitsOf(): SplitsSeen({"val": facts})}
+    found = judged(judge, seen(log(train_loss=TRAIN, val_loss=values)) | known)
+    assert found.verdict is verdict, found.summary
+    assert words in found.summary
 
 
 def test_a_model_too_sure_of_itself_is_no_worse(judged) -> None:

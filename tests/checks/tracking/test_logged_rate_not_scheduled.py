@@ -61,3 +61,12 @@ def test_a_schedule_that_should_have_moved_it(judged, known, verdict: Verdict) -
 )
 def test_nothing_to_tell(judged, held) -> None:
     assert judged(judge, seen(held)).verdict is Verdict.NOT_APPLICABLE
+
+
+def test_a_warm_up_that_the_run_did_not_outlast(judged) -> None:
+    found = judged(judge, seen(log(train_loss=decay(40), lr=np.linspace(1e-5, 1e-3, 40))))
+    assert found.verdict is Verdict.WARN
+    assert "rose until the end" in found.summary
+    restarted = np.r_[np.tile(np.linspace(0.1, 0.001, 10), 4), 0.1]
+    held = log(train_loss=decay(41), lr=restarted)
+    assert judged(judge, seen(held)).verdict is Verdict.INFO

@@ -97,7 +97,8 @@ def test_a_log_beside_the_checkpoint_is_found_and_judged(tmp_path: Path) -> None
 
 def audited(folder: Path, run: Run, check: str) -> dict[str, Any]:
     """Audit a sample model with the log of a run beside its checkpoint, as a user does."""
-    there = shutil.copytree(SAMPLES / "digits_cnn", folder / "m")
+    recording = shutil.ignore_patterns("*.audit.jsonl")
+    there = shutil.copytree(SAMPLES / "digits_cnn", folder / "m", ignore=recording)
     log_of(run, there)
     command = [sys.executable, "-m", "auditor.cli", "run", str(there / "audit.yaml"),
                "--only", check, "--out", str(folder / "out"), "--format", "json"]  # fmt: skip
