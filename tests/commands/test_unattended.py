@@ -212,7 +212,7 @@ def test_an_interrupt_before_the_audit_begins_is_told(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("auditor.looking_back.opened", lambda _: interrupted())
+    monkeypatch.setattr("auditor.commands.looking_back.opened", lambda _: interrupted())
     monkeypatch.setattr(sys, "argv", ["audit", "history"])
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
