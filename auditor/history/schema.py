@@ -66,8 +66,9 @@ def version_of(db: sqlite3.Connection) -> int:
     Raises:
         HistoryError: it is no history, or one of a newer version.
     """
-    (application,) = db.execute("PRAGMA application_id").fetchone()
+    # In this order: who sees the tables that another writer has just made sees its mark as well.
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION and (application or tables):
         raise HistoryError("a database of another program")
     (version,) = db.execute("PRAGMA user_version").fetchone()

@@ -1,5 +1,6 @@
 """Many programs write one history at once, some of them to their end."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -7,11 +8,13 @@ import sqlite3
 import time
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kept_records import audited, found
 
 from auditor.history.history import About, HistoryError
+from auditor.history.schema import MIGRATIONS, version_of
 from auditor.history.sqlite import SqliteHistory
 
 FORK = multiprocessing.get_context("fork")
@@ -46,6 +49,26 @@ def test_eight_writers_lose_nothing(tmp_path: Path) -> None:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
+
+
+def test_a_history_that_another_makes_between_two_looks_is_none_of_another_program(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "history.sqlite"
+    file.touch()
+
+    class Overtaken(sqlite3.Connection):
+        looks = 0
+
+        def execute(self, *statement: Any) -> sqlite3.Cursor:
+            if self.looks == 1:
+                SqliteHistory(file).add(audited(1))
+            self.looks += 1
+            return super().execute(*statement)
+
+    with contextlib.closing(sqlite3.connect(file, factory=Overtaken)) as db:
+        assert version_of(db) == 0, "as it was when its tables were looked for"
+        assert version_of(db) == len(MIGRATIONS)
 
 
 def test_a_killed_writer_leaves_whole_audits_and_no_lock(tmp_path: Path) -> None:

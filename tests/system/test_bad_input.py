@@ -116,12 +116,13 @@ def has_all(message: str, bad: Bad) -> None:
 
 @pytest.fixture(autouse=True)
 def imports_kept() -> Iterator[None]:
-    path, modules = list(sys.path), set(sys.modules)
+    path = list(sys.path)
+    for name in ("model", "data", "bad"):
+        sys.modules.pop(name, None)  # of a sample that an earlier test has brought in
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if name in {"model", "data", "bad"}:
-            del sys.modules[name]
+    for name in ("model", "data", "bad"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -308,7 +309,7 @@ class InProcess:
 
     gone = False
 
-    def __init__(self, spec: Any, folder: Path) -> None:
+    def __init__(self, spec: Any, folder: Path, earlier: Any = None) -> None:
         self._spec = spec
 
     def load(self, limit: float) -> Any:
@@ -1010,7 +1011,11 @@ RENDER = ("render", "record.json", "--out", "new")
 
 KEPT = (
     Bad("no record", ("none.json", "can't be read"), args=("render", "none.json")),
-    Bad("record is a folder", ("journal", "can't be read"), args=("render", "journal")),
+    Bad(
+        "record is a folder",
+        ("journal", "a folder without record.json"),
+        args=("render", "journal"),
+    ),
     Bad(
         "record empty",
         ("record.json", "not an audit record"),

@@ -184,7 +184,7 @@ def test_what_can_not_be_used_is_named(folder: Path, arguments: list[str], says:
     (folder / "a.json").write_bytes(golden.read_bytes())
     if not (folder / "good").exists():
         SqliteHistory(folder / "good").add(read_record(golden))
-    done = audit(folder, *arguments)
+    done = audit(folder, *arguments, AUDIT_HISTORY="none.sqlite")
     assert (done.code, done.said) == (2, "")
     assert says in done.complained
 

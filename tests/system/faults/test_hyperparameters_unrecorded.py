@@ -34,7 +34,8 @@ def judged(folder: Path) -> Judgement:
 
 def stripped(name: str, file: str, folder: Path, *kept: str) -> Path:
     """Return a copy of a sample whose spec declares nothing, its checkpoint with only `kept`."""
-    there = shutil.copytree(SAMPLES / name, folder / name)
+    recording = shutil.ignore_patterns("*.audit.jsonl")
+    there = shutil.copytree(SAMPLES / name, folder / name, ignore=recording)
     spec = yaml.safe_load((there / "audit.yaml").read_text())
     del spec["training"], spec["data"]["train"]
     (there / "audit.yaml").write_text(yaml.safe_dump(spec))
