@@ -197,15 +197,19 @@ def _cautions(before: AuditRecord, after: AuditRecord) -> tuple[str, ...]:
     if profiles[0] != profiles[1]:
         said.append(f"The profiles differ: {profiles[0]}, then {profiles[1]}.")
     for split in sorted({*before.subject.data, *after.subject.data}):
-        prints = [
-            None if (facts := one.subject.data.get(split)) is None else facts.fingerprint
-            for one in (before, after)
-        ]
-        if None in prints:
-            which = "earlier" if prints[1] is None else "later"
-            said.append(f"Only the {which} audit saw {_SPLITS.get(split, split)} data.")
-        elif prints[0] != prints[1]:
-            said.append(f"The {_SPLITS.get(split, split)} data differ.")
+        name = _SPLITS.get(split, split)
+        old, new = (one.subject.data.get(split) for one in (before, after))
+        if old is None or new is None:
+            said.append(f"Only the {'earlier' if new is None else 'later'} audit saw {name} data.")
+        elif old.fingerprint == new.fingerprint:
+            continue
+        elif old.batches_read != new.batches_read and not (old.complete and new.complete):
+            said.append(
+                f"Other parts of the {name} data were read: {old.batches_read:,} batches, then "
+                f"{new.batches_read:,}."
+            )
+        else:
+            said.append(f"The {name} data differ.")
     versions = [clean_text(one.environment.get("auditor", "?"), 40) for one in (before, after)]
     if versions[0] != versions[1]:
         said.append(f"Auditor {versions[0]} judged the earlier one, {versions[1]} this one.")

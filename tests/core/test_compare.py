@@ -197,6 +197,11 @@ def test_cautions() -> None:
         "The validation data differ.",
         "Auditor 1 judged the earlier one, 2 this one.",
     )
+    part = replace(split("3"), batches=4, batches_read=2, complete=False)
+    shorter = replace(before, subject=replace(SUBJECT, data={"train": part, "val": split("1")}))
+    assert compared(before, shorter, "it").cautions == (
+        "Other parts of the training data were read: 1 batches, then 2.",
+    )
     other = replace(before, subject=replace(before.subject, factory="model:other"))
     (said,) = compared(before, other, "it").cautions
     assert "factories or tasks differ" in said
