@@ -10,7 +10,7 @@ from auditor.core.finding import Finding
 from auditor.core.fingerprint import Identity, fingerprint, identity_of
 from auditor.core.glance import Spot, outcome_of
 from auditor.core.record import AuditRecord
-from auditor.core.text import clean_text, listed
+from auditor.core.text import clean_text, counted, listed
 from auditor.core.verdict import SEVERITY, Verdict
 
 
@@ -205,8 +205,8 @@ def _cautions(before: AuditRecord, after: AuditRecord) -> tuple[str, ...]:
             continue
         elif old.batches_read != new.batches_read and not (old.complete and new.complete):
             said.append(
-                f"Other parts of the {name} data were read: {old.batches_read:,} batches, then "
-                f"{new.batches_read:,}."
+                f"Other parts of the {name} data were read: "
+                f"{counted(old.batches_read, 'batch', 'batches')}, then {new.batches_read:,}."
             )
         else:
             said.append(f"The {name} data differ.")

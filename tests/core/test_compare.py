@@ -200,7 +200,7 @@ def test_cautions() -> None:
     part = replace(split("3"), batches=4, batches_read=2, complete=False)
     shorter = replace(before, subject=replace(SUBJECT, data={"train": part, "val": split("1")}))
     assert compared(before, shorter, "it").cautions == (
-        "Other parts of the training data were read: 1 batches, then 2.",
+        "Other parts of the training data were read: 1 batch, then 2.",
     )
     other = replace(before, subject=replace(before.subject, factory="model:other"))
     (said,) = compared(before, other, "it").cautions
