@@ -233,12 +233,16 @@ def test_what_is_installed_is_what_the_inputs_name(folder: Path) -> None:
     )
     python.chmod(0o755)
     (step,) = [step for step in SCRIPTS if step["name"] == "Install"]
-    done = Runner(folder, {"requirements": "my req.txt"}).step(step)
-    assert done.returncode == 0, done.stderr
-    lines = (folder / "pip.txt").read_text().splitlines()
-    assert lines[0].startswith("-m|pip|install|--index-url|https://")
-    assert lines[0].endswith("/whl/cpu|torch|")
-    assert lines[1:] == ["-m|pip|install|unknown|", "-m|pip|install|--requirement|my req.txt|"]
+    for inputs in ({}, {"requirements": "my req.txt", "torch-index": "https://an.index/of builds"}):
+        done = Runner(folder, inputs).step(step)
+        assert done.returncode == 0, done.stderr
+    assert (folder / "pip.txt").read_text().splitlines() == [
+        "-m|pip|install|torch|",
+        "-m|pip|install|unknown|",
+        "-m|pip|install|--index-url|https://an.index/of builds|torch|",
+        "-m|pip|install|unknown|",
+        "-m|pip|install|--requirement|my req.txt|",
+    ]
 
 
 @pytest.mark.slow
