@@ -25,7 +25,6 @@ from auditor.history.entry import audit_id
 from auditor.history.history import About
 from auditor.history.place import history_file
 from auditor.history.sqlite import SqliteHistory
-from auditor.observations.earlier import Earlier, Which
 from auditor.recording import (
     Found,
     Record,
@@ -187,13 +186,12 @@ def audit_spec(
     resume: bool = False,
     command: str = "",
     baseline: Baseline | None = None,
-    earlier: Mapping[Which, Earlier] | None = None,
     today: datetime.date | None = None,
 ) -> Record:
     """Audit what a spec names, by a worker process that journals into `folder`.
 
     `command` is the line for the shell that does it, for the record; `baseline` is the audit to
-    compare with, looked for where it is left out, and `earlier` what checks are to see instead.
+    compare with, looked for where it is left out.
     Waivers are those of `today`: the day on which it starts or goes on, in universal time.
 
     Raises:
@@ -221,7 +219,7 @@ def audit_spec(
         progress,
         resume=resume,
         command=command,
-        earlier=held.earlier if earlier is None else earlier,
+        earlier=held.earlier,
     )
     return held_against(recorded(spec, found, seen, day), held)
 

@@ -12,6 +12,7 @@ from auditor.api import Record, audit_spec
 from auditor.commands.progress import Silent
 from auditor.core.finding import Finding
 from auditor.core.spec_file import read_spec
+from auditor.history.baseline import Baseline
 from auditor.observations.earlier import Earlier, Which
 
 MODEL = """
@@ -67,7 +68,7 @@ def audited(
     only = spec.audit.checks.model_copy(update={"only": list(checks)})
     audit = spec.audit.model_copy(update={"checks": only})
     spec = spec.model_copy(update={"audit": audit})
-    return audit_spec(spec, out, Silent(), earlier=earlier)
+    return audit_spec(spec, out, Silent(), baseline=Baseline(earlier=earlier or {}))
 
 
 def finding(folder: Path, out: Path, check: str) -> Finding:

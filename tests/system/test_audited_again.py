@@ -11,6 +11,7 @@ from auditor.core.finding import Finding
 from auditor.core.record import read_record
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
+from auditor.history.baseline import Baseline
 from auditor.observations.earlier import Earlier, earlier_of
 from tests.subjects import SAMPLES
 
@@ -26,7 +27,7 @@ def audited(folder: Path, out: Path, before: Earlier | None = None) -> Record:
     )
     spec = spec.model_copy(update={"audit": settings})
     earlier = None if before is None else {"last": before, "accepted": before}
-    return audit_spec(spec, out, Silent(), earlier=earlier)
+    return audit_spec(spec, out, Silent(), baseline=Baseline(earlier=earlier or {}))
 
 
 def by_check(record: Record) -> dict[str, Finding]:

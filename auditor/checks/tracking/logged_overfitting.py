@@ -56,7 +56,7 @@ from auditor.observations.log_course import of_gain, too_few
 from auditor.observations.log_figures import Mark, run_figure
 from auditor.observations.losses import LossesOver
 from auditor.observations.splits import SplitsOf
-from auditor.observations.training_log import TrainingLog, TrainingLogOf
+from auditor.observations.training_log import TrainingLogOf
 
 LOG = TrainingLogOf()
 LOSSES = LossesOver(split="val")
@@ -131,7 +131,7 @@ def judge(seen: Seen, limits: Limits) -> Judgement:
         told = f"{said}, and ends at {best.end:.4g}: no rise that counts."
         return Judgement(Verdict.PASS, told, metrics, figures=plain)
     figures = run_figure(log, marks, [("since the best", best.x, best.last)])
-    spared = _spared(log, best)
+    spared = _spared(best)
     if spared:
         return Judgement(Verdict.INFO, f"{said}, {lost}. {spared}{stands}", metrics,
                          figures=figures)  # fmt: skip
@@ -165,7 +165,7 @@ def _measured(seen: Seen) -> float:
     return float(np.average(losses.values, weights=losses.sizes))
 
 
-def _spared(log: TrainingLog, best: Best) -> str:
+def _spared(best: Best) -> str:
     """Return why a rise is not held against the audited model, empty where it is."""
     if best.kept:
         return (

@@ -1,5 +1,8 @@
 """Checks that see what comes of a cause, in groups that many causes share."""
 
+COMPARED = ("claims-do-not-hold", "worse-than-before")
+"""What holds the model's metrics against what was said or measured before."""
+
 UNLEARNT = (
     "cannot-overfit-one-batch",
     "does-not-learn-in-short-run",
@@ -13,8 +16,7 @@ UNLEARNT = (
     "underfitted",
     "damaged-layer",
     "logged-loss-not-decreasing",
-    "claims-do-not-hold",
-    "worse-than-before",
+    *COMPARED,
 )
 """What sees that a model has not learnt, whatever the reason."""
 
