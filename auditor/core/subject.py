@@ -20,6 +20,7 @@ class CheckpointFacts:
     """The checkpoint's file: where, what kind, which bytes, and what stood beside the weights.
 
     `extras` holds the plain values found beside the weights ("epoch" -> "20"), as text.
+    `classes` are the dotted names of Python classes that it asks for; nothing was made of them.
     """
 
     path: str
@@ -29,6 +30,7 @@ class CheckpointFacts:
     tensors: int
     removed_prefix: str = ""
     extras: tuple[tuple[str, str], ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

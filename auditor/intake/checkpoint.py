@@ -2,29 +2,22 @@
 
 import difflib
 import hashlib
-import json
-import pickle
-import struct
-import warnings
-import zipfile
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch.torch_version import TorchVersion
 
 from auditor.core.errors import InputError
 from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.intake.kept import beside, plain_tree
-from auditor.intake.pickle_names import asked_for
+from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
+from auditor.opening.contents import FileRead
+from auditor.opening.process import looked_into
 
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 """Where training scripts put the weights, in the order they are looked for."""
@@ -37,9 +30,6 @@ DEEPEST_OPTIMIZER = 3
 
 MOST_OPTIMIZERS = 32
 
-LONGEST_HEADER = 100_000_000
-"""Bytes of the longest header that safetensors allows."""
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -49,7 +39,7 @@ class Checkpoint:
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
-    there.
+    there. `path` is where it lies, absolute.
     """
 
     weights: dict[str, torch.Tensor]
@@ -61,30 +51,24 @@ class Checkpoint:
     beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     recorded: Header | None = None
+    path: Path = Path()
 
 
-def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """Return what stands in the checkpoint file `path`, on the CPU.
+def open_checkpoint(
+    path: Path, key: str | None = None, allow: frozenset[str] = frozenset()
+) -> Checkpoint:
+    """Return what stands in the checkpoint `path`, a file or a folder, on the CPU.
 
-    `key` is the dotted key of the state dict in it; found by itself where it is None.
+    `key` is the dotted key of the state dict in it; found by itself where it is None. `allow` names
+    what is refused unless the user allows it.
 
     Raises:
         InputError: the file is missing, truncated, no checkpoint, or wants to run code.
     """
     shown = clean_text(path)
-    if not path.exists():
-        raise InputError(f"{shown}: the checkpoint does not exist")
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a regular file"
-        raise InputError(f"{shown}: the checkpoint is {kind}; name the file that holds the weights")
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-            sha256 = hashlib.file_digest(_rewound(file), "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{shown}: can't be read: {error.strerror}") from error
-    kind = _kind(path, head)
-    held = _loaded_safetensors(path) if kind == "safetensors" else _loaded_torch(path, kind)
+    with looked_into(path, allow) as opened:
+        held = live(opened)
+        contents = opened.contents
     weights = _weights(held, key, shown)
     extras = _plain(held, weights)
     files, notes = beside(path)
@@ -97,116 +81,31 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         optimizers=optimizers_in(held),
         plain=plain_tree(held, _bulky(held)),
         beside=files,
-        notes=(*notes, note) if note else notes,
+        notes=(*contents.notes, *notes, *([note] if note else [])),
         recorded=recorded,
+        path=path.absolute(),
         facts=CheckpointFacts(
             path=str(path),
-            format=kind,
-            sha256=sha256,
-            bytes=path.stat().st_size,
+            format=contents.container,
+            sha256=_hash(contents.files),
+            bytes=sum(file.bytes for file in contents.files),
             tensors=len(weights),
             extras=tuple(extras.items()),
+            classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
     )
 
 
-def _rewound(file: Any) -> Any:
-    file.seek(0)
-    return file
+def _hash(files: tuple[FileRead, ...]) -> str:
+    """Return the SHA-256 of a checkpoint: of its file, or of the list of its files with theirs."""
+    if len(files) == 1:
+        return files[0].sha256
+    listing = "".join(f"{file.sha256}  {file.name}\n" for file in sorted(files, key=_name))
+    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _kind(path: Path, head: bytes) -> str:
-    shown = clean_text(path)
-    if not head:
-        raise InputError(f"{shown}: the checkpoint is empty (0 bytes)")
-    if head[:4] == b"PK\x03\x04":
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{shown}: the checkpoint is truncated: a zip file without its end")
-        _refuse_other_zips(path)
-        return "torch zip"
-    if head[:1] == b"\x80":
-        return "torch legacy"
-    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
-    if head[8:9] == b"{" and length <= LONGEST_HEADER:
-        if length > path.stat().st_size - 8:
-            raise InputError(
-                f"{shown}: the checkpoint is truncated: its safetensors header wants "
-                f"{length:,} bytes, the file has {path.stat().st_size:,}"
-            )
-        return "safetensors"
-    if head.startswith(b"version https://git-lfs"):
-        raise InputError(f"{shown}: a Git LFS pointer, not the weights; run `git lfs pull`")
-    raise InputError(
-        f"{shown}: not a checkpoint: expected a file written by torch.save or safetensors, "
-        f"this one starts with {clean_text(head[:16])}"
-    )
-
-
-def _refuse_other_zips(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.partition("/")[2] or name for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{clean_text(path)}: the checkpoint is a damaged zip file") from error
-    if "constants.pkl" in names:
-        raise InputError(
-            f"{clean_text(path)}: a TorchScript archive, which holds code; save plain weights "
-            "instead: torch.save(torch.jit.load(path).state_dict(), other)"
-        )
-    if "data.pkl" not in names:
-        raise InputError(
-            f"{clean_text(path)}: not a checkpoint: a zip file that torch.save did not write; "
-            f"it holds {listed(names, 3) or 'nothing'}"
-        )
-
-
-def _loaded_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            metadata = json.loads(file.read(length)).get("__metadata__") or {}
-        return {**metadata, "state_dict": load_file(path)}
-    except (SafetensorError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{clean_text(path)}: a truncated or damaged safetensors file: {clean_text(error, 120)}"
-        ) from error
-
-
-def _loaded_torch(path: Path, kind: str) -> Any:
-    shown = clean_text(path)
-    try:
-        if kind == "torch zip":
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-            if broken is not None:
-                raise InputError(
-                    f"{shown}: the checkpoint is damaged: the checksum of {clean_text(broken)} "
-                    "does not fit its bytes"
-                )
-        with (
-            warnings.catch_warnings(),
-            torch.sparse.check_sparse_tensor_invariants(),
-            torch.serialization.safe_globals([TorchVersion, Namespace]),
-        ):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        names = asked_for(path)
-        if names:
-            raise InputError(
-                f"{shown}: the checkpoint holds a pickle that asks Python to import "
-                f"{listed(names)}; nothing of it was run.\n"
-                "Save plain weights instead: torch.save(model.state_dict(), path)."
-            ) from error
-        raise InputError(
-            f"{shown}: not a checkpoint, or a damaged one: its pickle can't be read as weights"
-        ) from error
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{shown}: the checkpoint is truncated or damaged: it can't be read as {kind}"
-        ) from error
+def _name(file: FileRead) -> str:
+    return file.name
 
 
 def _weights(held: Any, key: str | None, shown: str) -> dict[str, torch.Tensor]:

@@ -1,0 +1,87 @@
+"""From the places of tensors to tensors: clean copies, which share nothing with the file."""
+
+from typing import Any
+
+import torch
+
+from auditor.core.errors import InputError
+from auditor.core.text import clean_text
+from auditor.opening.contents import ITEM_BYTES, Opaque, SparseAt, TensorAt
+from auditor.opening.process import Opened
+
+MOST_COPIED = 3
+"""Times the bytes of all blocks that copies of tensors may come to: views share their blocks."""
+
+
+def live(opened: Opened) -> Any:
+    """Return a checkpoint's tree with its tensors on the CPU, each a copy of its own.
+
+    Views that are equal share one copy. Stand-ins become the plain values that they hold.
+
+    Raises:
+        InputError: a tensor reaches beyond its bytes, or they come to far more than the file.
+    """
+    copies: dict[TensorAt, torch.Tensor] = {}
+    held = sum(block.bytes for block in opened.contents.blocks)
+    left = MOST_COPIED * held
+
+    def copied(place: TensorAt) -> torch.Tensor:
+        nonlocal left
+        if place not in copies:
+            left -= place.values * ITEM_BYTES[place.dtype]
+            if left < 0:
+                raise InputError(
+                    f"{clean_text(opened.path)}: its tensors come to more than {MOST_COPIED} times "
+                    f"the {held:,} bytes that it holds"
+                )
+            copies[place] = _copy(opened, place)
+        return copies[place]
+
+    def made(value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: made(inner) for key, inner in value.items()}
+            case list():
+                return [made(inner) for inner in value]
+            case TensorAt():
+                return copied(value)
+            case SparseAt():
+                return _sparse(opened, value, [copied(part) for part in value.parts])
+            case Opaque():
+                return made(value.held)
+        return value
+
+    return made(opened.contents.tree)
+
+
+def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
+    """Return the tensor at a place, read from its first value to its last."""
+    item = ITEM_BYTES[place.dtype]
+    reach = place.reach - place.offset if place.values else 0
+    memory = torch.empty(max(reach, 0) * item, dtype=torch.uint8)
+    if reach > 0:
+        block = opened.contents.blocks[place.block]
+        opened.fill(block, memory.numpy().data, place.offset * item)
+    values = memory.view(getattr(torch, place.dtype))
+    if not place.values:
+        return values.new_empty(place.shape)
+    return values.as_strided(place.shape, place.strides).clone(
+        memory_format=torch.contiguous_format
+    )
+
+
+def _sparse(opened: Opened, place: SparseAt, parts: list[torch.Tensor]) -> torch.Tensor:
+    makers = {
+        "sparse_coo": torch.sparse_coo_tensor,
+        "sparse_csr": torch.sparse_csr_tensor,
+        "sparse_csc": torch.sparse_csc_tensor,
+        "sparse_bsr": torch.sparse_bsr_tensor,
+        "sparse_bsc": torch.sparse_bsc_tensor,
+    }
+    try:
+        with torch.sparse.check_sparse_tensor_invariants():
+            return makers[place.layout](*parts, place.shape)  # type: ignore[operator, no-any-return]
+    except (RuntimeError, IndexError, KeyError) as error:
+        raise InputError(
+            f"{clean_text(opened.path)}: a sparse tensor whose indices do not fit its shape"
+        ) from error
