@@ -13,6 +13,9 @@ HEAD = 512
 LONGEST_HEADER = 100_000_000
 """Bytes of the longest header that safetensors allows."""
 
+OLD_PICKLE = b"L119547037146038801333356L\n."
+"""What files of torch.save start with whose pickles are of the protocols 0 and 1."""
+
 
 def reader_of_file(file: BufferedReader, name: str) -> str:
     """Return the module in `readers` for an open file.
@@ -25,8 +28,10 @@ def reader_of_file(file: BufferedReader, name: str) -> str:
     file.seek(0)
     if head[:4] == b"PK\x03\x04":
         return "zipped"
-    if head[:1] == b"\x80":
+    if head[:1] == b"\x80" or head.startswith(OLD_PICKLE):
         return "torch_legacy"
+    if head[257:262] == b"ustar":
+        return "torch_tar"
     (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
     if head[8:9] == b"{" and length <= LONGEST_HEADER:
         return "safetensors"
