@@ -49,9 +49,13 @@ class Opened:
         file = self.spill if block.file == SPILL else self.files[block.file]
         if start < 0 or start + len(memory) > block.bytes:
             raise InputError(f"{clean_text(self.path)}: a tensor reaches beyond its bytes")
-        file.seek(block.offset + start)
-        if file.readinto(memory) != len(memory):
-            raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
+        # The child shares the file's place and has moved it.
+        place, got = block.offset + start, 0
+        while got < len(memory):
+            read = os.preadv(file.fileno(), [memory[got:]], place + got)
+            if not read:
+                raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
+            got += read
 
 
 @contextlib.contextmanager

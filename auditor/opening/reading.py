@@ -1,5 +1,6 @@
 """What a reader works with: the checkpoint's files, and a ledger of what it found in them."""
 
+import copy
 import hashlib
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
@@ -29,15 +30,28 @@ class Reading:
         self.classes: dict[str, None] = {}
         self.notes: list[str] = []
         self._files: list[tuple[str, BufferedReader]] = []
+        self._number = 0
         self._spill = spill
-        self._spilled = 0
         if first is not None:
             self._files.append((path.name, first))
 
     @property
     def first(self) -> BufferedReader:
         """Return the checkpoint's only file."""
-        return self._files[0][1]
+        return self._files[self._number][1]
+
+    def part(self, name: str) -> "Reading":
+        """Return a file of the checkpoint's folder as a checkpoint of its own.
+
+        What is found in it goes into the same ledger.
+
+        Raises:
+            InputError: as `open`.
+        """
+        one = copy.copy(self)
+        one._number, _ = self.open(name)
+        one.path = self.path / name
+        return one
 
     def open(self, name: str) -> tuple[int, BufferedReader]:
         """Open a file of the checkpoint's folder; return its number for blocks, and the file.
@@ -59,8 +73,11 @@ class Reading:
         return len(self._files) - 1, file
 
     def block(self, file: int, offset: int, size: int) -> int:
-        """Note down a run of bytes in one of the files, and return the number of its block."""
-        self.blocks.append(Block(file, offset, size))
+        """Note down a run of bytes in one of the files, and return the number of its block.
+
+        0 is the checkpoint's only file.
+        """
+        self.blocks.append(Block(file or self._number, offset, size))
         return len(self.blocks) - 1
 
     def spilled(self, data: bytes) -> int:
@@ -69,9 +86,8 @@ class Reading:
         Raises:
             InputError: they are too many.
         """
-        start = self._spilled
-        self._spilled += len(data)
-        if self._spilled > MOST_SPILLED:
+        start = self._spill.tell()
+        if start + len(data) > MOST_SPILLED:
             raise InputError(f"more than {MOST_SPILLED:,} bytes of tensors when unpacked")
         self._spill.write(data)
         return self.block(SPILL, start, len(data))

@@ -1,6 +1,7 @@
 """The files of torch.save before version 1.6: pickles one after the other, then the storages."""
 
 import struct
+from dataclasses import replace
 from typing import Any
 
 from auditor.core.errors import InputError
@@ -46,6 +47,6 @@ def read(reading: Reading) -> tuple[str, Any]:
         size = count * ITEM_BYTES.get(dtype, 1)
         if size != reading.blocks[number].bytes:
             raise InputError(f"the storage {clean_text(key, 80)} is not as long as it should be")
-        reading.blocks[number] = type(reading.blocks[number])(0, file.tell(), size)
+        reading.blocks[number] = replace(reading.blocks[number], offset=file.tell())
         file.seek(size, 1)
     return "torch legacy", Meaning(reading).of(held)
