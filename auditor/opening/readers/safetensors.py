@@ -75,10 +75,12 @@ def tensors(reading: Reading) -> tuple[dict[str, str], dict[str, TensorAt]]:
         raise InputError(f"{len(header):,} tensors; at most {MOST_TENSORS:,} are read")
     places = {name: _place(name, entry) for name, entry in header.items()}
     _whole(places, size - start)
-    return metadata, {
-        name: TensorAt(dtype, shape, _strides(shape), 0, reading.block(0, start + begin, end - begin))
-        for name, (dtype, shape, begin, end) in places.items()
-    }  # fmt: skip
+
+    def at(dtype: str, shape: tuple[int, ...], begin: int, end: int) -> TensorAt:
+        block = reading.block(0, start + begin, end - begin)
+        return TensorAt(dtype, shape, _strides(shape), 0, block)
+
+    return metadata, {name: at(*place) for name, place in places.items()}
 
 
 def _header(file: BufferedReader, size: int) -> bytes:
@@ -102,8 +104,11 @@ def _header(file: BufferedReader, size: int) -> bytes:
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         held = json.loads(
-            text.decode(), object_pairs_hook=_unique, parse_float=_no_number, parse_constant=_no_number
-        )  # fmt: skip
+            text.decode(),
+            object_pairs_hook=_unique,
+            parse_float=_no_number,
+            parse_constant=_no_number,
+        )
     except UnicodeDecodeError as error:
         raise InputError("its safetensors header is not UTF-8 text") from error
     except RecursionError as error:
