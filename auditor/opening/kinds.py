@@ -6,6 +6,8 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.folders import MLFLOW_DATA, layout_of
+from auditor.opening.listing import listing_of
 
 HEAD = 512
 """Bytes at the start of a file by which its kind is told."""
@@ -49,4 +51,7 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it holds no checkpoint, or one of a kind that is not read.
     """
-    raise InputError("the checkpoint is a folder; name the file that holds the weights")
+    there = listing_of(path)
+    layout = layout_of(there)
+    inner = [MLFLOW_DATA] if layout.reader == "mlflow" and MLFLOW_DATA in there.folders else []
+    return layout.reader, layout.bytes + sum(listing_of(path / name).bytes for name in inner)

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from io import BufferedReader
 from typing import Any
 
 from auditor.core.errors import InputError
@@ -40,7 +41,7 @@ def read(reading: Reading) -> tuple[str, Any]:
     if not isinstance(order, list):
         raise InputError("its list of storages is none")
     for key in order:
-        storages.found(key)
+        storages.found(key, file)
     storages.settle()
     if file.read(1):
         raise InputError("bytes that belong to nothing stand behind its last storage")
@@ -83,13 +84,12 @@ class _Storages:
             self._views[place] = Storage(dtype, self._reading.block(0, 0, size * item))
         return self._views[place]
 
-    def found(self, key: Any) -> None:
+    def found(self, key: Any, file: BufferedReader) -> None:
         """Take down that the bytes of a storage begin here, and step over them."""
         shown = clean_text(key, 80)
         if not isinstance(key, str | int) or str(key) not in self._roots or str(key) in self._found:
             raise InputError(f"a storage that nothing asks for, or two of it: {shown}")
         (dtype, count), storage = self._roots[str(key)]
-        file = self._reading.first
         head = file.read(8)
         start, size = file.tell(), count * ITEM_BYTES.get(dtype, 1)
         if len(head) < 8 or start + size > self._reading.size:

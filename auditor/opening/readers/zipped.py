@@ -11,8 +11,9 @@ import zipfile
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
+from auditor.opening.checksums import Run
 from auditor.opening.readers import torch_zip
-from auditor.opening.reading import Part, Reading
+from auditor.opening.reading import Reading
 
 MOST_ENTRIES = 100_000
 
@@ -36,8 +37,8 @@ def read(reading: Reading) -> tuple[str, object]:
     """
     try:
         archive = zipfile.ZipFile(reading.first)
-        parts = checked(reading, archive)
-        reading.checked(parts)
+        runs = checked(reading, archive)
+        reading.checked(runs)
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
                 _unpacked(archive, entry)
@@ -58,7 +59,7 @@ def read(reading: Reading) -> tuple[str, object]:
     )
 
 
-def checked(reading: Reading, archive: zipfile.ZipFile) -> list[Part]:
+def checked(reading: Reading, archive: zipfile.ZipFile) -> list[Run]:
     """Return where the bytes of entries lie that are stored as they are, with their checksums.
 
     Raises:
@@ -87,7 +88,7 @@ def checked(reading: Reading, archive: zipfile.ZipFile) -> list[Part]:
     if archive.comment or reading.first.tell() != _end(reading, archive):
         raise InputError("bytes that belong to nothing stand behind its list of entries")
     return [
-        Part(start, size, entry.CRC, entry.filename)
+        Run(start, size, entry.CRC, entry.filename)
         for _, start, size, entry in ranges
         if entry.compress_type == zipfile.ZIP_STORED
     ]
