@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.foreign import foreign_pickle
 
 LONGEST_NAME = 1_000
 """Characters of the longest dotted name of a class."""
@@ -60,15 +61,23 @@ class StandIn:
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, storage: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, file: BinaryIO, storage: Callable[[Any], Any], known: frozenset[str] | None
+    ) -> None:
         super().__init__(file, encoding="utf-8", errors="surrogateescape")
         self._storage = storage
+        self._known = known
         self._classes: dict[str, type[StandIn]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         dotted = f"{module}.{name}"
         if len(dotted) > LONGEST_NAME:
             raise InputError(f"its pickle asks for {clean_text(dotted, 80)}")
+        if self._known is not None and dotted not in self._known:
+            raise InputError(
+                f"its pickle asks for {clean_text(dotted, 80)}, which no file of its kind needs; "
+                "nothing of it was run"
+            )
         if dotted not in self._classes:
             self._classes[dotted] = type("StandIn", (StandIn,), {"name": dotted})
         return self._classes[dotted]
@@ -77,16 +86,24 @@ class _Reader(pickle.Unpickler):
         return self._storage(pid)
 
 
-def read_pickle(file: BinaryIO, storage: Callable[[Any], Any]) -> Any:
+def read_pickle(
+    file: BinaryIO, storage: Callable[[Any], Any], known: frozenset[str] | None = None
+) -> Any:
     """Return what the pickle at the file's place holds, made of stand-ins and plain values.
 
-    `storage` is what a persistent id stands for: the storage of a tensor.
+    `storage` is what a persistent id stands for: the storage of a tensor. `known` are the dotted
+    names that it may ask for, where only some make sense.
 
     Raises:
-        InputError: it is damaged, or no pickle.
+        InputError: it is damaged, no pickle, one of something else, or asks for what is not known.
     """
+    start = file.tell()
+    kind = foreign_pickle(file.read(64))
+    file.seek(start)
+    if kind is not None:
+        raise InputError(str(kind))
     try:
-        return _Reader(file, storage).load()
+        return _Reader(file, storage, known).load()
     except (InputError, MemoryError):
         raise
     except Exception as error:
