@@ -96,11 +96,10 @@ WITHIN_HEAD = {
     b"brain.Event:": Foreign("a TensorBoard log", f"{WEIGHTS}, and this one as training.log"),
 }
 
+INDEX_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+
 ENDS = {
-    b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": Foreign(
-        "the index of a TensorFlow checkpoint", TENSORFLOW
-    ),
-    b"PAR1": Foreign("a Parquet table", WEIGHTS),
+    INDEX_END: Foreign("the index of a TensorFlow checkpoint", TENSORFLOW),
 }
 
 TEXTS = {
@@ -146,21 +145,24 @@ ZIPPED = {
 }
 """How the name of an entry of a zip file ends."""
 
+PICKLE_OPENING = re.compile(rb"(?s)\x80.(?:\x95.{8})?(?:c|\x8c.)(\w+)\.")
+"""How a pickle opens that holds an object: with the name of its class, of protocol 2 or 4."""
+
 PICKLED = {
-    b"fastai.": Foreign(
+    b"fastai": Foreign(
         "an exported Learner of fastai, which holds code",
         "in fastai: torch.save(load_learner(path).model.state_dict(), other)",
     ),
-    b"sklearn.": Foreign("a scikit-learn model", TABULAR),
-    b"joblib.": Foreign("a file of joblib", TABULAR),
-    b"xgboost.": Foreign("an XGBoost model", TABULAR),
-    b"lightgbm.": Foreign("a LightGBM model", TABULAR),
-    b"catboost.": Foreign("a CatBoost model", TABULAR),
-    b"keras.": Foreign("a pickled Keras model", KERAS),
-    b"jaxlib.": Foreign("a pickle of JAX arrays", JAX),
-    b"pandas.": Foreign("a pickled table of pandas", WEIGHTS),
+    b"sklearn": Foreign("a scikit-learn model", TABULAR),
+    b"joblib": Foreign("a file of joblib", TABULAR),
+    b"xgboost": Foreign("an XGBoost model", TABULAR),
+    b"lightgbm": Foreign("a LightGBM model", TABULAR),
+    b"catboost": Foreign("a CatBoost model", TABULAR),
+    b"keras": Foreign("a pickled Keras model", KERAS),
+    b"jax": Foreign("a pickle of JAX arrays", JAX),
+    b"pandas": Foreign("a pickled table of pandas", WEIGHTS),
 }
-"""Packages of the class that a pickle opens with."""
+"""Packages of the class of the object that a pickle holds."""
 
 PADDLE = Foreign(
     "PaddlePaddle parameters (.pdparams)",
@@ -209,7 +211,8 @@ def foreign_pickle(head: bytes, tail: bytes = b"") -> Foreign | None:
     """Return what a pickle is that opens and ends so, where it is of a foreign kind."""
     if b"StructuredToParameterName@@" in tail:
         return PADDLE
-    return _first(kind for package, kind in PICKLED.items() if package in head[:64])
+    opening = PICKLE_OPENING.match(head)
+    return PICKLED.get(opening[1]) if opening is not None else None
 
 
 def foreign_message(held: frozenset[tuple[int, int]]) -> Foreign | None:
