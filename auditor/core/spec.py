@@ -30,6 +30,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+Patterns = Annotated[tuple[str, ...], Field(max_length=100)]
+
+
+class AllowSpec(Strict):
+    """What may not fit between checkpoint and model, by patterns of names such as `head.*`.
+
+    It stays as the factory made it, and the report says so.
+    """
+
+    missing: Patterns = ()
+    """Names of the model that the checkpoint may lack."""
+    unexpected: Patterns = ()
+    """Names of the checkpoint that the model may do without."""
+    misshapen: Patterns = ()
+    """Names of tensors that may have another shape in the checkpoint."""
+
+
 class ModelSpec(Strict):
     """Where the model and its weights come from."""
 
@@ -39,9 +56,11 @@ class ModelSpec(Strict):
     args: dict[str, Any] = {}
     """Keyword arguments of the factory."""
     checkpoint: str | None = None
-    """The file of the weights: a state dict, a training checkpoint or safetensors."""
+    """The file or folder of the weights: a state dict, a training checkpoint, safetensors ..."""
     key: str | None = None
-    """Where the state dict sits in that file; found by itself where it can be."""
+    """Where the state dict sits in it; found by itself where it can be."""
+    allow: AllowSpec = AllowSpec()
+    """What may not fit, by pattern; anything else that does not ends the audit."""
 
 
 class DataSpec(Strict):

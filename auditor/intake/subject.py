@@ -152,9 +152,9 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         path = base / from_home(spec.model.checkpoint, "model.checkpoint")
         checkpoint = open_checkpoint(path, spec.model.key)
     if model is not None and checkpoint is not None:
-        weights, prefix = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path))
+        fitted = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path), spec.model.allow)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(fitted.weights)
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"{clean_text(checkpoint.facts.path)}: the model can't load the checkpoint: "
@@ -162,7 +162,12 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             ) from error
         checkpoint = replace(
             checkpoint,
-            facts=replace(checkpoint.facts, path=str(spec.model.checkpoint), removed_prefix=prefix),
+            facts=replace(
+                checkpoint.facts,
+                path=str(spec.model.checkpoint),
+                removed_prefix=fitted.removed,
+                left_out=fitted.left_out,
+            ),
         )
     if model is None and checkpoint is None:
         raise InputError(
@@ -411,5 +416,5 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
         said.append("No checkpoint is named: the model is audited as its factory hands it out.")
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
-        said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
+        said.append(f"{clean_text(prefix, 80)!r} was taken off the checkpoint's names.")
     return tuple(said)
