@@ -63,6 +63,24 @@ class ModelSpec(Strict):
     """What may not fit, by pattern; anything else that does not ends the audit."""
 
 
+Place = str | Annotated[int, Field(ge=0)]
+"""A place in a batch: a key, the number of an item, an attribute, or several joined by dots."""
+
+Places = Place | list[Place] | dict[str, Place]
+
+
+class BatchSpec(Strict):
+    """Where inputs and target stand in a batch.
+
+    A list is given to the model in its order, a mapping by name.
+    """
+
+    inputs: Places
+    """The place of the inputs, such as `image` or `[0, 1]` or `{input_ids: tokens.ids}`."""
+    target: Places
+    """The place of the target."""
+
+
 class DataSpec(Strict):
     """Where batches come from and how to read one."""
 
@@ -72,8 +90,9 @@ class DataSpec(Strict):
     """The same for validation; it alone is enough for most checks."""
     args: dict[str, Any] = {}
     """Keyword arguments of both callables."""
-    batch: str | None = None
-    """`module:callable` from a batch to (inputs, target); common shapes are understood."""
+    batch: str | BatchSpec | None = None
+    """`module:callable` from a batch to (inputs, target), or their places in it; common shapes are
+    understood."""
 
 
 class OptimizerSpec(BaseModel):

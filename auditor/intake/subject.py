@@ -12,13 +12,15 @@ from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split, Unavailable
-from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
+from auditor.core.spec import AuditSpec, BatchSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
-from auditor.intake.batches import Adapter, Batch
+from auditor.intake.batch_paths import adapter_of
+from auditor.intake.batch_reading import Adapter
+from auditor.intake.batches import Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
 from auditor.intake.loaders import Batches, Survey, opened, surveyed
@@ -174,7 +176,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             "model: nothing to audit: name a factory and a checkpoint, for instance\n"
             "  model: {factory: model:build, checkpoint: weights.pt}"
         )
-    adapter = resolve(spec.data.batch, base, "data.batch") if spec.data.batch else None
+    adapter = _adapter(spec.data.batch, base)
     named: tuple[tuple[Split, str | None], ...] = (
         ("train", spec.data.train),
         ("val", spec.data.val),
@@ -377,6 +379,12 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
             loss = named_loss(reference, f"loss.{name}")
         terms[name] = loss
     return summed(terms)
+
+
+def _adapter(named: str | BatchSpec | None, base: Path) -> Adapter | None:
+    if isinstance(named, BatchSpec):
+        return adapter_of(named)
+    return resolve(named, base, "data.batch") if named else None
 
 
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:

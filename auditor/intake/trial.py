@@ -78,10 +78,25 @@ def tried(
                     task = "custom"
             width = output_width(task, outputs, batch.target)
             _targets_in_range(batches.split, survey, loss, task, width)
-            loss(outputs, batch.target)
+            _loss_taken(loss, outputs, batch)
             return task, width
     except SubjectChangedError as error:
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
+
+
+def _loss_taken(loss: Loss, outputs: Any, batch: Batch) -> None:
+    """See that the loss takes the outputs.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        loss(outputs, batch.target)
+    except InputError as error:
+        if not any(batch.target is given for given in batch.args):
+            raise
+        hint = "The batch is one tensor, so that it is its own target; see `data: batch`."
+        raise InputError(f"{error}\n{hint}") from error
 
 
 def none_finite(outputs: Any) -> bool:
