@@ -49,7 +49,8 @@ def understood(raw: Any, adapter: Adapter | None, split: str) -> Batch:
         f"data.{split}: can't tell inputs from target in a batch that is {described(raw)}.\n"
         "Say in the spec which is which, for instance:\n"
         f"  data: {{batch: {_proposed(raw)}}}\n"
-        "or name a function from a batch to (inputs, target): data: {batch: data:adapt}"
+        "or name a function, data: {batch: data:adapt}, and in data.py:\n"
+        "  def adapt(batch): return inputs, target"
     )
 
 

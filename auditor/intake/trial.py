@@ -78,25 +78,17 @@ def tried(
                     task = "custom"
             width = output_width(task, outputs, batch.target)
             _targets_in_range(batches.split, survey, loss, task, width)
-            _loss_taken(loss, outputs, batch)
+            loss(outputs, batch.target)
             return task, width
     except SubjectChangedError as error:
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
-
-
-def _loss_taken(loss: Loss, outputs: Any, batch: Batch) -> None:
-    """See that the loss takes the outputs.
-
-    Raises:
-        InputError: it does not.
-    """
-    try:
-        loss(outputs, batch.target)
     except InputError as error:
-        if not any(batch.target is given for given in batch.args):
-            raise
-        hint = "The batch is one tensor, so that it is its own target; see `data: batch`."
-        raise InputError(f"{error}\n{hint}") from error
+        if str(error).startswith("loss") and any(batch.target is given for given in batch.args):
+            raise InputError(
+                f"{error}\nEach batch of data.{batches.split} is one tensor and so its own target; "
+                "`data: {batch: ...}` says otherwise."
+            ) from error
+        raise
 
 
 def none_finite(outputs: Any) -> bool:
