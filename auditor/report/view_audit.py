@@ -8,7 +8,7 @@ import yaml
 
 from auditor.core.record import AuditRecord
 from auditor.core.subject import SplitFacts, SubjectFacts, TargetFacts
-from auditor.core.text import bounded, clean_text, counted
+from auditor.core.text import bounded, clean_text, counted, listed
 from auditor.core.waiver import Waiver
 from auditor.report.setup import setup_code
 from auditor.report.tables import TableView, table_of
