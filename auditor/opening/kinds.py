@@ -6,12 +6,17 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.folders import MLFLOW_DATA, layout_of
+from auditor.opening.listing import listing_of
 
 HEAD = 512
 """Bytes at the start of a file by which its kind is told."""
 
 LONGEST_HEADER = 100_000_000
 """Bytes of the longest header that safetensors allows."""
+
+OLD_PICKLE = b"L119547037146038801333356L\n."
+"""What files of torch.save start with whose pickles are of the protocols 0 and 1."""
 
 
 def reader_of_file(file: BufferedReader, name: str) -> str:
@@ -25,8 +30,10 @@ def reader_of_file(file: BufferedReader, name: str) -> str:
     file.seek(0)
     if head[:4] == b"PK\x03\x04":
         return "zipped"
-    if head[:1] == b"\x80":
+    if head[:1] == b"\x80" or head.startswith(OLD_PICKLE):
         return "torch_legacy"
+    if head[257:262] == b"ustar":
+        return "torch_tar"
     (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
     if head[8:9] == b"{" and length <= LONGEST_HEADER:
         return "safetensors"
@@ -44,4 +51,7 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it holds no checkpoint, or one of a kind that is not read.
     """
-    raise InputError("the checkpoint is a folder; name the file that holds the weights")
+    there = listing_of(path)
+    layout = layout_of(there)
+    inner = [MLFLOW_DATA] if layout.reader == "mlflow" and MLFLOW_DATA in there.folders else []
+    return layout.reader, layout.bytes + sum(listing_of(path / name).bytes for name in inner)
