@@ -49,7 +49,7 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
         return known[key][1]
 
     stream = io.BufferedReader(io.BytesIO(data))
-    held = read_pickle(stream, storage, reading.classes)
+    held = read_pickle(stream, storage, asked=reading.classes)
     if stream.tell() != len(data):
         raise InputError("bytes that belong to nothing stand behind its pickle")
     return "torch zip", Meaning(reading).of(held)

@@ -12,6 +12,7 @@ import zipfile
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
 from auditor.opening.checksums import Run
+from auditor.opening.foreign import foreign_zip
 from auditor.opening.readers import torch_zip
 from auditor.opening.reading import Reading
 
@@ -53,6 +54,9 @@ def read(reading: Reading) -> tuple[str, object]:
         )
     if "data.pkl" in bare:
         return torch_zip.read(reading, archive)
+    kind = foreign_zip(names)
+    if kind is not None:
+        raise InputError(str(kind))
     raise InputError(
         f"not a checkpoint: a zip file that torch.save did not write; it holds "
         f"{listed(names, 3) or 'nothing'}"
