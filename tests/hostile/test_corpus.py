@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from auditor.core.errors import InputError
 from auditor.intake.checkpoint import open_checkpoint
@@ -73,4 +74,5 @@ def test_case(case: Case, tmp_path: Path) -> None:
     if refusal is None:
         assert weights
         for tensor in weights.values():
-            tensor.to_dense().sum() if tensor.layout.__str__() != "torch.strided" else tensor.shape
+            if tensor.layout is not torch.strided and tensor.numel() < 1_000:
+                tensor.to_dense()
