@@ -1,5 +1,6 @@
 """From the places of tensors to tensors: clean copies, which share nothing with the file."""
 
+import os
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from auditor.opening.contents import ITEM_BYTES, Opaque, PiecesAt, SparseAt, Ten
 from auditor.opening.process import Opened
 
 MOST_COPIED = 3
-"""Times the bytes of all blocks that copies of tensors may come to: views share their blocks."""
+"""Times the bytes of its files that copies of tensors may come to: views share their storage."""
 
 
 def live(opened: Opened) -> Any:
@@ -22,7 +23,8 @@ def live(opened: Opened) -> Any:
         InputError: a tensor reaches beyond its bytes, or they come to far more than the file.
     """
     copies: dict[TensorAt | PiecesAt, torch.Tensor] = {}
-    held = sum(block.bytes for block in opened.contents.blocks)
+    held = sum(file.bytes for file in opened.contents.files)
+    held += os.fstat(opened.spill.fileno()).st_size
     left = MOST_COPIED * held
 
     def copied(place: TensorAt | PiecesAt) -> torch.Tensor:

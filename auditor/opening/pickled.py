@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, ClassVar
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
 from auditor.opening.foreign import foreign_pickle
-from auditor.opening.names import is_forbidden, is_plain, spelt
+from auditor.opening.names import NAME, is_forbidden, is_plain, spelt
 
 LONGEST_NAME = 1_000
 """Characters of the longest dotted name of a class."""
@@ -86,8 +86,10 @@ class _Reader(pickle.Unpickler):
         module, name = spelt(module, name)
         if (module, name) not in self._classes:
             dotted = f"{module}.{name}"
-            if len(dotted) > LONGEST_NAME or len(self._classes) >= MOST_NAMES:
-                raise InputError(f"its pickle asks for {clean_text(dotted, 80)}")
+            if len(dotted) > LONGEST_NAME or not NAME.fullmatch(dotted):
+                raise InputError(f"its pickle asks for what is no name: {clean_text(dotted, 80)}")
+            if len(self._classes) >= MOST_NAMES:
+                raise InputError(f"its pickle asks for more than {MOST_NAMES:,} classes")
             if self._known is not None and dotted not in self._known:
                 raise InputError(
                     f"its pickle asks for {clean_text(dotted, 80)}, which no file of its kind "
