@@ -1,9 +1,8 @@
 """What a reader works with: the checkpoint's files, and a ledger of what it found in them."""
 
 import hashlib
-from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, BufferedWriter, RawIOBase
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
@@ -59,10 +58,6 @@ class Reading:
         self._files.append((name, file))
         return len(self._files) - 1, file
 
-    def numbered(self, number: int) -> BufferedReader:
-        """Return a file by its number."""
-        return self._files[number][1]
-
     def block(self, file: int, offset: int, size: int) -> int:
         """Note down a run of bytes in one of the files, and return the number of its block."""
         self.blocks.append(Block(file, offset, size))
@@ -84,67 +79,6 @@ class Reading:
     def files(self) -> tuple[FileRead, ...]:
         """Return the hash of every file that was opened."""
         return tuple(_read(name, file) for name, file in self._files)
-
-
-class Part(Reading):
-    """A checkpoint within another one: a run of bytes of one of its files, read like a file.
-
-    What is found in it goes into the ledger of the whole.
-    """
-
-    def __init__(self, whole: Reading, file: int, offset: int, size: int) -> None:
-        self.path = whole.path
-        self.allow = whole.allow
-        self.blocks = whole.blocks
-        self.classes = whole.classes
-        self.notes = whole.notes
-        self._whole = whole
-        self._place = Block(file, offset, size)
-
-    @property
-    def first(self) -> BufferedReader:
-        """Return the run of bytes as a file."""
-        return BufferedReader(_Window(self._whole.numbered(self._place.file), self._place))
-
-    def open(self, name: str) -> tuple[int, BufferedReader]:
-        """Refuse: a part has no files of its own."""
-        raise InputError(f"a part of it asks for a file: {clean_text(name, 120)}")
-
-    def block(self, file: int, offset: int, size: int) -> int:
-        """Note down a run of bytes in the part, by its place in the whole."""
-        return self._whole.block(self._place.file, self._place.offset + offset, size)
-
-    def spilled(self, data: bytes) -> int:
-        """Write bytes out with those of the whole."""
-        return self._whole.spilled(data)
-
-
-class _Window(RawIOBase):
-    """A run of bytes of a file, as a file."""
-
-    def __init__(self, file: BufferedReader, place: Block) -> None:
-        self._file = file
-        self._place = place
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        start = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._place.bytes}[whence]
-        self._at = max(start + offset, 0)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        memory = memoryview(buffer)
-        count = max(min(len(memory), self._place.bytes - self._at), 0)
-        self._file.seek(self._place.offset + self._at)
-        read = self._file.readinto(memory[:count])
-        self._at += read
-        return read
 
 
 def _read(name: str, file: BufferedReader) -> FileRead:

@@ -11,10 +11,11 @@ from typing import Any
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, PiecesAt, TensorAt
+from auditor.opening.inner import Inner
 from auditor.opening.pickled import StandIn, read_pickle
 from auditor.opening.readers import zipped
 from auditor.opening.readers.dcp_tree import is_whole, nested
-from auditor.opening.reading import Part, Reading
+from auditor.opening.reading import Reading
 
 METADATA = ".metadata"
 MOST_ENTRIES = 200_000
@@ -155,7 +156,7 @@ def _saved(reading: Reading, place: Place | None) -> Any:
     number, file = reading.open(name)
     if start + size > file.seek(0, 2):
         raise InputError(f"truncated: a piece of it lies beyond the end of {clean_text(name, 80)}")
-    part = Part(reading, number, start, size)
+    part = Inner(reading, number, file, start, size)
     if part.first.read(4) != b"PK\x03\x04":
         raise InputError(
             f"a piece of it in {clean_text(name, 80)} is not written by torch.save; save it with "

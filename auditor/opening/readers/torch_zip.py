@@ -33,14 +33,14 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
             dtype = dtype_of_storage(asked)
             if count * ITEM_BYTES.get(dtype, 1) != entry.file_size:
                 raise InputError(f"the record {clean_text(key, 80)} is not as long as it should be")
-            known[key] = Storage(dtype, _block(reading, archive, entry))
+            known[key] = Storage(dtype, block_of(reading, archive, entry))
         return known[key]
 
     held = read_pickle(archive.open(pickle), storage)  # type: ignore[arg-type]
     return "torch zip", Meaning(reading).of(held)
 
 
-def _block(reading: Reading, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+def block_of(reading: Reading, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
     """Return the block of an entry's bytes, unpacked where they are compressed."""
     if entry.compress_type != zipfile.ZIP_STORED:
         return reading.spilled(archive.read(entry))

@@ -5,7 +5,7 @@ import zipfile
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
 from auditor.opening.foreign import foreign_zip
-from auditor.opening.readers import torch_zip
+from auditor.opening.readers import exported, torch_zip
 from auditor.opening.reading import Reading
 
 MOST_ENTRIES = 1_000_000
@@ -29,6 +29,8 @@ def read(reading: Reading) -> tuple[str, object]:
             "bytes"
         )
     bare = [name.partition("/")[2] or name for name in names]
+    if exported.is_exported(bare):
+        return exported.read(reading, archive)
     if "constants.pkl" in bare:
         raise InputError(
             "a TorchScript archive, which holds code; save plain weights instead: "
