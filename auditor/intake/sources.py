@@ -52,7 +52,7 @@ def named_code(spec: AuditSpec) -> dict[str, Any]:
     return {
         key: resolve(reference, spec.base, key)
         for key, reference in named.items()
-        if reference is not None and ":" in reference
+        if isinstance(reference, str) and ":" in reference
     }
 
 
