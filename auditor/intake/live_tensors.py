@@ -54,7 +54,9 @@ def live(opened: Opened) -> Any:
                 return made(value.held)
         return value
 
-    return made(opened.contents.tree)
+    tree = made(opened.contents.tree)
+    opened.unchanged()
+    return tree
 
 
 def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
@@ -68,9 +70,10 @@ def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
     values = memory.view(getattr(torch, place.dtype))
     if not place.values:
         return values.new_empty(place.shape)
-    return values.as_strided(place.shape, place.strides).clone(
-        memory_format=torch.contiguous_format
-    )
+    shaped = values.as_strided(place.shape, place.strides)
+    if reach == place.values and shaped.is_contiguous():
+        return shaped
+    return shaped.clone(memory_format=torch.contiguous_format)
 
 
 def _joined(opened: Opened, place: PiecesAt) -> torch.Tensor:

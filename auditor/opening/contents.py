@@ -102,6 +102,10 @@ class SparseAt:
     shape: tuple[int, ...]
 
 
+Tensor = TensorAt | PiecesAt | SparseAt
+"""What stands for a tensor in a tree."""
+
+
 @dataclass(frozen=True)
 class Opaque:
     """What stands in for an object of a class: the class's dotted name, and the plain values in it.

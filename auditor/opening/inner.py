@@ -5,6 +5,7 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.contents import SPILL
 from auditor.opening.reading import Reading
 
 
@@ -17,26 +18,17 @@ class Inner(Reading):
     def __init__(
         self, whole: Reading, number: int, file: BufferedReader, offset: int, size: int
     ) -> None:
-        self.path = whole.path
-        self.allow = whole.allow
-        self.blocks = whole.blocks
-        self.classes = whole.classes
-        self.notes = whole.notes
+        vars(self).update(vars(whole))
+        self._hashes = {}
         self._whole = whole
-        self._number = number
+        self._file = number
         self._offset = offset
         self._window = BufferedReader(_Window(file, offset, size))
-        self._size = size
 
     @property
     def first(self) -> BufferedReader:
         """Return the run of bytes as a file."""
         return self._window  # type: ignore[return-value]
-
-    @property
-    def size(self) -> int:
-        """Return how many bytes it is."""
-        return self._size
 
     def open(self, name: str) -> tuple[int, BufferedReader]:
         """Refuse: what lies within a file has no files beside it."""
@@ -44,11 +36,9 @@ class Inner(Reading):
 
     def block(self, file: int, offset: int, size: int) -> int:
         """Note down a run of these bytes, by its place in the file that they lie in."""
-        return self._whole.block(self._number, self._offset + offset, size)
-
-    def spilled(self, data: bytes) -> int:
-        """Write bytes out together with those of the whole."""
-        return self._whole.spilled(data)
+        if file == SPILL:
+            return self._whole.block(SPILL, offset, size)
+        return self._whole.block(self._file, self._offset + offset, size)
 
 
 class _Window(RawIOBase):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.folders import MLFLOW_DATA, layout_of
 from auditor.opening.foreign import (
     Foreign,
     foreign_bytes,
@@ -13,6 +14,7 @@ from auditor.opening.foreign import (
     foreign_message,
     foreign_pickle,
 )
+from auditor.opening.listing import listing_of
 from auditor.opening.protobuf import LENGTH, VARINT, fields
 
 HEAD = 512
@@ -21,8 +23,11 @@ HEAD = 512
 LONGEST_HEADER = 100_000_000
 """Bytes of the longest header that safetensors allows."""
 
-OF_ONNX = frozenset({(1, VARINT), (7, LENGTH), (8, LENGTH)})
-"""Fields that every ONNX model has: its version, its graph, and the versions of operators."""
+OLD_PICKLE = b"L119547037146038801333356L\n."
+"""What files of torch.save start with whose pickles are of the protocols 0 and 1."""
+
+OF_ONNX = frozenset({(1, VARINT), (7, LENGTH)})
+"""Fields that every ONNX model has: its version, and its graph."""
 
 
 def reader_of_file(file: BufferedReader, name: str) -> str:
@@ -41,9 +46,11 @@ def reader_of_file(file: BufferedReader, name: str) -> str:
         raise InputError("a part of a distributed checkpoint; name the folder that it lies in")
     if head[:4] == b"PK\x03\x04":
         return "zipped"
-    if head[:1] == b"\x80":
+    if head[:1] == b"\x80" or head.startswith(OLD_PICKLE):
         _refuse(foreign_pickle(head, tail))
         return "torch_legacy"
+    if head[257:262] == b"ustar":
+        return "torch_tar"
     (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
     if head[8:9] == b"{" and length <= LONGEST_HEADER:
         return "safetensors"
@@ -64,10 +71,14 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it holds no checkpoint, or one of a kind that is not read.
     """
-    if (path / ".metadata").exists():
-        return "dcp", sum(part.stat().st_size for part in path.glob("*.distcp"))
-    _refuse(foreign_folder(path))
-    raise InputError("the checkpoint is a folder; name the file that holds the weights")
+    there = listing_of(path)
+    try:
+        layout = layout_of(there)
+    except InputError:
+        _refuse(foreign_folder(path))
+        raise
+    inner = [MLFLOW_DATA] if layout.reader == "mlflow" and MLFLOW_DATA in there.folders else []
+    return layout.reader, layout.bytes + sum(listing_of(path / name).bytes for name in inner)
 
 
 def _message(file: BufferedReader, size: int) -> frozenset[tuple[int, int]]:

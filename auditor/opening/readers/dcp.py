@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.core.errors import InputError
-from auditor.core.text import clean_text
+from auditor.core.text import clean_text, listed
 from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, PiecesAt, TensorAt
 from auditor.opening.inner import Inner
-from auditor.opening.pickled import StandIn, read_pickle
+from auditor.opening.pickled import StandIn, nothing, read_pickle
 from auditor.opening.readers import zipped
 from auditor.opening.readers.dcp_tree import is_whole, nested
 from auditor.opening.reading import Reading
@@ -39,18 +39,14 @@ KNOWN = frozenset(
         "torch.distributed._shard.sharded_tensor.metadata.MEM_FORMAT_ENCODING",
         "torch.distributed._shard.sharded_tensor.metadata.TensorProperties",
         "torch.distributed.checkpoint.filesystem._StorageInfo",
-        "torch.serialization._get_layout",
-        "torch.Size",
-        "collections.OrderedDict",
         "pathlib.Path",
         "pathlib.PosixPath",
         "pathlib.WindowsPath",
         "pathlib._local.PosixPath",
         "pathlib._local.WindowsPath",
-        *(f"torch.{dtype}" for dtype in ITEM_BYTES),
     }
 )
-"""All that the metadata of a checkpoint asks for, over the versions of torch."""
+"""What metadata asks for over the versions of torch, beside what plain tensors need."""
 
 Sizes = tuple[int, ...]
 Place = tuple[str, int, int]
@@ -60,7 +56,14 @@ Place = tuple[str, int, int]
 def read(reading: Reading) -> tuple[str, Any]:
     """Return the nested tree that was saved, each tensor put together from its pieces."""
     _, file = reading.open(METADATA)
-    metadata = _fields(read_pickle(file, _no_storage, KNOWN), "Metadata")
+    asked: dict[str, None] = {}
+    metadata = _fields(read_pickle(file, nothing, asked), "Metadata")
+    unknown = [name for name in asked if name not in KNOWN]
+    if unknown:
+        raise InputError(
+            f"its .metadata asks for {listed(unknown)}, which no distributed checkpoint needs; "
+            "nothing of it was run"
+        )
     saved = metadata.get("state_dict_metadata")
     if not isinstance(saved, dict) or not all(isinstance(name, str) for name in saved):
         raise InputError("damaged: .metadata does not say what was saved")
@@ -77,10 +80,6 @@ def read(reading: Reading) -> tuple[str, Any]:
             raise InputError(f"{clean_text(name, 120)}: {error}") from error
         values.append((paths.get(name, (name,)), value))
     return "torch distributed checkpoint", nested(values)
-
-
-def _no_storage(pid: Any) -> Any:
-    raise InputError("damaged: .metadata asks for a tensor")
 
 
 def _fields(value: Any, kind: str) -> dict[str, Any]:
