@@ -74,9 +74,12 @@ class StandIn:
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, storage: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, file: BinaryIO, storage: Callable[[Any], Any], known: frozenset[str] | None
+    ) -> None:
         super().__init__(file, encoding="utf-8", errors="surrogateescape")
         self._storage = storage
+        self._known = known
         self._classes: dict[tuple[str, str], type[StandIn]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -85,6 +88,11 @@ class _Reader(pickle.Unpickler):
             dotted = f"{module}.{name}"
             if len(dotted) > LONGEST_NAME or len(self._classes) >= MOST_NAMES:
                 raise InputError(f"its pickle asks for {clean_text(dotted, 80)}")
+            if self._known is not None and dotted not in self._known:
+                raise InputError(
+                    f"its pickle asks for {clean_text(dotted, 80)}, which no file of its kind "
+                    "needs; nothing of it was run"
+                )
             own: dict[str, Any] = {
                 "__slots__": (),
                 "module": module,
@@ -134,23 +142,27 @@ def _made_anew(cls: type[StandIn], made: Any, *made_of: Any) -> StandIn:
 
 
 def read_pickle(
-    file: BinaryIO, storage: Callable[[Any], Any], asked: dict[str, None] | None = None
+    file: BinaryIO,
+    storage: Callable[[Any], Any],
+    known: frozenset[str] | None = None,
+    asked: dict[str, None] | None = None,
 ) -> Any:
     """Return what the pickle at the file's place holds, made of stand-ins and plain values.
 
-    `storage` is what a persistent id stands for: the storage of a tensor. The names that it asks
-    for, beyond those that plain tensors need, are put into `asked`.
+    `storage` is what a persistent id stands for: the storage of a tensor. `known` are the dotted
+    names that it may ask for, where only some make sense. The names that it asks for, beyond those
+    that plain tensors need, are put into `asked`.
 
     Raises:
-        InputError: it is damaged, or no pickle, or asks for what no checkpoint needs, or holds an
-            object of another kind.
+        InputError: it is damaged, no pickle, one of something else, or asks for what no checkpoint
+            needs.
     """
     start = file.tell()
     kind = foreign_pickle(file.read(64))
     file.seek(start)
     if kind is not None:
         raise InputError(str(kind))
-    reader = _Reader(file, storage)
+    reader = _Reader(file, storage, known)
     try:
         held = reader.load()
     except (InputError, MemoryError):

@@ -85,6 +85,10 @@ class Reading:
         self._files.append((name, file))
         return len(self._files) - 1, file
 
+    def numbered(self, number: int) -> BufferedReader:
+        """Return a file by its number."""
+        return self._files[number][1]
+
     def block(self, file: int, offset: int, size: int) -> int:
         """Note down a run of bytes in one of the files, and return the number of its block.
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.core.errors import InputError
-from auditor.core.text import clean_text, listed
+from auditor.core.text import clean_text
 from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, PiecesAt, TensorAt
-from auditor.opening.inner import Inner
+from auditor.opening.part import Part
 from auditor.opening.pickled import StandIn, nothing, read_pickle
 from auditor.opening.readers import zipped
 from auditor.opening.readers.dcp_tree import is_whole, nested
@@ -39,14 +39,18 @@ KNOWN = frozenset(
         "torch.distributed._shard.sharded_tensor.metadata.MEM_FORMAT_ENCODING",
         "torch.distributed._shard.sharded_tensor.metadata.TensorProperties",
         "torch.distributed.checkpoint.filesystem._StorageInfo",
+        "torch.serialization._get_layout",
+        "torch.Size",
+        "collections.OrderedDict",
         "pathlib.Path",
         "pathlib.PosixPath",
         "pathlib.WindowsPath",
         "pathlib._local.PosixPath",
         "pathlib._local.WindowsPath",
+        *(f"torch.{dtype}" for dtype in ITEM_BYTES),
     }
 )
-"""What metadata asks for over the versions of torch, beside what plain tensors need."""
+"""All that the metadata of a checkpoint asks for, over the versions of torch."""
 
 Sizes = tuple[int, ...]
 Place = tuple[str, int, int]
@@ -56,14 +60,7 @@ Place = tuple[str, int, int]
 def read(reading: Reading) -> tuple[str, Any]:
     """Return the nested tree that was saved, each tensor put together from its pieces."""
     _, file = reading.open(METADATA)
-    asked: dict[str, None] = {}
-    metadata = _fields(read_pickle(file, nothing, asked), "Metadata")
-    unknown = [name for name in asked if name not in KNOWN]
-    if unknown:
-        raise InputError(
-            f"its .metadata asks for {listed(unknown)}, which no distributed checkpoint needs; "
-            "nothing of it was run"
-        )
+    metadata = _fields(read_pickle(file, nothing, KNOWN), "Metadata")
     saved = metadata.get("state_dict_metadata")
     if not isinstance(saved, dict) or not all(isinstance(name, str) for name in saved):
         raise InputError("damaged: .metadata does not say what was saved")
@@ -155,7 +152,7 @@ def _saved(reading: Reading, place: Place | None) -> Any:
     number, file = reading.open(name)
     if start + size > file.seek(0, 2):
         raise InputError(f"truncated: a piece of it lies beyond the end of {clean_text(name, 80)}")
-    part = Inner(reading, number, file, start, size)
+    part = Part(reading, number, start, size)
     if part.first.read(4) != b"PK\x03\x04":
         raise InputError(
             f"a piece of it in {clean_text(name, 80)} is not written by torch.save; save it with "

@@ -10,8 +10,8 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
-from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, TensorAt
-from auditor.opening.inner import Inner
+from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, SPILL, TensorAt
+from auditor.opening.part import Part
 from auditor.opening.readers import torch_zip, zipped
 from auditor.opening.reading import Reading
 
@@ -150,9 +150,9 @@ class _Archive:
     def _saved(self, path: str) -> Any:
         """Return what torch.save put into an entry."""
         block = self._reading.blocks[self._block(path)]
-        if block.file != 0:
+        if block.file == SPILL:
             raise InputError(f"{clean_text(path, 120)} is packed, which torch.export does not do")
-        inner = Inner(self._reading, 0, self._reading.first, block.offset, block.bytes)
+        inner = Part(self._reading, block.file, block.offset, block.bytes)
         return zipped.read(inner)[1]
 
     def _json(self, path: str) -> dict[str, Any]:

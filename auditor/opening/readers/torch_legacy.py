@@ -26,7 +26,7 @@ def read(reading: Reading) -> tuple[str, Any]:
     """
     file = reading.first
     asked: dict[str, None] = {}
-    if read_pickle(file, nothing, asked) != MAGIC:
+    if read_pickle(file, nothing, asked=asked) != MAGIC:
         raise InputError(
             "not a checkpoint: a pickle that torch.save did not write"
             + (f", of {listed(list(asked), 4)}" if asked else "")
@@ -36,7 +36,7 @@ def read(reading: Reading) -> tuple[str, Any]:
     if protocol != PROTOCOL or not isinstance(system, dict) or not system.get("little_endian"):
         raise InputError("written by an unknown version of torch.save, or in another byte order")
     storages = _Storages(reading)
-    held = read_pickle(file, storages.asked_for, reading.classes)
+    held = read_pickle(file, storages.asked_for, asked=reading.classes)
     order = read_pickle(file, nothing)
     if not isinstance(order, list):
         raise InputError("its list of storages is none")

@@ -44,7 +44,7 @@ def read(reading: Reading) -> tuple[str, Any]:
             raise InputError("its pickle asks for what is neither tensor nor storage")
         return known[number]
 
-    held = read_pickle(_part(reading, places["pickle"]), thing, reading.classes)
+    held = read_pickle(_part(reading, places["pickle"]), thing, asked=reading.classes)
     return "torch tar", Meaning(reading).of(held)
 
 

@@ -23,6 +23,15 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
     Raises:
         InputError: it is no such file, or what stands in it is refused.
     """
+    return "torch zip", Meaning(reading).of(unpickled(reading, archive))
+
+
+def unpickled(reading: Reading, archive: zipfile.ZipFile) -> Any:
+    """Return what the pickle of such a file holds, made of stand-ins, plain values and storages.
+
+    Raises:
+        InputError: it is no such file, or asks for what no checkpoint needs.
+    """
     entries = {entry.filename: entry for entry in archive.infolist()}
     root = zipped.one_root(list(entries))
     pickle = entries.get(f"{root}data.pkl")
@@ -49,10 +58,10 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
         return known[key][1]
 
     stream = io.BufferedReader(io.BytesIO(data))
-    held = read_pickle(stream, storage, reading.classes)
+    held = read_pickle(stream, storage, asked=reading.classes)
     if stream.tell() != len(data):
         raise InputError("bytes that belong to nothing stand behind its pickle")
-    return "torch zip", Meaning(reading).of(held)
+    return held
 
 
 def storage_asked(pid: Any, length: int) -> tuple[str, tuple[str, int]]:

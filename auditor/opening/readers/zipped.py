@@ -13,7 +13,7 @@ from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
 from auditor.opening.checksums import Run
 from auditor.opening.foreign import foreign_zip
-from auditor.opening.readers import exported, torch_zip
+from auditor.opening.readers import exported, torch_zip, torchscript
 from auditor.opening.reading import Reading
 
 MOST_ENTRIES = 100_000
@@ -50,10 +50,7 @@ def read(reading: Reading) -> tuple[str, object]:
     if exported.is_exported(bare):
         return exported.read(reading, archive)
     if "constants.pkl" in bare:
-        raise InputError(
-            "a TorchScript archive, which holds code; save plain weights instead: "
-            "torch.save(torch.jit.load(path).state_dict(), other)"
-        )
+        return torchscript.read(reading, archive)
     if "data.pkl" in bare:
         return torch_zip.read(reading, archive)
     kind = foreign_zip(names)
