@@ -68,12 +68,12 @@ def plain_tree(held: Any, skipped: frozenset[str] = frozenset()) -> dict[str, An
     }
 
 
-def beside(checkpoint: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+def beside(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     """Return what the known files in a checkpoint's folder hold, by name, and notes on the rest."""
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     for name in BESIDE:
-        path = checkpoint.parent / name
+        path = folder / name
         if path.is_file():
             held, note = read_json(path) if path.suffix == ".json" else _flat_yaml(path)
             if held:

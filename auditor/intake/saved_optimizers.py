@@ -1,7 +1,6 @@
 """What saved optimizers tell of the settings of training, those in files of their own too."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from auditor.core.text import clean_text
@@ -23,12 +22,12 @@ STEP_BY_STEP = frozenset(
 """What groups hold that says how a step is computed."""
 
 
-def optimizers_of(checkpoint: Checkpoint, path: Path) -> Iterator[tuple[str, str, Tree]]:
+def optimizers_of(checkpoint: Checkpoint) -> Iterator[tuple[str, str, Tree]]:
     """Yield each saved optimizer: its key, its file, and its state."""
     for key, state in checkpoint.optimizers.items():
         yield f"`{clean_text(key, 80)}`", CHECKPOINT, state
     if not checkpoint.optimizers:
-        for name, held in states_beside(path.parent):
+        for name, held in states_beside(checkpoint):
             if isinstance(held.get("param_groups"), list):
                 yield "the optimizer's state", name, held
 

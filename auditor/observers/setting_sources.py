@@ -29,14 +29,13 @@ def setting_sources(request: SettingSourcesOf, subject: Subject) -> SettingSourc
     picked = ""
     checkpoint = subject.checkpoint
     if checkpoint is not None:
-        path = subject.base / checkpoint.facts.path
-        recorded, files = recorded_by(checkpoint, path, tuple(subject.arguments))
+        recorded, files = recorded_by(checkpoint, tuple(subject.arguments))
         told += recorded
-        for where, file, saved in optimizers_of(checkpoint, path):
+        for where, file, saved in optimizers_of(checkpoint):
             kept, stated = optimizer_told(where, file, saved)
             optimizers.append(kept)
             told += stated
-        picked = picked_by(checkpoint, path)
+        picked = picked_by(checkpoint)
     if subject.live_optimizer is not None:
         told += _at_hand(subject)
     train = subject.facts.data.get("train")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.folders import MLFLOW_DATA, layout_of
+from auditor.opening.folders import layout_of
 from auditor.opening.foreign import (
     Foreign,
     foreign_bytes,
@@ -77,8 +77,8 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     except InputError:
         _refuse(foreign_folder(path))
         raise
-    inner = [MLFLOW_DATA] if layout.reader == "mlflow" and MLFLOW_DATA in there.folders else []
-    return layout.reader, layout.bytes + sum(listing_of(path / name).bytes for name in inner)
+    inner = [listing_of(path / name).bytes for name in layout.folders if name in there.folders]
+    return layout.reader, sum(there.files[name] for name in layout.files) + sum(inner)
 
 
 def _message(file: BufferedReader, size: int) -> frozenset[tuple[int, int]]:
