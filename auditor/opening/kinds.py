@@ -46,14 +46,15 @@ def reader_of_file(file: BufferedReader, name: str) -> str:
         raise InputError("a part of a distributed checkpoint; name the folder that it lies in")
     if head[:4] == b"PK\x03\x04":
         return "zipped"
+    # First, for a header may be so long that its length opens as a pickle does.
+    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
+    if head[8:9] == b"{" and length <= LONGEST_HEADER:
+        return "safetensors"
     if head[:1] == b"\x80" or head.startswith(OLD_PICKLE):
         _refuse(foreign_pickle(head, tail))
         return "torch_legacy"
     if head[257:262] == b"ustar":
         return "torch_tar"
-    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
-    if head[8:9] == b"{" and length <= LONGEST_HEADER:
-        return "safetensors"
     _refuse(foreign_bytes(head, tail))
     message = _message(file, size)
     if message >= OF_ONNX:

@@ -103,6 +103,8 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
             reader = reader_of_file(file, path.name)
     except InputError as error:
         raise _RefusedError(error) from error
+    except OSError as error:
+        raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
     contents = _read_by_child(room, path, file, reader, size, allow)
     files = []
     for read in contents.files:
