@@ -21,6 +21,7 @@ class CheckpointFacts:
 
     `extras` holds the plain values found beside the weights ("epoch" -> "20"), as text.
     `classes` are the dotted names of Python classes that it asks for; nothing was made of them.
+    `key` is the dotted key that the weights stand under in it, empty where they are the whole.
     """
 
     path: str
@@ -31,6 +32,7 @@ class CheckpointFacts:
     removed_prefix: str = ""
     extras: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Opening a checkpoint: weights and plain values only, never code out of the file."""
 
-import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,13 @@ import torch
 from auditor.core.errors import InputError
 from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
-from auditor.core.text import clean_text, kind_of, listed
+from auditor.core.text import clean_text, listed
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.opening.contents import FileRead
 from auditor.opening.process import looked_into
-
-WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
-"""Where training scripts put the weights, in the order they are looked for."""
-
-OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states")
+from auditor.opening.state_dicts import OPTIMIZER_KEYS, StateDict, part_of, state_dict_of
 
 DEEPEST_EXTRA = 6
 
@@ -67,9 +62,14 @@ def open_checkpoint(
     """
     shown = clean_text(path)
     with looked_into(path, allow) as opened:
-        held = live(opened)
         contents = opened.contents
-    weights = _weights(held, key, shown)
+        try:
+            chosen, others = state_dict_of(contents.tree, key)
+        except InputError as error:
+            raise InputError(f"{shown}: {error}") from error
+        held = live(opened)
+    named = part_of(held, chosen.key)
+    weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     extras = _plain(held, weights)
     files, notes = beside(path)
     recording = recording_beside(path)
@@ -81,7 +81,7 @@ def open_checkpoint(
         optimizers=optimizers_in(held),
         plain=plain_tree(held, _bulky(held)),
         beside=files,
-        notes=(*contents.notes, *notes, *([note] if note else [])),
+        notes=(*contents.notes, *_told(others), *notes, *([note] if note else [])),
         recorded=recorded,
         path=path.absolute(),
         facts=CheckpointFacts(
@@ -90,6 +90,7 @@ def open_checkpoint(
             sha256=_hash(contents.files),
             bytes=sum(file.bytes for file in contents.files),
             tensors=len(weights),
+            key=chosen.key,
             extras=tuple(extras.items()),
             classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
@@ -108,45 +109,14 @@ def _name(file: FileRead) -> str:
     return file.name
 
 
-def _weights(held: Any, key: str | None, shown: str) -> dict[str, torch.Tensor]:
-    if key is not None:
-        for part in key.split("."):
-            if not isinstance(held, Mapping) or part not in held:
-                known = [str(k) for k in held] if isinstance(held, Mapping) else []
-                near = difflib.get_close_matches(part, known, n=1)
-                hint = f"it has {listed(known) or 'no keys'} there"
-                if near:
-                    hint = f"did you mean {clean_text(near[0], 60)!r}?"
-                raise InputError(
-                    f"{shown}: model.key: no {clean_text(key, 60)!r} in the checkpoint; {hint}"
-                )
-            held = held[part]
-        if not _is_state_dict(held):
-            raise InputError(f"{shown}: model.key: {clean_text(key, 60)!r} holds no state dict")
-        return dict(held)
-    if not isinstance(held, Mapping):
-        raise InputError(
-            f"{shown}: holds {kind_of(held)}, not a state dict (a dict of named tensors)"
+def _told(others: tuple[StateDict, ...]) -> Iterator[str]:
+    """Yield a sentence on the state dicts beside the one that is audited."""
+    if others:
+        keys = [other.key for other in others]
+        yield (
+            f"The checkpoint also holds weights under {listed(keys)}; `model: {{key: "
+            f"{clean_text(keys[0], 60)}}}` audits those."
         )
-    if _is_state_dict(held):
-        return dict(held)
-    for name in WEIGHT_KEYS:
-        inner: Any = held.get(name)
-        if _is_state_dict(inner):
-            return dict(inner)
-    candidates = [str(name) for name, inner in held.items() if _is_state_dict(inner)]
-    if len(candidates) == 1:
-        return dict(held[candidates[0]])
-    if candidates:
-        raise InputError(
-            f"{shown}: several state dicts: {listed(candidates)}; say which with `model: {{key: "
-            f"{clean_text(candidates[0], 40)}}}`"
-        )
-    there = listed([str(k) for k in held])
-    raise InputError(
-        f"{shown}: no state dict (a dict of named tensors) in it; it "
-        f"{f'has {there}' if there else 'is empty'}"
-    )
 
 
 def _is_state_dict(value: Any) -> bool:
@@ -222,6 +192,6 @@ def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
             found[clean_text(name, 120)] = shown_setting(name, value, 200)
 
     if isinstance(held, Mapping) and held.keys() != weights.keys():
-        skipped = {*OPTIMIZER_KEYS, *WEIGHT_KEYS}
+        skipped = {*OPTIMIZER_KEYS, *_bulky(held)}
         walk({k: v for k, v in held.items() if k not in skipped}, "", 0)
     return found
