@@ -48,7 +48,7 @@ def located_in(spec: AuditSpec) -> Iterator[Located]:
 
 
 def file_of(module: str, base: Path) -> str | None:
-    """Return the file that importing a module would run last, or its folder, None where there is none.
+    """Return the file that importing a module would run last, its folder where it has none.
 
     It is looked for as the worker imports it: beside the spec, then where Python looks, then in
     the current folder. A package above it is not imported, so that what it does to its own path is
