@@ -36,7 +36,7 @@ def code_named_in(spec: AuditSpec) -> dict[str, str]:
         "data.batch": spec.data.batch,
         **{f"loss.{name}" if name else "loss": value for name, value in losses.items()},
     }
-    return {key: value for key, value in named.items() if value is not None and ":" in value}
+    return {key: value for key, value in named.items() if isinstance(value, str) and ":" in value}
 
 
 def located_in(spec: AuditSpec) -> Iterator[Located]:

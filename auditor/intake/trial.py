@@ -82,6 +82,13 @@ def tried(
             return task, width
     except SubjectChangedError as error:
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
+    except InputError as error:
+        if str(error).startswith("loss") and any(batch.target is given for given in batch.args):
+            raise InputError(
+                f"{error}\nEach batch of data.{batches.split} is one tensor and so its own target; "
+                "`data: {batch: ...}` says otherwise."
+            ) from error
+        raise
 
 
 def none_finite(outputs: Any) -> bool:
