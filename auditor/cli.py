@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from auditor.commands.exporting import exports
-from auditor.commands.inspecting import inspect
+from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
     BaselineOption,
@@ -173,6 +173,7 @@ def judge(
 
 
 app.command()(run)
+app.command()(init)
 app.command()(inspect)
 app.command()(plan)
 app.command(name="list")(list_checks)

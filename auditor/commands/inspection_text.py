@@ -1,6 +1,7 @@
 """What stands in a checkpoint, for a terminal: 80 columns wide, or as wide as there is."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -128,20 +129,23 @@ def _training(seen: Inspection) -> Iterator[RenderableType]:
 def _optimizer(optimizer: Optimizer) -> str:
     kind = " or ".join(optimizer.classes) or "an optimizer of no class of torch.optim"
     groups = counted(optimizer.groups, "group")
-    settings = ", ".join(f"{name} {value}" for name, value in optimizer.settings)
+    settings = ", ".join(f"{name} {_value(value)}" for name, value in optimizer.settings)
     keeps = f"; keeps {', '.join(optimizer.slots)}" if optimizer.slots else ""
     place = f" under {clean_text(optimizer.key, 60)}" if optimizer.key else ""
     return f"optimizer{place}: {kind}, {groups}: {settings}{keeps}"
 
 
 def _setting(setting: Setting) -> str:
-    value = setting.value
-    if isinstance(value, dict):
-        value = ", ".join(f"{name} {one}" for name, one in value.items())
-    elif isinstance(value, float):
-        value = f"{value:g}"
     name = NAMES.get(setting.name, setting.name)
-    return f"{name}: {clean_text(value, 160)} ({clean_text(setting.source, 120)})"
+    return f"{name}: {_value(setting.value)} ({clean_text(setting.source, 120)})"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{clean_text(name, 40)} {_value(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value[:16]))}]"
+    return f"{value:g}" if isinstance(value, float) else clean_text(value, 160)
 
 
 def _extras(seen: Inspection) -> Iterator[RenderableType]:

@@ -23,7 +23,12 @@ class TensorGroup:
     @property
     def sizes(self) -> str:
         """Return the shape for people."""
-        return " x ".join(f"{size:,}" for size in self.shape) or "one value"
+        return sizes_of(self.shape)
+
+
+def sizes_of(shape: tuple[int, ...]) -> str:
+    """Return a shape for people."""
+    return " x ".join(f"{size:,}" for size in shape) or "one value"
 
 
 def grouped(tensors: Iterable[Tensor]) -> list[TensorGroup]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from auditor.core.errors import InputError
-from auditor.core.secrets import shown_setting
 from auditor.core.text import clean_text
 from auditor.intake.besides import bulky_keys, extras_in, optimizers_in
 from auditor.intake.declared import told_by
@@ -18,6 +17,7 @@ from auditor.intake.kept import beside, plain_tree
 from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.saved_optimizers import optimizer_told
 from auditor.intake.training_logs.places import groups_beside
+from auditor.observations.settings import Plain
 from auditor.opening.contents import ITEM_BYTES, FileRead, SparseAt, TensorAt
 from auditor.opening.process import looked_into
 from auditor.opening.scalars import with_scalars
@@ -61,14 +61,14 @@ class Weights:
 class Optimizer:
     """A saved optimizer: its key, the classes of torch.optim that it can be of, and its settings.
 
-    `settings` are texts by name; where groups differ there is one for each value. `groups` counts
-    groups of parameters, `slots` names what is kept of each parameter.
+    `settings` are plain values by name, secrets masked; where groups differ there is one for each
+    value. `groups` counts groups of parameters, `slots` names what is kept of each parameter.
     """
 
     key: str
     classes: tuple[str, ...]
     groups: int
-    settings: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, Plain], ...]
     slots: tuple[str, ...]
 
 
@@ -173,7 +173,7 @@ def _tensor(name: str, value: TensorAt | SparseAt) -> Tensor:
 def _optimizer(key: str, state: Mapping[str, Any]) -> Optimizer:
     kept, stated = optimizer_told("", "", state)
     names = {"last_lr": "lr", "first_lr": "initial_lr"}
-    told = ((names.get(one.setting, one.setting), _shown(one.setting, one.value)) for one in stated)
+    told = ((names.get(one.setting, one.setting), one.value) for one in stated)
     return Optimizer(key, kept.kinds, len(state["param_groups"]), tuple(told), kept.slots)
 
 
@@ -184,14 +184,6 @@ def _settings(kept: _Kept) -> Iterator[Setting]:
         if told.field not in known and told.value != "":
             known.add(told.field)
             yield Setting(told.field, told.value, told.source)
-
-
-def _shown(name: str, value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(f'{one:g}' for one in value)}]"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return shown_setting(name, value, 120)
 
 
 def _beside(path: Path, files: Mapping[str, Any], recorded: Header | None) -> Iterator[str]:

@@ -75,6 +75,15 @@ _ANY = frozenset[str]().union(*_TELLING.values())
 _KEPT = frozenset[str]().union(*_NEEDED.values(), *_FURTHER.values())
 
 
+READ = frozenset({"SGD", "Adam", "AdamW", "RMSprop"})
+"""The classes that an audit builds again from their saved state alone."""
+
+
+def telling(name: str) -> frozenset[str]:
+    """Return the arguments of a class of torch.optim by which it differs from the others."""
+    return _TELLING[name]
+
+
 def slots_of(saved: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of what a saved optimizer keeps of its parameters."""
     entries = saved.get("state")
