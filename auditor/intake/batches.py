@@ -206,6 +206,8 @@ def understood(raw: Any, adapter: Adapter | None, split: str) -> Batch:
     if adapter is not None:
         try:
             pair = adapter(raw)
+        except InputError:
+            raise
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"data.batch: the adapter {blame(error)}\nIt was given {described(raw)}."

@@ -12,6 +12,7 @@ from auditor.core.errors import InputError
 from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, listed
+from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
@@ -34,7 +35,8 @@ class Checkpoint:
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
-    there. `path` is where it lies, absolute.
+    there. `path` is where it lies, absolute. `arguments` are what Lightning keeps of those that
+    its modules were made with.
     """
 
     weights: dict[str, torch.Tensor]
@@ -47,6 +49,7 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     recorded: Header | None = None
     path: Path = Path()
+    arguments: dict[str, Arguments] = field(default_factory=dict)
 
 
 def open_checkpoint(
@@ -84,6 +87,7 @@ def open_checkpoint(
         notes=(*contents.notes, *_told(others), *notes, *([note] if note else [])),
         recorded=recorded,
         path=path.absolute(),
+        arguments=arguments_in(contents.tree, held),
         facts=CheckpointFacts(
             path=str(path),
             format=contents.container,
