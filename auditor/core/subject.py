@@ -16,6 +16,18 @@ Capabilities = Annotated[
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What does not fit between checkpoint and model and was allowed to, by name.
+
+    `missing` and `misshapen` are names of the model, `unexpected` of the checkpoint.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CheckpointFacts:
     """The checkpoint's file: where, what kind, which bytes, and what stood beside the weights.
 
@@ -33,6 +45,7 @@ class CheckpointFacts:
     extras: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     key: str = ""
+    left_out: LeftOut = LeftOut()
 
 
 @dataclass(frozen=True)

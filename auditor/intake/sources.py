@@ -51,7 +51,7 @@ def named_code(spec: AuditSpec, factory: Any = None) -> dict[str, Any]:
     found = {
         key: resolve(reference, spec.base, key)
         for key, reference in named.items()
-        if reference is not None and ":" in reference
+        if isinstance(reference, str) and ":" in reference
     }
     return found if factory is None else {"model.factory": factory, **found}
 

@@ -12,13 +12,15 @@ from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split, Unavailable
-from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
+from auditor.core.spec import AuditSpec, BatchSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
-from auditor.intake.batches import Adapter, Batch
+from auditor.intake.batch_paths import adapter_of
+from auditor.intake.batch_reading import Adapter
+from auditor.intake.batches import Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
 from auditor.intake.frameworks.choose import (
@@ -164,9 +166,9 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             return _module(model_in(source.function(**source.arguments)), named)
 
     if model is not None and checkpoint is not None:
-        weights, prefix = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path))
+        fitted = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path), spec.model.allow)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(fitted.weights)
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"{clean_text(checkpoint.facts.path)}: the model can't load the checkpoint: "
@@ -174,14 +176,19 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             ) from error
         checkpoint = replace(
             checkpoint,
-            facts=replace(checkpoint.facts, path=str(spec.model.checkpoint), removed_prefix=prefix),
+            facts=replace(
+                checkpoint.facts,
+                path=str(spec.model.checkpoint),
+                removed_prefix=fitted.removed,
+                left_out=fitted.left_out,
+            ),
         )
     if model is None and checkpoint is None:
         raise InputError(
             "model: nothing to audit: name a factory and a checkpoint, for instance\n"
             "  model: {factory: model:build, checkpoint: weights.pt}"
         )
-    adapter = resolve(spec.data.batch, base, "data.batch") if spec.data.batch else None
+    adapter = _adapter(spec.data.batch, base)
     splits: tuple[tuple[Split, str | None], ...] = (
         ("train", spec.data.train),
         ("val", spec.data.val),
@@ -394,6 +401,12 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
     return summed(terms)
 
 
+def _adapter(named: str | BatchSpec | None, base: Path) -> Adapter | None:
+    if isinstance(named, BatchSpec):
+        return adapter_of(named)
+    return resolve(named, base, "data.batch") if named else None
+
+
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
     targets = survey.targets.facts(task, loss.ignored if loss else IGNORED)
     return SplitFacts(
@@ -431,5 +444,5 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
         said.append("No checkpoint is named: the model is audited as its factory hands it out.")
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
-        said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
+        said.append(f"{clean_text(prefix, 80)!r} was taken off the checkpoint's names.")
     return tuple(said)

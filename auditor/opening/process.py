@@ -49,9 +49,13 @@ class Opened:
         file = self.spill if block.file == SPILL else self.files[block.file]
         if start < 0 or start + len(memory) > block.bytes:
             raise InputError(f"{clean_text(self.path)}: a tensor reaches beyond its bytes")
-        file.seek(block.offset + start)
-        if file.readinto(memory) != len(memory):
-            raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
+        # The child shares the files' places, so none is gone by; one call reads 2 GB at most.
+        read = 0
+        while read < len(memory):
+            got = os.preadv(file.fileno(), [memory[read:]], block.offset + start + read)
+            if not got:
+                raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
+            read += got
 
 
 @contextlib.contextmanager

@@ -108,7 +108,10 @@ def part_of(held: Any, key: str) -> Any:
             hint = f"it has {listed(known) or 'no keys'} there"
             if near:
                 hint = f"did you mean {clean_text(near[0], 60)!r}?"
-            raise InputError(f"model.key: no {clean_text(first, 60)!r} in the checkpoint; {hint}")
+            asked = "" if first == key else f" of {clean_text(key, 60)!r}"
+            raise InputError(
+                f"model.key: no {clean_text(first, 60)!r}{asked} in the checkpoint; {hint}"
+            )
         longest = max(fits, key=len)
         held = inner[longest] if longest in inner else inner[int(longest)]
         rest = rest[len(longest) + 1 :]

@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.core.request import Split
 from auditor.core.spec import AuditSpec, OptimizerSpec
-from auditor.intake.batches import Adapter
+from auditor.intake.batch_reading import Adapter
 from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.frameworks.hugging_face import hugging_face_source
 from auditor.intake.frameworks.lightning_arguments import DATA, MODULE, Arguments

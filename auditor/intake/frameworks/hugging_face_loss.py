@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.errors import InputError
-from auditor.intake.batches import Adapter, Batch, tensors_in, understood
+from auditor.intake.batch_reading import Adapter, understood
+from auditor.intake.batches import Batch, tensors_in
 from auditor.intake.frameworks.source import FirstBatch, NamedLoss, Told
 from auditor.intake.losses import IGNORED, KNOWN, Loss, named_loss
 from auditor.intake.preserve import preserved

@@ -20,7 +20,8 @@ from torch.overrides import TorchFunctionMode
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.intake.batches import Adapter, Batch, changed, tensors_in, understood
+from auditor.intake.batch_reading import Adapter, understood
+from auditor.intake.batches import Batch, changed, tensors_in
 from auditor.intake.frameworks.source import FirstBatch, Told
 from auditor.intake.losses import KNOWN, Loss, callable_loss, known_module, named_loss
 from auditor.intake.reference import blame

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from auditor.intake.batches import Adapter
+from auditor.intake.batch_reading import Adapter
 from auditor.intake.losses import Loss
 
 FirstBatch = Callable[[], Any]
