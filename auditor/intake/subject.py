@@ -166,7 +166,8 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             return _module(model_in(source.function(**source.arguments)), named)
 
     if model is not None and checkpoint is not None:
-        fitted = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path), spec.model.allow)
+        weights = (source.weights if source is not None else None) or checkpoint.weights
+        fitted = fit(dict(weights), model, clean_text(checkpoint.facts.path), spec.model.allow)
         try:
             model.load_state_dict(fitted.weights)
         except (Exception, SystemExit) as error:

@@ -19,6 +19,7 @@ from torch.nn.modules import module as hooks
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.intake.frameworks.hugging_face_loss import told_of
+from auditor.intake.frameworks.hugging_face_names import of_today
 from auditor.intake.frameworks.package import package
 from auditor.intake.frameworks.source import Source
 from auditor.intake.reference import blame
@@ -64,7 +65,9 @@ def hugging_face_source(
     with quiet():
         kind = _class_of(package("transformers", "model.factory"), name, shown, named is not None)
         made = _configured(kind, config, given, shown)
-        _measured(kind, made, weights, shown)
+        sketch = _sketched(kind, made, weights, shown)
+        _ties_agree(sketch, weights, shown)
+        named_now = of_today(kind, made, sketch, weights, shown)
 
     def build() -> nn.Module:
         with quiet():
@@ -75,7 +78,8 @@ def hugging_face_source(
         function=build,
         code=kind,
         offered={"tokenizer": lambda: tokenizer_of(folder)},
-        tells=told_of,
+        tells=quiet()(told_of),
+        weights=named_now,
         notes=(f"The model is transformers' {name}, as {CONFIG} beside its weights says.",),
     )
 
@@ -146,13 +150,13 @@ def _without(config: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **{key: value for key, value in FORCED.items() if key in kept}}
 
 
-def _measured(kind: Any, config: Any, weights: Mapping[str, torch.Tensor], shown: str) -> None:
-    """Build the model without memory, and refuse one far beyond the weights that it is to hold."""
+def _sketched(kind: Any, config: Any, weights: Mapping[str, torch.Tensor], shown: str) -> Any:
+    """Return the model without memory; refuse one far beyond the weights that it is to hold."""
     values = TIMES * sum(tensor.numel() for tensor in weights.values()) + BESIDE
     parts = MODULES_EACH * len(weights) + MODULES_BESIDE
     try:
         with _bounded(values, parts), torch.device("meta"):
-            built = kind(copy.deepcopy(config))
+            return kind(copy.deepcopy(config))
     except InputError as error:
         raise InputError(
             f"{shown}: a {kind.__name__} of these sizes is far larger than the weights beside it: "
@@ -162,7 +166,6 @@ def _measured(kind: Any, config: Any, weights: Mapping[str, torch.Tensor], shown
         raise InputError(
             f"{shown}: {kind.__name__} can't be built as it says: {_said(error)}"
         ) from error
-    _ties_agree(built, weights, shown)
 
 
 @contextmanager
@@ -222,13 +225,17 @@ def quiet() -> Iterator[None]:
         constants = package("huggingface_hub.constants", "model.factory")
         logging = package("transformers", "model.factory").utils.logging
         online, loud = constants.HF_HUB_OFFLINE, logging.get_verbosity()
+        bars = logging.is_progress_bar_enabled()
         constants.HF_HUB_OFFLINE = True
         logging.set_verbosity(logging.CRITICAL)
+        logging.disable_progress_bar()
         try:
             yield
         finally:
             constants.HF_HUB_OFFLINE = online
             logging.set_verbosity(loud)
+            if bars:
+                logging.enable_progress_bar()
     finally:
         for name, value in before.items():
             if value is None:
