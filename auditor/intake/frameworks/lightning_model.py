@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 from typing import Any
 
 import torch
@@ -90,7 +91,9 @@ def part_of(module: nn.Module) -> str:
 def configured_optimizer(module: Any) -> OptimizerSpec | None:
     """Return the optimizer that a LightningModule sets up; None where that takes a trainer."""
     try:
-        made = copy.deepcopy(module).configure_optimizers()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = copy.deepcopy(module).configure_optimizers()
     except (Exception, SystemExit):  # noqa: BLE001 - what it wants is not there, so nothing is told
         return None
     if isinstance(made, dict):
