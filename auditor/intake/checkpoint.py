@@ -11,6 +11,7 @@ from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, listed
 from auditor.intake.besides import bulky_keys, extras_in, main_optimizer, optimizers_in
+from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import CHECKPOINTS, Header, read_header, recording_beside
@@ -28,7 +29,8 @@ class Checkpoint:
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
     there. `path` is where it lies, absolute, and `file` the first of the files that hold its
-    weights: the same unless it is a folder.
+    weights: the same unless it is a folder. `arguments` are what Lightning keeps of those that its
+    modules were made with.
     """
 
     weights: dict[str, torch.Tensor]
@@ -42,6 +44,7 @@ class Checkpoint:
     recorded: Header | None = None
     path: Path = Path()
     file: Path = Path()
+    arguments: dict[str, Arguments] = field(default_factory=dict)
 
 
 def open_checkpoint(
@@ -81,6 +84,7 @@ def open_checkpoint(
         recorded=recorded,
         path=path.absolute(),
         file=file,
+        arguments=arguments_in(contents.tree, held),
         facts=CheckpointFacts(
             path=str(path),
             format=contents.container,
