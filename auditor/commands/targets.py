@@ -11,7 +11,7 @@ from typing import Any
 from auditor.core.errors import InputError
 from auditor.core.spec import FORMATS, AuditSpec
 from auditor.core.spec_file import SPEC, from_home, read_spec, spec_from
-from auditor.core.text import clean_text
+from auditor.core.text import clean_text, without_login
 
 Flags = dict[tuple[str, ...], Any]
 
@@ -107,7 +107,7 @@ def command_of(target: str | None, flags: Flags) -> str:
         value = flags.get(path)
         if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
             words += [flag, str(value)]
-    return shlex.join(words)
+    return without_login(shlex.join(words))
 
 
 @contextlib.contextmanager
