@@ -1,6 +1,7 @@
 """The command line. The only place that prints; imports what a command needs when it runs."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -185,6 +186,7 @@ app.add_typer(schedule, name="schedule")
 def main() -> None:
     """Run the command line; what the user handed in wrong ends in one message and exit code 2."""
     from auditor.core.errors import AuditBrokenError, InputError
+    from auditor.core.text import clean_text
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -205,6 +207,14 @@ def main() -> None:
         sys.exit(3)
     except KeyboardInterrupt:
         _interrupted()
+    except Exception as error:
+        if os.environ.get("AUDIT_DEBUG"):
+            raise
+        _told(
+            f"a fault of this program: {type(error).__name__}: {clean_text(error)}\n"
+            "set AUDIT_DEBUG=1 to see where"
+        )
+        sys.exit(3)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             _interrupted()

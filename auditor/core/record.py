@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from auditor.core.waiver import Waiver
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 """The record's file in the folder of an audit's reports."""
-LARGEST = 1 << 28
+LARGEST = 1 << 26
 """Bytes of the largest record that is read from a file."""
 
 
@@ -168,7 +169,7 @@ def read_record(path: Path) -> AuditRecord:
     Raises:
         InputError: the file can't be read or is no record of this schema version.
     """
-    return safe(parsed(path, _ADAPTER))
+    return _whole(parsed(path, _ADAPTER), clean_text(path))
 
 
 Read = TypeVar("Read")
@@ -198,10 +199,31 @@ def record_from_json(text: bytes, origin: str = "the text") -> AuditRecord:
     Raises:
         InputError: it is no record of this schema version.
     """
-    return safe(_checked(text, origin, _ADAPTER))
+    return _whole(_checked(text, origin, _ADAPTER), origin)
+
+
+def _whole(record: AuditRecord, origin: str) -> AuditRecord:
+    """Return a record that was read, safe to show.
+
+    Raises:
+        InputError: a check stands in it twice, so that what is said of it may not be of it.
+    """
+    counts = Counter(finding.check for finding in record.findings)
+    twice = next((check for check, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{origin}: not an audit record: two findings of the check {clean_text(twice, 80)!r}"
+        )
+    return safe(record)
+
+
+_LONG_NUMBER = re.compile(rb"[\[{:,\s]-?[0-9]{300}")
+"""The beginning of a whole number that no floating-point number comes near."""
 
 
 def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:
+    if _LONG_NUMBER.search(text):
+        raise InputError(f"{origin}: not an audit record: a number in it has 300 digits or more")
     try:
         version = _VERSION.validate_json(text).schema_version
         if version != SCHEMA_VERSION:

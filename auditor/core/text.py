@@ -16,6 +16,10 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0]"
 )
 """Letters and marks that show nothing, and are no controls."""
+_FOREIGN = re.compile(
+    "[^\x20-\u02ff\u2010-\u2027\u2030-\u205e\u2070-\u20cf\u2100-\u27ff\u2900-\u2bff]"
+)
+"""Letters beyond Latin, punctuation, arrows and mathematics: none of those marks or hides."""
 _MOST_MARKS = 4
 """Marks, such as accents, that may stand on one letter: more of them cover the lines around."""
 _LOGIN = re.compile(r"(?<=://)[^/\s?#@]{1,1000}(?:@[^/\s?#@]{1,1000})*@")
@@ -63,7 +67,7 @@ def _text(value: object) -> str:
 
 def is_plain(text: str) -> bool:
     """Tell, fast, of most texts that nothing in them has to be made visible."""
-    return text.isascii() and text.isprintable()
+    return text.isprintable() and not _FOREIGN.search(text)
 
 
 def without_login(text: str) -> str:
