@@ -10,7 +10,7 @@ from auditor.core.advice import one_line
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
 from auditor.core.layer import LayerFacts
-from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
+from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile, safe
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.scores import ExampleScores
 from auditor.core.spec import AuditSpec
@@ -65,7 +65,7 @@ def judged(
         for section, title in SECTIONS.items()
     )
     waivers = outcomes(spec.audit.waive, [finding for _, finding in found], today)
-    return AuditRecord(
+    record = AuditRecord(
         schema_version=SCHEMA_VERSION,
         verdict=Verdict.INCOMPLETE if error else worst(s.verdict for s in sections),
         sections=sections,
@@ -82,6 +82,7 @@ def judged(
         scores=scores,
         waivers=waivers,
     )
+    return safe(record)
 
 
 def _finding(
