@@ -95,7 +95,6 @@ def preserved(model: nn.Module) -> Iterator[None]:
     before = _fingerprints(model) if large else {}
     values = [] if large else [_Value(name, p) for name, p in model.named_parameters()]
     sides = [_Side(parameter) for parameter in model.parameters()]
-    changed: list[str] = []
     with rng_kept(), _not_compiled():
         kept = [_Kept(module) for module in modules]
         copies: dict[int, Any] = {}
@@ -105,21 +104,27 @@ def preserved(model: nn.Module) -> Iterator[None]:
             for name, value in vars(module).items():
                 if name not in _OWN and "_hooks" not in name:
                     vars(module)[name] = _structure(value, copies)
+        told = True
         try:
             yield
+        except Exception:
+            raise
+        except BaseException:
+            told = False  # whoever interrupts it wants to hear of that
+            raise
         finally:
             for state in kept:
                 state.restore()
-            changed += [value.name for value in values if value.put_back()]
+            changed = [value.name for value in values if value.put_back()]
             for side in sides:
                 side.restore()
-    after = _fingerprints(model) if large else {}
-    changed += [name for name, value in after.items() if before.get(name) != value]
-    if changed:
-        raise SubjectChangedError(
-            f"the parameter {changed[0]!r} of the audited model was changed by its own forward "
-            "pass or by a hook"
-        )
+            after = _fingerprints(model) if large else {}
+            changed += [name for name, value in after.items() if before.get(name) != value]
+            if changed and told:
+                raise SubjectChangedError(
+                    f"the parameter {changed[0]!r} of the audited model was changed by its own "
+                    "forward pass or by a hook"
+                )
 
 
 def _not_compiled() -> AbstractContextManager[object]:

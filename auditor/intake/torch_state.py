@@ -1,5 +1,6 @@
 """What torch keeps for the whole process: modes, flags, threads and hooks of all modules."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,14 @@ from auditor.core.process_state import PROCESS, Part, State
 
 DEVICES = ("cpu", "cuda")
 """Kinds of device whose autocast mode is kept."""
+
+
+_HELD: list[Any] = []
+
+
+def _set_inference_mode(before: bool) -> None:
+    """Set it for good: it is set by an object, for as long as that is held."""
+    _HELD.append(torch._C._InferenceMode(before))
 
 
 _FILLING: Any = deterministic
@@ -51,7 +60,11 @@ def _deterministic() -> tuple[bool, bool, bool]:
 
 def _set_deterministic(before: tuple[bool, bool, bool]) -> None:
     on, warns, fills = before
-    torch.use_deterministic_algorithms(on, warn_only=warns)
+    torch._C._set_deterministic_algorithms(on, warn_only=warns)
+    # What the public way sets as well; it would load the compiler for that.
+    compiler: Any = sys.modules.get("torch._inductor.config")
+    if compiler is not None:
+        compiler.deterministic = on
     _FILLING.fill_uninitialized_memory = fills
 
 
@@ -137,7 +150,7 @@ def _set_function_modes(before: int) -> None:
 
 TORCH: tuple[Part, ...] = (
     Part("gradient mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
-    Part("inference mode", torch.is_inference_mode_enabled, lambda _: None),
+    Part("inference mode", torch.is_inference_mode_enabled, _set_inference_mode),
     Part("the modes of autocast", _autocast, _set_autocast),
     Part("the default device", _device, torch.set_default_device),
     Part("the modes of functions", _function_modes, _set_function_modes),
