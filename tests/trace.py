@@ -22,6 +22,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import torch
+import torch._dynamo  # the first optimizer of a process loads it, and it makes a folder for a cache
 from torch import nn
 from torch.nn.modules import module as torch_modules
 
