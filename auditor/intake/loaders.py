@@ -12,7 +12,8 @@ from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import kind_of
 from auditor.core.values import Array
-from auditor.intake.batches import Adapter, Batch, described, tensors_in, understood
+from auditor.intake.batch_reading import Adapter, understood
+from auditor.intake.batches import Batch, described, tensors_in
 from auditor.intake.features import FeatureSurvey
 from auditor.intake.fingerprint import MODULUS, digests, shortened, summed
 from auditor.intake.reference import blame

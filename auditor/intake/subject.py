@@ -10,15 +10,18 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split, Unavailable
-from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
+from auditor.core.spec import AuditSpec, BatchSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
-from auditor.intake.batches import Adapter, Batch
+from auditor.intake.batch_paths import adapter_of
+from auditor.intake.batch_reading import Adapter
+from auditor.intake.batches import Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
 from auditor.intake.loaders import Batches, Survey, opened, surveyed
@@ -35,6 +38,7 @@ from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
 from auditor.observations.training_log import TrainingLog
+from auditor.opening.located import located
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -149,12 +153,11 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
 
     checkpoint = None
     if spec.model.checkpoint is not None:
-        path = base / from_home(spec.model.checkpoint, "model.checkpoint")
-        checkpoint = open_checkpoint(path, spec.model.key)
+        checkpoint = _opened(spec, spec.model.checkpoint)
     if model is not None and checkpoint is not None:
-        weights, prefix = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path))
+        fitted = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path), spec.model.allow)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(fitted.weights)
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"{clean_text(checkpoint.facts.path)}: the model can't load the checkpoint: "
@@ -162,14 +165,19 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             ) from error
         checkpoint = replace(
             checkpoint,
-            facts=replace(checkpoint.facts, path=str(spec.model.checkpoint), removed_prefix=prefix),
+            facts=replace(
+                checkpoint.facts,
+                path=without_credentials(str(spec.model.checkpoint)),
+                removed_prefix=fitted.removed,
+                left_out=fitted.left_out,
+            ),
         )
     if model is None and checkpoint is None:
         raise InputError(
             "model: nothing to audit: name a factory and a checkpoint, for instance\n"
             "  model: {factory: model:build, checkpoint: weights.pt}"
         )
-    adapter = resolve(spec.data.batch, base, "data.batch") if spec.data.batch else None
+    adapter = _adapter(spec.data.batch, base)
     named: tuple[tuple[Split, str | None], ...] = (
         ("train", spec.data.train),
         ("val", spec.data.val),
@@ -200,6 +208,19 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         ),
         spec,
     )
+
+
+def _opened(spec: AuditSpec, named: str) -> Checkpoint:
+    """Return the checkpoint that a spec names; one that was fetched is known by its address."""
+    path = spec.fetched or located(named, spec.base)
+    if not is_address(named):
+        return open_checkpoint(path, spec.model.key)
+    shown = without_credentials(named)
+    try:
+        checkpoint = open_checkpoint(path, spec.model.key)
+    except InputError as error:
+        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
+    return replace(checkpoint, facts=replace(checkpoint.facts, path=shown))
 
 
 def assemble(parts: Parts, spec: AuditSpec) -> Subject:
@@ -297,9 +318,7 @@ def _log(spec: AuditSpec, checkpoint: Checkpoint | None) -> TrainingLog | Unavai
     """Return the log of training that the spec names, or that lies beside the checkpoint."""
     named = spec.training.log
     path = None if named is None else spec.base / from_home(named, "training.log")
-    there = spec.model.checkpoint if checkpoint is not None else None
-    beside = None if there is None else spec.base / from_home(there, "model.checkpoint")
-    return log_of(path, named or "", checkpoint, beside)
+    return log_of(path, named or "", checkpoint)
 
 
 def _module(built: Any, reference: str) -> nn.Module:
@@ -374,6 +393,12 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
     return summed(terms)
 
 
+def _adapter(named: str | BatchSpec | None, base: Path) -> Adapter | None:
+    if isinstance(named, BatchSpec):
+        return adapter_of(named)
+    return resolve(named, base, "data.batch") if named else None
+
+
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
     targets = survey.targets.facts(task, loss.ignored if loss else IGNORED)
     return SplitFacts(
@@ -411,5 +436,5 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
         said.append("No checkpoint is named: the model is audited as its factory hands it out.")
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
-        said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
+        said.append(f"{clean_text(prefix, 80)!r} was taken off the checkpoint's names.")
     return tuple(said)
