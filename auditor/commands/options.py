@@ -49,6 +49,13 @@ CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
 ]
+AllowPickleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--allow-pickle",
+        help="sha256:HEX of a checkpoint whose pickle may run: it can do whatever you can.",
+    ),
+]
 TrainOption = Annotated[
     str | None, typer.Option("--train", help="module:callable of the training loader.")
 ]
