@@ -197,5 +197,5 @@ def _refuse(forbidden: list[str]) -> None:
             "checkpoint needs and which could do anything; nothing of it was run.\n"
             "  Ask whoever made it for the weights alone: torch.save(model.state_dict(), path), or "
             "safetensors.\n"
-            "  Last resort: --allow-pickle sha256:... runs it; it can then do all that you can do here."
+            "  Last resort: --allow-pickle sha256:... runs it, and it can do all that you can do."
         )
