@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.folders import MLFLOW_DATA, layout_of
+from auditor.opening.folders import layout_of
 from auditor.opening.foreign import (
     Foreign,
     foreign_bytes,
@@ -25,8 +25,9 @@ LONGEST_HEADER = 100_000_000
 
 OLD_PICKLE = b"L119547037146038801333356L\n."
 """What files of torch.save start with whose pickles are of the protocols 0 and 1."""
-OF_ONNX = frozenset({(1, VARINT), (7, LENGTH), (8, LENGTH)})
-"""Fields that every ONNX model has: its version, its graph, and the versions of operators."""
+
+OF_ONNX = frozenset({(1, VARINT), (7, LENGTH)})
+"""Fields that every ONNX model has: its version, and its graph."""
 
 
 def reader_of_file(file: BufferedReader, name: str) -> str:
@@ -71,13 +72,14 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it holds no checkpoint, or one of a kind that is not read.
     """
-    if (path / ".metadata").exists():
-        return "dcp", sum(part.stat().st_size for part in path.glob("*.distcp"))
-    _refuse(foreign_folder(path))
     there = listing_of(path)
-    layout = layout_of(there)
-    inner = [MLFLOW_DATA] if layout.reader == "mlflow" and MLFLOW_DATA in there.folders else []
-    return layout.reader, layout.bytes + sum(listing_of(path / name).bytes for name in inner)
+    try:
+        layout = layout_of(there)
+    except InputError:
+        _refuse(foreign_folder(path))
+        raise
+    inner = [listing_of(path / name).bytes for name in layout.folders if name in there.folders]
+    return layout.reader, sum(there.files[name] for name in layout.files) + sum(inner)
 
 
 def _message(file: BufferedReader, size: int) -> frozenset[tuple[int, int]]:

@@ -98,7 +98,7 @@ CALLED_PATTERN = re.compile(
     r"|torch\.return_types\.\w+|torch\.jit\._pickle\.\w+"
     r"|torch\.(?:[a-z_]\w*\.)*_?[A-Z]\w*(?:\.[A-Z]\w*)*"
     r"|numpy\.dtypes\.\w+|numpy\.(?:float|int|uint|complex|bool|str|bytes)_?\d*_?"
-    r"|numpy\.random\.(?:_\w+|mtrand)\.\w+"
+    r"|numpy\.random\.(?:_\w+|mtrand|bit_generator)\.\w+"
 )
 
 ACTING = frozenset(

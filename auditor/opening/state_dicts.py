@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
-from auditor.opening.contents import Opaque, SparseAt, TensorAt
+from auditor.opening.contents import Opaque, PiecesAt, SparseAt, Tensor, TensorAt
 
 WEIGHT_KEYS = (
     "state_dict",
@@ -68,11 +68,15 @@ def state_dicts_in(tree: Any) -> tuple[StateDict, ...]:
     return tuple(found)
 
 
-def state_dict_of(tree: Any, key: str | None) -> tuple[StateDict, tuple[StateDict, ...]]:
+def state_dict_of(
+    tree: Any, key: str | None, classes: tuple[str, ...] = ()
+) -> tuple[StateDict, tuple[StateDict, ...]]:
     """Return the state dict to audit, and the others beside it.
 
     It is the one under `key`; without one, the only one that is no average, or the only one under
     the first of `WEIGHT_KEYS` that there is.
+
+    `classes` are what the checkpoint asks for, which may be why there is none.
 
     Raises:
         InputError: there is none, or several and none of them is named.
@@ -85,7 +89,11 @@ def state_dict_of(tree: Any, key: str | None) -> tuple[StateDict, tuple[StateDic
             raise InputError(f"model.key: {clean_text(key, 60)!r} holds no state dict")
         named = StateDict(key, tensors, _averaged(key))
     elif not everything:
-        raise InputError(f"no state dict (a dict of named tensors) in it; it {_what(tree)}")
+        asked = f"\n  It asks for classes, which are not made: {listed(list(classes))}"
+        raise InputError(
+            f"no state dict (a dict of named tensors) in it; it {_what(tree)}"
+            f"{asked if classes else ''}"
+        )
     else:
         named = _picked(everything)
     return named, tuple(other for other in everything if other.key != named.key)
@@ -148,7 +156,7 @@ def _named_tensors(held: Mapping[Any, Any]) -> int:
     """
     tensors = 0
     for name, value in held.items():
-        if isinstance(value, TensorAt | SparseAt) and isinstance(name, str):
+        if isinstance(value, Tensor) and isinstance(name, str):
             tensors += 1
         elif not isinstance(name, str) or not name.endswith("_extra_state"):
             return 0
@@ -184,7 +192,7 @@ def _kind(tree: Any) -> str:
     match tree:
         case Opaque(name):
             return f"an object of {clean_text(name, 80)}"
-        case TensorAt() | SparseAt():
+        case TensorAt() | PiecesAt() | SparseAt():
             return "a tensor"
         case list():
             return "a list"

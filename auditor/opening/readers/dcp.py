@@ -12,7 +12,7 @@ from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, PiecesAt, TensorAt
 from auditor.opening.part import Part
-from auditor.opening.pickled import StandIn, read_pickle
+from auditor.opening.pickled import StandIn, nothing, read_pickle
 from auditor.opening.readers import zipped
 from auditor.opening.readers.dcp_tree import is_whole, nested
 from auditor.opening.reading import Reading
@@ -60,7 +60,7 @@ Place = tuple[str, int, int]
 def read(reading: Reading) -> tuple[str, Any]:
     """Return the nested tree that was saved, each tensor put together from its pieces."""
     _, file = reading.open(METADATA)
-    metadata = _fields(read_pickle(file, _no_storage, KNOWN), "Metadata")
+    metadata = _fields(read_pickle(file, nothing, KNOWN), "Metadata")
     saved = metadata.get("state_dict_metadata")
     if not isinstance(saved, dict) or not all(isinstance(name, str) for name in saved):
         raise InputError("damaged: .metadata does not say what was saved")
@@ -77,10 +77,6 @@ def read(reading: Reading) -> tuple[str, Any]:
             raise InputError(f"{clean_text(name, 120)}: {error}") from error
         values.append((paths.get(name, (name,)), value))
     return "torch distributed checkpoint", nested(values)
-
-
-def _no_storage(pid: Any) -> Any:
-    raise InputError("damaged: .metadata asks for a tensor")
 
 
 def _fields(value: Any, kind: str) -> dict[str, Any]:

@@ -23,6 +23,15 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
     Raises:
         InputError: it is no such file, or what stands in it is refused.
     """
+    return "torch zip", Meaning(reading).of(unpickled(reading, archive))
+
+
+def unpickled(reading: Reading, archive: zipfile.ZipFile) -> Any:
+    """Return what the pickle of such a file holds, made of stand-ins, plain values and storages.
+
+    Raises:
+        InputError: it is no such file, or asks for what no checkpoint needs.
+    """
     entries = {entry.filename: entry for entry in archive.infolist()}
     root = zipped.one_root(list(entries))
     pickle = entries.get(f"{root}data.pkl")
@@ -43,7 +52,7 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
             dtype, count = said
             if count * ITEM_BYTES.get(dtype, 1) != entry.file_size:
                 raise InputError(f"the record {clean_text(key, 80)} is not as long as it should be")
-            known[key] = said, Storage(dtype, _block(reading, archive, entry))
+            known[key] = said, Storage(dtype, block_of(reading, archive, entry))
         if known[key][0] != said:
             raise InputError(f"the storage {clean_text(key, 80)} is said to be two")
         return known[key][1]
@@ -52,7 +61,7 @@ def read(reading: Reading, archive: zipfile.ZipFile) -> tuple[str, Any]:
     held = read_pickle(stream, storage, asked=reading.classes)
     if stream.tell() != len(data):
         raise InputError("bytes that belong to nothing stand behind its pickle")
-    return "torch zip", Meaning(reading).of(held)
+    return held
 
 
 def storage_asked(pid: Any, length: int) -> tuple[str, tuple[str, int]]:
@@ -67,7 +76,7 @@ def storage_asked(pid: Any, length: int) -> tuple[str, tuple[str, int]]:
     return str(pid[2]), (dtype_of_storage(pid[1]), pid[4])
 
 
-def _block(reading: Reading, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+def block_of(reading: Reading, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
     """Return the block of an entry's bytes, unpacked where they are compressed."""
     if entry.compress_type == zipfile.ZIP_STORED:
         return reading.block(0, *zipped.bytes_of(reading, entry))

@@ -14,7 +14,7 @@ from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
 from auditor.opening.checksums import Run
 from auditor.opening.foreign import foreign_zip
-from auditor.opening.readers import torch_zip
+from auditor.opening.readers import exported, torch_zip, torchscript
 from auditor.opening.reading import Reading
 
 MOST_ENTRIES = 100_000
@@ -48,11 +48,10 @@ def read(reading: Reading) -> tuple[str, object]:
         raise InputError(f"a truncated or damaged zip file: {clean_text(error, 120)}") from error
     names = archive.namelist()
     bare = [name.partition("/")[2] or name for name in names]
+    if exported.is_exported(bare):
+        return exported.read(reading, archive)
     if "constants.pkl" in bare:
-        raise InputError(
-            "a TorchScript archive, which holds code; save plain weights instead: "
-            "torch.save(torch.jit.load(path).state_dict(), other)"
-        )
+        return torchscript.read(reading, archive)
     if "data.pkl" in bare:
         return torch_zip.read(reading, archive)
     kind = foreign_zip(names)
@@ -137,8 +136,8 @@ def bytes_of(reading: Reading, entry: zipfile.ZipInfo) -> tuple[int, int]:
     )
     if not agrees:
         raise InputError(
-            f"the header of {clean_text(entry.filename, 120)} contradicts the zip file's list of "
-            "entries"
+            f"damaged: the header of {clean_text(entry.filename, 120)} contradicts the zip file's "
+            "list of entries"
         )
     return entry.header_offset + LOCAL_HEADER.size + name + extra, entry.compress_size
 
