@@ -12,6 +12,7 @@ import typer
 from auditor.commands.exporting import exports
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
+    AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -65,6 +66,7 @@ def run(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,

@@ -152,7 +152,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
     checkpoint = None
     if spec.model.checkpoint is not None:
         path = base / from_home(spec.model.checkpoint, "model.checkpoint")
-        checkpoint = open_checkpoint(path, spec.model.key)
+        checkpoint = open_checkpoint(path, spec.model.key, spec.model.allowed)
     if model is not None and checkpoint is not None:
         fitted = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path), spec.model.allow)
         try:
