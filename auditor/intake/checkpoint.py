@@ -66,7 +66,7 @@ def open_checkpoint(
         try:
             chosen, others = state_dict_of(contents.tree, key)
         except InputError as error:
-            raise InputError(f"{shown}: {error}") from error
+            raise InputError(f"{shown}: {error}{_asking(contents.classes)}") from error
         held = live(opened)
     named = part_of(held, chosen.key)
     weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
@@ -94,6 +94,15 @@ def open_checkpoint(
             extras=tuple(extras.items()),
             classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
+    )
+
+
+def _asking(classes: tuple[str, ...]) -> str:
+    """Return a line on the classes that a checkpoint without weights asks for."""
+    return (
+        f"\n  It asks for classes, none of which was made: {listed(list(classes))}"
+        if classes
+        else ""
     )
 
 

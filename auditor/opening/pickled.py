@@ -172,7 +172,7 @@ def read_pickle(
         _refuse(reader.forbidden())
         cut = isinstance(error, EOFError) or "truncated" in str(error)
         raise InputError(
-            "truncated: its pickle ends too early"
+            "damaged or truncated: its pickle ends too early"
             if cut
             else "not a checkpoint, or a damaged one: its pickle can't be read "
             f"({type(error).__name__})"
