@@ -134,8 +134,8 @@ def bytes_of(reading: Reading, entry: zipfile.ZipInfo) -> tuple[int, int]:
     )
     if not agrees:
         raise InputError(
-            f"damaged: the header of {clean_text(entry.filename, 120)} contradicts the zip file's list of "
-            "entries"
+            f"damaged: the header of {clean_text(entry.filename, 120)} contradicts the zip file's "
+            "list of entries"
         )
     return entry.header_offset + LOCAL_HEADER.size + name + extra, entry.compress_size
 
