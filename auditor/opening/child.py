@@ -15,6 +15,7 @@ from pathlib import Path
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.opening.contents import Contents, contents_to_json
+from auditor.opening.origin import with_origin
 from auditor.opening.reading import Reading
 
 ORDER = "order.json"
@@ -60,7 +61,7 @@ def _contents(room: Path, order: dict[str, object]) -> Contents:
         reader = importlib.import_module(str(order["reader"]))
         container, tree = reader.read(reading)
     return Contents(
-        container=container,
+        container=with_origin(container, tree),
         tree=tree,
         files=reading.files(),
         blocks=tuple(reading.blocks),

@@ -3,6 +3,7 @@
 It crosses from the child process as JSON; what does not have this shape is refused there.
 """
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,6 +148,20 @@ class Contents:
     blocks: tuple[Block, ...] = ()
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of all its files."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """Return its hash: of its file, or of the list of its files with theirs."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        lines = sorted((file.name, f"{file.sha256}  {file.name}\n") for file in self.files)
+        listing = "".join(line for _, line in lines)
+        return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def contents_to_json(contents: Contents) -> dict[str, Any]:

@@ -39,14 +39,16 @@ class Layout:
     """How a folder is read: by which of `readers`, and from which of its files.
 
     `weights` is a file, or the index of several. `states` are the files of states by the key that
-    each goes under; `bytes` is about how much is read. `notes` tell of weights that are not.
+    each goes under. `files` are all that may be read, and `folders` those that are read whole.
+    `notes` tell of weights that are not read.
     """
 
     reader: str
     what: str
     weights: str = ""
     states: tuple[tuple[str, str], ...] = ()
-    bytes: int = 0
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -58,9 +60,9 @@ def layout_of(folder: Listing) -> Layout:
     """
     files = folder.files
     if DISTRIBUTED in files:
-        return Layout("dcp", "distributed checkpoint", bytes=folder.bytes)
+        return Layout("dcp", "distributed checkpoint", files=tuple(files))
     if MLFLOW in files:
-        return Layout("mlflow", "MLflow model", bytes=folder.bytes)
+        return Layout("mlflow", "MLflow model", files=(MLFLOW,), folders=(MLFLOW_DATA,))
     weights, notes = _weights(folder)
     states = tuple(_states(files))
     read = {weights, *(name for _, name in states)}
@@ -72,7 +74,7 @@ def layout_of(folder: Listing) -> Layout:
         what=_what(folder),
         weights=weights,
         states=states,
-        bytes=sum(files[name] for name in read),
+        files=tuple(sorted(read)),
         notes=notes,
     )
 
@@ -181,10 +183,8 @@ def _refuse_what_is_known(folder: Listing, files: list[str]) -> None:
     inner = sorted(filter(ONE_OF_SEVERAL.fullmatch, folder.folders), key=_in_order)
     if inner and not any(CHECKPOINT.fullmatch(name) for name in files):
         raise InputError(
-            f"a folder of several checkpoints: {listed(inner)}; name one, for instance the last: "
+            f"a folder of checkpoints: {listed(inner)}; name one, for instance "
             f"{clean_text(inner[-1], 120)}"
-            if len(inner) > 1
-            else f"its checkpoint lies in a folder of its own: name {clean_text(inner[0], 120)}"
         )
 
 

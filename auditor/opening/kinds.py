@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.folders import MLFLOW_DATA, layout_of
+from auditor.opening.folders import layout_of
 from auditor.opening.foreign import (
     Foreign,
     foreign_bytes,
@@ -46,14 +46,15 @@ def reader_of_file(file: BufferedReader, name: str) -> str:
         raise InputError("a part of a distributed checkpoint; name the folder that it lies in")
     if head[:4] == b"PK\x03\x04":
         return "zipped"
+    # First, for a header may be so long that its length opens as a pickle does.
+    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
+    if head[8:9] == b"{" and length <= LONGEST_HEADER:
+        return "safetensors"
     if head[:1] == b"\x80" or head.startswith(OLD_PICKLE):
         _refuse(foreign_pickle(head, tail))
         return "torch_legacy"
     if head[257:262] == b"ustar":
         return "torch_tar"
-    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
-    if head[8:9] == b"{" and length <= LONGEST_HEADER:
-        return "safetensors"
     _refuse(foreign_bytes(head, tail))
     message = _message(file, size)
     if message >= OF_ONNX:
@@ -77,8 +78,8 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     except InputError:
         _refuse(foreign_folder(path))
         raise
-    inner = [MLFLOW_DATA] if layout.reader == "mlflow" and MLFLOW_DATA in there.folders else []
-    return layout.reader, layout.bytes + sum(listing_of(path / name).bytes for name in inner)
+    inner = [listing_of(path / name).bytes for name in layout.folders if name in there.folders]
+    return layout.reader, sum(there.files[name] for name in layout.files) + sum(inner)
 
 
 def _message(file: BufferedReader, size: int) -> frozenset[tuple[int, int]]:

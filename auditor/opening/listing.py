@@ -52,7 +52,7 @@ def listing_of(folder: Path) -> Listing:
                 else:
                     (folders if stat.S_ISDIR(mode) else others).append(entry.name)
     except OSError as error:
-        raise InputError(f"the folder can't be read: {error.strerror}") from error
+        raise InputError(f"a folder that can't be read: {error.strerror}") from error
     return Listing(dict(sorted(files.items())), tuple(sorted(folders)), tuple(sorted(others)))
 
 

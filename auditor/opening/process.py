@@ -107,6 +107,8 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
                     size += listing_of(path.parent).bytes
     except InputError as error:
         raise _RefusedError(error) from error
+    except OSError as error:
+        raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
     contents = _read_by_child(room, path, file, reader, size, allow)
     files: list[BufferedReader] = []
     folder = path if file is None else path.parent

@@ -28,9 +28,10 @@ def read(reading: Reading) -> tuple[str, Any]:
         InputError: it is no such file, is damaged, or what stands in it is refused.
     """
     places = _places(reading)
-    system = read_pickle(_part(reading, places["sys_info"]), nothing)
-    if not isinstance(system, dict) or not system.get("little_endian"):
-        raise InputError("written in another byte order")
+    if "sys_info" in places:
+        system = read_pickle(_part(reading, places["sys_info"]), nothing)
+        if not isinstance(system, dict) or not system.get("little_endian"):
+            raise InputError("written in another byte order")
     known: dict[int, Any] = {}
     _storages(reading, places["storages"], known)
     _tensors(reading, places["tensors"], known)
@@ -63,7 +64,7 @@ def _places(reading: Reading) -> dict[str, tuple[int, int]]:
                     break
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise InputError(f"a truncated or damaged tar file: {clean_text(error, 120)}") from error
-    if set(found) != set(MEMBERS):
+    if found.keys() | {"sys_info"} != set(MEMBERS):
         raise InputError(
             "not a checkpoint: a tar file that torch.save did not write; it holds "
             f"{listed(list(found), 4) or 'nothing'}"
