@@ -14,6 +14,7 @@ from auditor.commands.exporting import exports
 from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
+    AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -67,6 +68,7 @@ def run(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,

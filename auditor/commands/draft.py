@@ -67,6 +67,8 @@ def _spec(seen: Inspection, checkpoint: str, key: str | None, loss: str | None) 
     ]
     if chosen:
         lines.append(f"  key: {yaml_scalar(chosen)}")
+    if seen.container == "TorchScript":
+        lines.append("  allow_torchscript: true  # its weights are read; none of its code is run")
     for other in seen.others[:MOST_SAID]:
         kind = "averaged weights" if other.averaged else "weights"
         lines.append(f"  # {kind} too, under the key {comment(other.key)}")

@@ -21,6 +21,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "factory"): "--model",
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
+    ("model", "allow_torchscript"): "--allow-torchscript",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",

@@ -62,6 +62,13 @@ class ModelSpec(Strict):
     """Where the state dict sits in it; found by itself where it can be."""
     allow: AllowSpec = AllowSpec()
     """What may not fit, by pattern; anything else that does not ends the audit."""
+    allow_torchscript: bool = False
+    """Whether the weights of a TorchScript archive are read; its code is not run either way."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Return what is read that is refused otherwise, by its names."""
+        return frozenset({"torchscript"} if self.allow_torchscript else ())
 
 
 Place = str | Annotated[int, Field(ge=0)]

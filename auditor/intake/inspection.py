@@ -18,7 +18,7 @@ from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.saved_optimizers import optimizer_told
 from auditor.intake.training_logs.places import groups_beside
 from auditor.observations.settings import Plain
-from auditor.opening.contents import ITEM_BYTES, FileRead, SparseAt, TensorAt
+from auditor.opening.contents import ITEM_BYTES, FileRead, PiecesAt, SparseAt, TensorAt
 from auditor.opening.process import looked_into
 from auditor.opening.scalars import with_scalars
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
@@ -117,15 +117,18 @@ class _Kept:
     recorded: Header | None
 
 
-def inspected(path: Path, key: str | None = None) -> Inspection:
+def inspected(
+    path: Path, key: str | None = None, allow: frozenset[str] = frozenset()
+) -> Inspection:
     """Return what stands in the checkpoint `path`, a file or a folder.
 
     `key` is the dotted key of the state dict to audit; found by itself where it is None.
+    `allow` names what is refused unless the user allows it.
 
     Raises:
         InputError: an audit would refuse it.
     """
-    with looked_into(path) as opened:
+    with looked_into(path, allow) as opened:
         contents = opened.contents
         try:
             chosen, others = state_dict_of(contents.tree, key, contents.classes)
@@ -160,7 +163,7 @@ def _weights(held: Any, found: StateDict) -> Weights:
     return Weights(found.key, found.averaged, tuple(tensors))
 
 
-def _tensor(name: str, value: TensorAt | SparseAt) -> Tensor:
+def _tensor(name: str, value: TensorAt | PiecesAt | SparseAt) -> Tensor:
     if isinstance(value, SparseAt):
         parts = [_tensor("", part) for part in value.parts]
         dtype = f"{value.layout} {parts[-1].dtype}" if parts else value.layout
