@@ -52,7 +52,7 @@ SPEC: dict[str, Any] = {
     "loss": "cross_entropy",
 }
 
-MOST_LINES = 6
+MOST_LINES = 5
 OUT = "reports"
 
 
@@ -521,8 +521,8 @@ CHECKPOINTS = (
     checkpoint("text with brace", replaced(b"12345678{ is no header"), "not a checkpoint"),
     checkpoint("short", replaced(b"\x80"), "damaged"),
     checkpoint("png", replaced(b"\x89PNG\r\n\x1a\n" + bytes(100)), "not a checkpoint", "PNG"),
-    checkpoint("html", replaced(b"<!DOCTYPE html><html>"), "not a checkpoint", "DOCTYPE", "HTML"),
-    checkpoint("npz", as_npz, "not a checkpoint", "zip", "a.npy"),
+    checkpoint("html", replaced(b"<!DOCTYPE html><html>"), "a web page", "download"),
+    checkpoint("npz", as_npz, "not a checkpoint", "NumPy", "numpy.load"),
     checkpoint("torchscript", scripted, "TorchScript", "state_dict"),
     checkpoint(
         "git lfs",
@@ -582,7 +582,13 @@ CHECKPOINTS = (
         "not in the model (1)",
         "9.weight",
     ),
-    checkpoint("other names", renamed(lambda n: f"backbone.{n}"), "missing", "(4)", "'backbone.'"),
+    checkpoint(
+        "other names",
+        renamed(lambda n: f"backbone.{n}".replace("2.bias", "2.offset")),
+        "missing",
+        "(4)",
+        "'backbone.'",
+    ),
     checkpoint(
         "module on the model's side",
         lambda f: None,
@@ -770,7 +776,7 @@ DATA_ROWS = (
         "DataLoader",
     ),
     batch("three", f"({X}, {Y}, {Y})", "float32[8, 4]", "batch: ", "def adapt"),
-    batch("bare tensor", X, "float32[8, 4]", "def adapt"),
+    batch("bare tensor", X, "float32[8, 4]", "its own target"),
     batch(
         "two targets",
         f"{{'x': {X}, 'y': {Y}, 'label': {Y}}}",
@@ -778,11 +784,11 @@ DATA_ROWS = (
         "label: int64[8]",
         "def adapt",
     ),
-    batch("no target", f"{{'x': {X}}}", "x: float32[8, 4]", "def adapt"),
+    batch("no target", f"{{'x': {X}}}", "float32[8, 4]", "its own target"),
     batch("target only", f"{{'y': {Y}}}", "y: int64[8]", "def adapt"),
     batch("strings", "'hello'", "str", "def adapt"),
     batch("pair of strings", "('a', 'b')", "str", "def adapt"),
-    batch("one", f"({X},)", "float32[8, 4]", "def adapt"),
+    batch("one", f"({X},)", "float32[8, 4]", "its own target"),
     batch("no examples", "(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))", "no examples"),
     batch("scalar input", f"(torch.tensor(3.), {Y})", "model can't take", "float32[]"),
     adapter("adapter not there", "", "no 'adapt'"),
