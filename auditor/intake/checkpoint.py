@@ -11,9 +11,11 @@ from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, listed
 from auditor.intake.besides import bulky_keys, extras_in, main_optimizer, optimizers_in
+from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
-from auditor.intake.recorder_file import Header, read_header, recording_beside
+from auditor.intake.recorder_file import CHECKPOINTS, Header, read_header, recording_beside
+from auditor.opening.contents import FileRead
 from auditor.opening.process import looked_into
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
@@ -26,7 +28,9 @@ class Checkpoint:
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
-    there. `path` is where it lies, absolute.
+    there. `path` is where it lies, absolute, and `file` the first of the files that hold its
+    weights: the same unless it is a folder. `arguments` are what Lightning keeps of those that its
+    modules were made with.
     """
 
     weights: dict[str, torch.Tensor]
@@ -39,6 +43,8 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     recorded: Header | None = None
     path: Path = Path()
+    file: Path = Path()
+    arguments: dict[str, Arguments] = field(default_factory=dict)
 
 
 def open_checkpoint(
@@ -63,8 +69,9 @@ def open_checkpoint(
     named = part_of(held, chosen.key)
     weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     extras = extras_in(held, weights.keys())
-    files, notes = beside(path)
-    recording = recording_beside(path)
+    file = _file(path.absolute(), contents.files)
+    files, notes = beside(file.parent)
+    recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
     return Checkpoint(
         weights=weights,
@@ -76,6 +83,8 @@ def open_checkpoint(
         notes=(*contents.notes, *_told(others), *notes, *([note] if note else [])),
         recorded=recorded,
         path=path.absolute(),
+        file=file,
+        arguments=arguments_in(contents.tree, held),
         facts=CheckpointFacts(
             path=str(path),
             format=contents.container,
@@ -87,6 +96,15 @@ def open_checkpoint(
             classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
     )
+
+
+def _file(path: Path, files: tuple[FileRead, ...]) -> Path:
+    """Return the file by which those beside a checkpoint are told: in a folder, the first read."""
+    if not path.is_dir():
+        return path
+    first = files[0].name if files else ""
+    # Of shards the first that is read is their index, of other formats some description.
+    return path / (first if Path(first).suffix in CHECKPOINTS else "model.safetensors")
 
 
 def _told(others: tuple[StateDict, ...]) -> Iterator[str]:

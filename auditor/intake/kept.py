@@ -71,12 +71,12 @@ def _number(tensor: Any) -> Any:
     return tensor.item() if one and not tensor.is_complex() else None
 
 
-def beside(checkpoint: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+def beside(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     """Return what the known files in a checkpoint's folder hold, by name, and notes on the rest."""
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     for name in BESIDE:
-        path = checkpoint.parent / name
+        path = folder / name
         if path.is_file():
             held, note = read_json(path) if path.suffix == ".json" else _flat_yaml(path)
             if held:

@@ -134,6 +134,20 @@ def opened(loader: Any, split: Split, adapter: Adapter | None, seed: int) -> Bat
     return Batches(split, loader, adapter, seed)
 
 
+def first_raw(split: Split, loader: Any, seed: int) -> Any:
+    """Return what a loader yields first, as it yields it.
+
+    Raises:
+        InputError: it can't be iterated, or is empty.
+    """
+    batches = opened(loader, split, None, seed)
+    with loader_state_kept(loader), RandomState(seed):
+        raw = batches.following(batches.started())
+    if raw is END:
+        raise InputError(f"data.{split}: the loader is empty: it yields no batch")
+    return raw
+
+
 def surveyed(batches: Batches, most: int) -> Survey:
     """Return what the first `most` batches of a split hold.
 

@@ -36,15 +36,18 @@ class Source:
     file: Path | None
 
 
-def named_code(spec: AuditSpec) -> dict[str, Any]:
-    """Return the callables that a spec names, by its keys.
+def named_code(spec: AuditSpec, factory: Any = None) -> dict[str, Any]:
+    """Return the callables that a spec names, by its keys; `factory` is what builds the model.
 
     Raises:
         InputError: one of them can't be found.
     """
-    return {
-        key: resolve(reference, spec.base, key) for key, reference in code_named_in(spec).items()
+    found = {
+        key: resolve(reference, spec.base, key)
+        for key, reference in code_named_in(spec).items()
+        if key != "model.factory"
     }
+    return found if factory is None else {"model.factory": factory, **found}
 
 
 def model_sources(model: nn.Module, code: Mapping[str, Any]) -> list[Source]:

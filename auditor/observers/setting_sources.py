@@ -1,7 +1,6 @@
 """Looks at every place that tells a setting of training: the spec, the checkpoint, its folder."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from auditor.core.text import clean_text
@@ -33,14 +32,13 @@ def setting_sources(request: SettingSourcesOf, subject: Subject) -> SettingSourc
     picked = ""
     checkpoint = subject.checkpoint
     if checkpoint is not None:
-        path = subject.base / checkpoint.facts.path
-        recorded, files = recorded_by(checkpoint, path, tuple(subject.arguments))
+        recorded, files = recorded_by(checkpoint, tuple(subject.arguments))
         told += recorded
-        for where, file, saved in _optimizers(checkpoint, path):
+        for where, file, saved in _optimizers(checkpoint):
             kept, stated = optimizer_told(where, file, saved)
             optimizers.append(kept)
             told += stated
-        picked = picked_by(checkpoint, path)
+        picked = picked_by(checkpoint)
     if subject.live_optimizer is not None:
         told += _at_hand(subject)
     train = subject.facts.data.get("train")
@@ -57,12 +55,12 @@ def setting_sources(request: SettingSourcesOf, subject: Subject) -> SettingSourc
     )
 
 
-def _optimizers(checkpoint: Checkpoint, path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _optimizers(checkpoint: Checkpoint) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield each saved optimizer, also of a file of its own: its key, its file, and its state."""
     for key, state in checkpoint.optimizers.items():
         yield f"`{clean_text(key, 80)}`", CHECKPOINT, state
     if not checkpoint.optimizers:
-        for name, held in states_beside(path.parent):
+        for name, held in states_beside(checkpoint):
             if isinstance(held.get("param_groups"), list):
                 yield "the optimizer's state", name, held
 
