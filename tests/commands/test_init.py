@@ -2,6 +2,8 @@
 
 import ast
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,48 @@ def val_loader():
 
     inputs = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     return [(inputs, inputs[:, :3].argmax(1))]
+"""
+
+
+LIGHTNING = """
+import lightning
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+class Lit(lightning.LightningModule):
+    def __init__(self, width=16):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 3))
+
+    def forward(self, inputs):
+        return self.net(inputs)
+
+    def training_step(self, batch, index):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+class Data(lightning.LightningDataModule):
+    def val_dataloader(self):
+        inputs = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+        return DataLoader(TensorDataset(inputs, inputs[:, :3].argmax(1)), 16)
+
+    train_dataloader = val_dataloader
+"""
+
+TRAINING = """
+import lightning
+from project import Data, Lit
+
+trainer = lightning.Trainer(
+    max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+    enable_model_summary=False, accelerator="cpu",
+)
+trainer.fit(Lit(width=12), Data())
+trainer.save_checkpoint("lit.ckpt")
 """
 
 
@@ -246,6 +290,44 @@ def test_a_hostile_file_name_is_shown_as_text(tmp_path: Path) -> None:
     filled(tmp_path)
     assert run("plan", cwd=tmp_path).returncode == 0
     assert not any("PWNED" in entry for entry in os.listdir(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_hugging_face_folder_asks_for_data_alone(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=32, num_labels=3,
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
+    done = run("init", "bert", cwd=tmp_path)
+    assert done.stdout.splitlines()[2] == "Fill in audit_model.py: val_loader(). Then: audit run"
+    assert "factory: hf  # BertForSeq" in (tmp_path / "audit.yaml").read_text()
+    stub = tmp_path / "audit_model.py"
+    assert "TODO: have val_loader()" in run("plan", cwd=tmp_path).stderr
+    head = stub.read_text().partition("def val_loader")[0]
+    stub.write_text(
+        f"{head}import torch\n\ndef val_loader():\n"
+        "    words = torch.randint(0, 50, (8, 6), generator=torch.Generator().manual_seed(0))\n"
+        "    return [{'input_ids': words, 'labels': words[:, 0] % 3}] * 2\n"
+    )
+    planned = run("plan", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+
+
+@pytest.mark.slow
+def test_a_lightning_checkpoint_asks_for_its_classes(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    (tmp_path / "project.py").write_text(LIGHTNING)
+    subprocess.run([sys.executable, "-c", TRAINING], cwd=tmp_path, check=True, capture_output=True)
+    done = run("init", "lit.ckpt", cwd=tmp_path)
+    assert "Fill in audit_model.py: LitModel and DataModule" in done.stdout
+    stub = tmp_path / "audit_model.py"
+    assert len(stub.read_text().splitlines()) < 20
+    assert "TODO: import LitModel and DataModule" in run("plan", cwd=tmp_path).stderr
+    stub.write_text("from project import Lit as LitModel, Data as DataModule\n")
+    planned = run("plan", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the public checkpoints are not here")
