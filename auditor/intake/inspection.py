@@ -19,6 +19,7 @@ from auditor.intake.saved_optimizers import optimizer_told
 from auditor.intake.training_logs.places import groups_beside
 from auditor.observations.settings import Plain
 from auditor.opening.contents import ITEM_BYTES, FileRead, PiecesAt, SparseAt, TensorAt
+from auditor.opening.copies import check_copies
 from auditor.opening.process import looked_into
 from auditor.opening.scalars import with_scalars
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
@@ -134,6 +135,7 @@ def inspected(path: Path, key: str | None = None) -> Inspection:
             chosen, others = state_dict_of(contents.tree, key)
         except InputError as error:
             raise InputError(f"{clean_text(path)}: {error}") from error
+        check_copies(opened)
         held = with_scalars(opened)
     file = weights_file(path.absolute(), contents.files)
     files, notes = beside(file.parent)
