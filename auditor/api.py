@@ -120,7 +120,7 @@ def audit(
     spec = spec_from(values, "audit()", Path())
     checks = chosen(spec)
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
-    with lent(model):
+    with lent(model, loss):
         parts = live_parts(model, factory, loss, train, val, batch, name, where, optimizer)
         held = _baseline(
             baseline, About(clean_text(parts.name, 120), parts.shown_factory, task), only

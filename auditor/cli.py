@@ -1,6 +1,7 @@
 """The command line. The only place that prints; imports what a command needs when it runs."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -141,7 +142,7 @@ def run(
         counts = "; every failure counts as new" if fail_on is FailOn.NEW else ""
         typer.echo(f"audit: no earlier audit to compare with: {held.lacking}{counts}", err=True)
     for problem in (*follow_up(record, spec, folder), *afterwards(record, spec, keep, metrics)):
-        typer.echo(f"audit: {problem}", err=True)
+        _told(problem)
     _ended(record, fail_on)
 
 
@@ -191,6 +192,7 @@ app.add_typer(schedule, name="schedule")
 def main() -> None:
     """Run the command line; what the user handed in wrong ends in one message and exit code 2."""
     from auditor.core.errors import AuditBrokenError, InputError
+    from auditor.core.text import clean_text
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -200,23 +202,36 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        typer.echo(f"audit: {error}", err=True)
+        _told(error)
         sys.exit(2)
     except AuditBrokenError as error:
-        typer.echo(f"audit: {error}", err=True)
+        _told(error)
         sys.exit(3)
     except OSError as error:
-        from auditor.core.text import clean_text
-
-        place = f"{clean_text(error.filename)}: " if error.filename else ""
-        typer.echo(f"audit: {place}{error.strerror or type(error).__name__}", err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        _told(f"{place}{error.strerror or type(error).__name__}")
         sys.exit(3)
     except KeyboardInterrupt:
         _interrupted()
+    except Exception as error:
+        if os.environ.get("AUDIT_DEBUG"):
+            raise
+        _told(
+            f"a fault of this program: {type(error).__name__}: {clean_text(error)}\n"
+            "set AUDIT_DEBUG=1 to see where"
+        )
+        sys.exit(3)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             _interrupted()
         raise
+
+
+def _told(message: object) -> None:
+    """Show a message, which may quote what anybody wrote."""
+    from auditor.core.text import clean_message
+
+    typer.echo(f"audit: {clean_message(message)}", err=True)
 
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -254,7 +269,7 @@ def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditR
 
 def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: bool) -> None:
     """Write the reports and show the table."""
-    from auditor.commands.printing import print_shown
+    from auditor.commands.printing import print_path, print_shown
     from auditor.report.files import write_reports
     from auditor.report.terminal import summary_table
 
@@ -262,9 +277,9 @@ def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: b
     if not quiet:
         print_shown(summary_table(record))
         for path in written.paths:
-            typer.echo(str(path))
+            print_path(path)
     for problem in written.problems:
-        typer.echo(f"audit: {problem}", err=True)
+        _told(problem)
 
 
 def _ended(record: "AuditRecord", fail_on: FailOn) -> None:

@@ -86,7 +86,7 @@ def compare(
 
     `last` is the audit of the same subject before the other one.
     """
-    from auditor.commands.printing import write_shown
+    from auditor.commands.printing import print_path, write_shown
     from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
@@ -115,7 +115,8 @@ def compare(
         return
     writable(page.parent).mkdir(parents=True, exist_ok=True)
     write_whole(page, text.encode("utf-8", "surrogateescape"))
-    typer.echo(f"{view.headline}\n{page}")
+    typer.echo(view.headline)
+    print_path(page)
 
 
 def opened(file: str | None = None) -> "SqliteHistory":

@@ -44,6 +44,7 @@ def render(
     formats: FormatOption = None,
 ) -> None:
     """Draw the reports of a record again."""
+    from auditor.commands.printing import print_path
     from auditor.report.pdf_process import PdfProcess
 
     chosen = formats or ["html", "pdf", "markdown", "junit"]
@@ -62,7 +63,7 @@ def render(
         folder = writable(named.path.parent if out is None and named.path else Path(out or "."))
         written = write_reports(named.record, folder, chosen, process)
     for file in written.paths:
-        typer.echo(str(file))
+        print_path(file)
     for problem in written.problems:
         typer.echo(f"audit: {problem}", err=True)
 
@@ -79,6 +80,7 @@ def show(
     """Show a record again; nothing is written."""
     from auditor.commands.looking_back import opened
     from auditor.core.record import record_to_json
+    from auditor.core.text import clean_text
     from auditor.history.named import record_named
 
     named = record_named(target, opened)
@@ -109,7 +111,7 @@ def show(
             report = named.path.with_name("report.html") if named.path else None
             print_shown(summary_table(record, whole=True))
             shown = report if report and report.is_file() else named.path
-            text = f"\n{shown or named.source}\n"
+            text = f"\n{clean_text(shown or named.source, 4096)}\n"
     typer.echo(text, nl=False)
 
 
@@ -130,7 +132,7 @@ def fleet(
 
     Audits are of one model where its name, factory and task agree.
     """
-    from auditor.commands.printing import write_shown
+    from auditor.commands.printing import print_path, write_shown
     from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
@@ -160,7 +162,8 @@ def fleet(
         return
     writable(file.parent).mkdir(parents=True, exist_ok=True)
     write_whole(file, text.encode("utf-8", "surrogateescape"))
-    typer.echo(f"{view.headline} {', '.join(one.text for one in view.tally)}.\n{file}")
+    typer.echo(f"{view.headline} {', '.join(one.text for one in view.tally)}.")
+    print_path(file)
 
 
 def _audits(targets: list[str]) -> "Iterator[Audit]":

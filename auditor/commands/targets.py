@@ -12,7 +12,7 @@ from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.spec import FORMATS, AuditSpec
 from auditor.core.spec_file import SPEC, from_home, read_spec, spec_from
-from auditor.core.text import clean_text
+from auditor.core.text import clean_text, without_login
 from auditor.opening.kinds import reader_of_folder
 
 Flags = dict[tuple[str, ...], Any]
@@ -110,7 +110,7 @@ def command_of(target: str | None, flags: Flags) -> str:
         value = flags.get(path)
         if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
             words += [flag, without_credentials(str(value))]
-    return shlex.join(words)
+    return without_login(shlex.join(words))
 
 
 @contextlib.contextmanager

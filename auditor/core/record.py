@@ -2,18 +2,21 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.core.cleaned import cleaned
 from auditor.core.comparison import Comparison
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.layer import LayerFacts
 from auditor.core.past import Past
 from auditor.core.scores import ExampleScores
+from auditor.core.secrets import told_spec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
@@ -23,6 +26,8 @@ from auditor.core.waiver import Waiver
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 """The record's file in the folder of an audit's reports."""
+LARGEST = 1 << 26
+"""Bytes of the largest record that is read from a file."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ADAPTER: TypeAdapter[AuditRecord] = TypeAdapter(AuditRecord)
 
 
+Recorded = TypeVar("Recorded", bound=AuditRecord)
+
+
+def safe(record: Recorded) -> Recorded:
+    """Return a record that is safe to show: its texts cleaned, its spec without secrets."""
+    return cleaned(replace(record, spec=told_spec(record.spec)))
+
+
 def record_to_json(record: AuditRecord) -> str:
     """Return the record as JSON text, the same for equal records.
 
@@ -156,7 +169,7 @@ def read_record(path: Path) -> AuditRecord:
     Raises:
         InputError: the file can't be read or is no record of this schema version.
     """
-    return parsed(path, _ADAPTER)
+    return _whole(parsed(path, _ADAPTER), clean_text(path))
 
 
 Read = TypeVar("Read")
@@ -171,9 +184,11 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
     if path.exists() and not path.is_file():
         raise InputError(f"{clean_text(path)}: can't be read: no regular file")
     try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{clean_text(path)}: a record has at most {LARGEST:,} bytes")
         text = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(f"{clean_text(path)}: can't be read: {reason}") from error
     return _checked(text, clean_text(path), adapter)
 
@@ -184,10 +199,31 @@ def record_from_json(text: bytes, origin: str = "the text") -> AuditRecord:
     Raises:
         InputError: it is no record of this schema version.
     """
-    return _checked(text, origin, _ADAPTER)
+    return _whole(_checked(text, origin, _ADAPTER), origin)
+
+
+def _whole(record: AuditRecord, origin: str) -> AuditRecord:
+    """Return a record that was read, safe to show.
+
+    Raises:
+        InputError: a check stands in it twice, so that what is said of it may not be of it.
+    """
+    counts = Counter(finding.check for finding in record.findings)
+    twice = next((check for check, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{origin}: not an audit record: two findings of the check {clean_text(twice, 80)!r}"
+        )
+    return safe(record)
+
+
+_LONG_NUMBER = re.compile(rb"[\[{:,\s]-?[0-9]{300}")
+"""The beginning of a whole number that no floating-point number comes near."""
 
 
 def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:
+    if _LONG_NUMBER.search(text):
+        raise InputError(f"{origin}: not an audit record: a number in it has 300 digits or more")
     try:
         version = _VERSION.validate_json(text).schema_version
         if version != SCHEMA_VERSION:

@@ -39,6 +39,8 @@ class Head:
     host: str = field(default_factory=platform.node)
     process: int = field(default_factory=os.getpid)
     """Who began it, whoever goes on with it."""
+    secrets: str = ""
+    """A seal of what `spec` does not tell."""
 
 
 @dataclass(frozen=True)

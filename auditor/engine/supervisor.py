@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from auditor.core.errors import AuditBrokenError, InputError
 from auditor.core.request import Failed, Request
+from auditor.core.secrets import sealed, told_spec
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text, listed
@@ -105,9 +106,12 @@ def observed(
     crew = _Crew(spec, folder, earlier)
     try:
         facts, environment = crew.bring_in()
-        head = Head(VERSION, spec.model_dump(mode="json"), facts, environment, _now(), command)
+        settings = spec.model_dump(mode="json")
+        head = Head(VERSION, told_spec(settings), facts, environment, _now(), command)
         if resume:
-            head = _resumed(journal, head)
+            head = _resumed(journal, head, settings)
+        else:
+            head = replace(head, secrets=sealed(settings))
         with journal.held():
             if resume:
                 journal.go_on(head)
@@ -233,7 +237,7 @@ def brought_in(spec: AuditSpec) -> SubjectFacts:
         worker.kill()
 
 
-def _resumed(journal: Journal, head: Head) -> Head:
+def _resumed(journal: Journal, head: Head, settings: dict[str, Any]) -> Head:
     """Return the head of an audit that goes on, once it is sure that it is the same audit.
 
     Raises:
@@ -241,15 +245,23 @@ def _resumed(journal: Journal, head: Head) -> Head:
     """
     before = journal.head()
     changed = _changes(
-        {"spec": before.spec, "facts": before.facts, "environment": before.environment},
+        {"spec": told_spec(before.spec), "facts": before.facts, "environment": before.environment},
         {"spec": head.spec, "facts": head.facts, "environment": head.environment},
     )
+    if not changed and sealed(settings, before.secrets) != before.secrets:
+        changed = ["what is hidden of its settings has changed"]
     if changed:
         raise InputError(
             f"--resume: {clean_text(journal.path)} is of another audit: {listed(changed)}; "
             "run without --resume to start anew"
         )
-    return replace(head, started=before.started, host=before.host, process=before.process)
+    return replace(
+        head,
+        started=before.started,
+        host=before.host,
+        process=before.process,
+        secrets=before.secrets,
+    )
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

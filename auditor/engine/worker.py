@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
+from auditor.core.cleaned import cleaned
 from auditor.core.errors import InputError
 from auditor.core.request import Cost, Failed, Request, Sweep, request_from_json
 from auditor.core.spec import AuditSpec
@@ -65,7 +66,7 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
         say(event="refused", reason=str(error))
         return
     _choose_threads(subject.facts)
-    facts = TypeAdapter(SubjectFacts).dump_python(subject.facts, mode="json")
+    facts = TypeAdapter(SubjectFacts).dump_python(cleaned(subject.facts), mode="json")
     say(event="loaded", facts=facts, environment=environment(str(subject.device)))
     from auditor.engine.perform import REQUESTS, perform
 

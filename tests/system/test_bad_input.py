@@ -52,7 +52,7 @@ SPEC: dict[str, Any] = {
     "loss": "cross_entropy",
 }
 
-MOST_LINES = 6
+MOST_LINES = 5
 OUT = "reports"
 
 
