@@ -50,14 +50,23 @@ def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None)
     from pathlib import Path
 
     from auditor.commands.targets import flags_named
+    from auditor.core.addresses import is_address, without_credentials
+    from auditor.core.errors import InputError
     from auditor.core.spec import ModelSpec
-    from auditor.core.spec_file import from_home
+    from auditor.core.text import clean_text
     from auditor.intake.inspection import inspected
+    from auditor.opening.located import located
 
-    with flags_named({("model", "key"): key}):
-        allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
-        seen = inspected(Path.cwd() / from_home(checkpoint, "CHECKPOINT"), key, allow)
-    return replace(seen, path=checkpoint)
+    path = located(checkpoint, Path.cwd(), "CHECKPOINT")
+    shown = without_credentials(checkpoint)
+    allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
+    try:
+        with flags_named({("model", "key"): key}):
+            return replace(inspected(path, key, allow), path=shown)
+    except InputError as error:
+        if not is_address(checkpoint):
+            raise
+        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
 
 
 def init(
@@ -73,8 +82,9 @@ def init(
     """
     from pathlib import Path
 
-    from auditor.commands.draft import MODULE, drafted
+    from auditor.commands.draft import drafted
     from auditor.commands.starting import next_steps, spec_path, write_new
+    from auditor.commands.stub_module import MODULE
     from auditor.core.spec_file import SPEC
     from auditor.core.text import clean_text
 
