@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auditor.core.addresses import without_credentials
 from auditor.core.notify_spec import NotifySpec
 from auditor.core.request import Profile
 
@@ -56,7 +57,7 @@ class ModelSpec(Strict):
     args: dict[str, Any] = {}
     """Keyword arguments of the factory."""
     checkpoint: str | None = None
-    """The file or folder of the weights: a state dict, a training checkpoint, safetensors ..."""
+    """The weights: a file, a folder of a model or a trainer, or an address such as `s3://...`."""
     key: str | None = None
     """Where the state dict sits in it; found by itself where it can be."""
     allow: AllowSpec = AllowSpec()
@@ -238,8 +239,11 @@ class AuditSpec(Strict):
     notify: Annotated[NotifySpec | None, Field(exclude=True)] = None
     """Whom to tell what came out; neither record nor journal has it."""
     base: Annotated[Path, Field(exclude=True)] = Path()
+    fetched: Annotated[Path | None, Field(exclude=True)] = None
+    """Where on this machine the checkpoint lies that has an address."""
 
     @property
     def title(self) -> str:
         """Return the name of the subject."""
-        return self.name or (Path(self.model.checkpoint).stem if self.model.checkpoint else "model")
+        named = without_credentials(self.model.checkpoint or "")
+        return self.name or Path(named).stem or "model"

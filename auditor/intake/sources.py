@@ -15,6 +15,7 @@ from torch import nn
 
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
+from auditor.intake.located import code_named_in
 from auditor.intake.reference import resolve
 
 MOST_CLASSES = 200
@@ -41,17 +42,10 @@ def named_code(spec: AuditSpec, factory: Any = None) -> dict[str, Any]:
     Raises:
         InputError: one of them can't be found.
     """
-    losses = spec.loss if isinstance(spec.loss, dict) else {"": spec.loss}
-    named = {
-        "data.train": spec.data.train,
-        "data.val": spec.data.val,
-        "data.batch": spec.data.batch,
-        **{f"loss.{name}" if name else "loss": value for name, value in losses.items()},
-    }
     found = {
         key: resolve(reference, spec.base, key)
-        for key, reference in named.items()
-        if isinstance(reference, str) and ":" in reference
+        for key, reference in code_named_in(spec).items()
+        if key != "model.factory"
     }
     return found if factory is None else {"model.factory": factory, **found}
 

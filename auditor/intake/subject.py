@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split, Unavailable
 from auditor.core.spec import AuditSpec, BatchSpec, OptimizerSpec, Task, TrainingSpec
@@ -46,6 +47,7 @@ from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
 from auditor.observations.training_log import TrainingLog
 from auditor.opening.hub_config import implied_factory
+from auditor.opening.located import located
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -152,8 +154,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
     base = spec.base
     checkpoint = None
     if spec.model.checkpoint is not None:
-        path = base / from_home(spec.model.checkpoint, "model.checkpoint")
-        checkpoint = open_checkpoint(path, spec.model.key)
+        checkpoint = _opened(spec, spec.model.checkpoint)
     source = source_of(spec, checkpoint)
     named = implied_factory(spec) or ""
     built, model, factory = None, None, None
@@ -179,7 +180,7 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             checkpoint,
             facts=replace(
                 checkpoint.facts,
-                path=str(spec.model.checkpoint),
+                path=without_credentials(str(spec.model.checkpoint)),
                 removed_prefix=fitted.removed,
                 left_out=fitted.left_out,
             ),
@@ -227,6 +228,19 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         ),
         spec,
     )
+
+
+def _opened(spec: AuditSpec, named: str) -> Checkpoint:
+    """Return the checkpoint that a spec names; one that was fetched is known by its address."""
+    path = spec.fetched or located(named, spec.base)
+    if not is_address(named):
+        return open_checkpoint(path, spec.model.key)
+    shown = without_credentials(named)
+    try:
+        checkpoint = open_checkpoint(path, spec.model.key)
+    except InputError as error:
+        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
+    return replace(checkpoint, facts=replace(checkpoint.facts, path=shown))
 
 
 def assemble(parts: Parts, spec: AuditSpec) -> Subject:
@@ -325,9 +339,7 @@ def _log(spec: AuditSpec, checkpoint: Checkpoint | None) -> TrainingLog | Unavai
     """Return the log of training that the spec names, or that lies beside the checkpoint."""
     named = spec.training.log
     path = None if named is None else spec.base / from_home(named, "training.log")
-    there = spec.model.checkpoint if checkpoint is not None else None
-    beside = None if there is None else spec.base / from_home(there, "model.checkpoint")
-    return log_of(path, named or "", checkpoint, beside)
+    return log_of(path, named or "", checkpoint)
 
 
 def _module(built: Any, reference: str) -> nn.Module:

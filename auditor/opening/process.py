@@ -24,7 +24,12 @@ SECONDS = 8
 """Seconds that a small file may take; a larger one takes a second more for each `PACE` bytes."""
 PACE = 40_000_000
 
-MOST_TOLD = 256 << 20
+COMPUTING = 4
+"""Seconds of computing that a small file may take, however long it has to wait for them."""
+
+READERS = "auditor.opening.readers"
+
+MOST_TOLD = 64 << 20
 """Bytes of what the child process may tell."""
 
 KEPT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -49,13 +54,23 @@ class Opened:
         file = self.spill if block.file == SPILL else self.files[block.file]
         if start < 0 or start + len(memory) > block.bytes:
             raise InputError(f"{clean_text(self.path)}: a tensor reaches beyond its bytes")
-        # The child shares the files' places, so none is gone by; one call reads 2 GB at most.
-        read = 0
-        while read < len(memory):
-            got = os.preadv(file.fileno(), [memory[read:]], block.offset + start + read)
-            if not got:
+        place, done = block.offset + start, 0
+        while done < len(memory):
+            # The child shares the file's position; reading at a place needs none.
+            read = os.preadv(file.fileno(), [memory[done:]], place + done)
+            if read == 0:
                 raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
-            read += got
+            done += read
+
+    def unchanged(self) -> None:
+        """Make sure that the files are still those that were looked into.
+
+        Raises:
+            InputError: one was changed since.
+        """
+        for file, read in zip(self.files, self.contents.files, strict=True):
+            if identity(file) != read.identity or os.fstat(file.fileno()).st_size != read.bytes:
+                raise InputError(f"{clean_text(self.path)}: it was changed while it was read")
 
 
 @contextlib.contextmanager
@@ -88,6 +103,8 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
             reader = reader_of_file(file, path.name)
     except InputError as error:
         raise _RefusedError(error) from error
+    except OSError as error:
+        raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
     contents = _read_by_child(room, path, file, reader, size, allow)
     files = []
     for read in contents.files:
@@ -112,9 +129,9 @@ def _read_by_child(
     order = {
         "path": str(path),
         "file": file is not None,
-        "reader": reader,
+        "reader": f"{READERS}.{reader}",
         "allow": sorted(allow),
-        "seconds": seconds,
+        "computing": COMPUTING + size // PACE,
         "largest": MOST_SPILLED,
     }
     (room / ORDER).write_text(json.dumps(order), encoding="utf-8")
@@ -148,6 +165,8 @@ def _read_by_child(
 
 
 def _fate(code: int) -> str:
+    if -code in (signal.SIGXCPU, signal.SIGKILL):
+        return "it takes more time or memory than a checkpoint does"
     if code >= 0:
         return f"exit code {code}"
     return {int(one): one.name for one in signal.Signals}.get(-code, f"signal {-code}")

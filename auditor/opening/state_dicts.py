@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
-from auditor.opening.contents import Opaque, SparseAt, TensorAt
+from auditor.opening.contents import Opaque, PiecesAt, SparseAt, Tensor, TensorAt
 
 WEIGHT_KEYS = (
     "state_dict",
@@ -148,7 +148,7 @@ def _named_tensors(held: Mapping[Any, Any]) -> int:
     """
     tensors = 0
     for name, value in held.items():
-        if isinstance(value, TensorAt | SparseAt) and isinstance(name, str):
+        if isinstance(value, Tensor) and isinstance(name, str):
             tensors += 1
         elif not isinstance(name, str) or not name.endswith("_extra_state"):
             return 0
@@ -184,7 +184,7 @@ def _kind(tree: Any) -> str:
     match tree:
         case Opaque(name):
             return f"an object of {clean_text(name, 80)}"
-        case TensorAt() | SparseAt():
+        case TensorAt() | PiecesAt() | SparseAt():
             return "a tensor"
         case list():
             return "a list"

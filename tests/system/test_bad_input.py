@@ -521,8 +521,8 @@ CHECKPOINTS = (
     checkpoint("text with brace", replaced(b"12345678{ is no header"), "not a checkpoint"),
     checkpoint("short", replaced(b"\x80"), "damaged"),
     checkpoint("png", replaced(b"\x89PNG\r\n\x1a\n" + bytes(100)), "not a checkpoint", "PNG"),
-    checkpoint("html", replaced(b"<!DOCTYPE html><html>"), "not a checkpoint", "DOCTYPE", "HTML"),
-    checkpoint("npz", as_npz, "not a checkpoint", "zip", "a.npy"),
+    checkpoint("html", replaced(b"<!DOCTYPE html><html>"), "a web page", "download"),
+    checkpoint("npz", as_npz, "not a checkpoint", "NumPy", "numpy.load"),
     checkpoint("torchscript", scripted, "TorchScript", "state_dict"),
     checkpoint(
         "git lfs",
