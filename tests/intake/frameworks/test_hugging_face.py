@@ -1,4 +1,4 @@
-"""Folders of Hugging Face: the model as `config.json` says, its loss, its batches, its tokenizer."""
+"""Folders of Hugging Face: the model as `config.json` says, its loss, batches and tokenizer."""
 
 import importlib
 import json
@@ -183,7 +183,7 @@ def test_tied_weights_are_told_where_they_differ(home: Path) -> None:
     weights = load_file(path)
     assert "lm_head.weight" not in weights
     save_file({**weights, "lm_head.weight": torch.zeros(32, 16)}, path)
-    with pytest.raises(InputError, match="it ties .*lm_head.weight.*which differ"):
+    with pytest.raises(InputError, match=r"it ties .*lm_head.weight.*which differ"):
         brought(home, "language")
     subject = brought(home, "language", model={"args": {"tie_word_embeddings": False}})
     assert not subject.model.lm_head.weight.any()  # type: ignore[union-attr, operator]
