@@ -152,6 +152,8 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
             "AUDITOR_TEST_SOCKETS": str(hook / "sockets"),
             "AUDIT_HISTORY": str(hook / "history.sqlite"),
             "NO_COLOR": "1",
+            "HF_TOKEN": SECRET,
+            "HTTPS_PROXY": f"http://me:{SECRET}@proxy.example",
         },
     )
     written(folder)
