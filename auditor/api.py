@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.core.addresses import is_address
 from auditor.core.errors import InputError
 from auditor.core.record import AuditRecord
 from auditor.core.request import Profile, Request
@@ -25,6 +26,7 @@ from auditor.history.entry import audit_id
 from auditor.history.history import About
 from auditor.history.place import history_file
 from auditor.history.sqlite import SqliteHistory
+from auditor.opening.located import at_hand
 from auditor.recording import (
     Found,
     Record,
@@ -118,7 +120,7 @@ def audit(
     spec = spec_from(values, "audit()", Path())
     checks = chosen(spec)
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
-    with lent(model):
+    with lent(model, loss):
         parts = live_parts(model, factory, loss, train, val, batch, name, where, optimizer)
         held = _baseline(
             baseline, About(clean_text(parts.name, 120), parts.shown_factory, task), only
@@ -199,6 +201,9 @@ def audit_spec(
         AuditBrokenError: the subject could not be brought in for another reason.
     """
     checks = chosen(spec)
+    if spec.model.checkpoint is not None and is_address(spec.model.checkpoint):
+        progress.loading()
+        spec = at_hand(spec)
     day = today or _today()
     held = baseline_for(spec, folder, resume=resume) if baseline is None else baseline
     found: Found = ()

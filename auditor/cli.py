@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from auditor.commands.exporting import exports
+from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
+    AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -66,6 +68,7 @@ def run(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,
@@ -106,6 +109,7 @@ def run(
     """
     from auditor.api import audit_spec, baseline_for
     from auditor.commands.after import follow_up, with_past
+    from auditor.commands.own_code import tell_own_code
     from auditor.commands.targets import command_of, flags_named, flags_of, spec_of
     from auditor.commands.unattended import afterwards, checked, one_at_a_time, report_folder
     from auditor.core.errors import AuditBrokenError
@@ -118,6 +122,8 @@ def run(
     checked(dated, keep, metrics, resume)
     context.with_resource(one_at_a_time(spec, if_running))
     folder = context.with_resource(report_folder(spec, dated))
+    if not quiet:
+        tell_own_code(spec)
     try:
         with flags_named(flags):
             held = baseline_for(spec, folder, resume=resume)
@@ -170,6 +176,8 @@ def judge(
 
 
 app.command()(run)
+app.command()(init)
+app.command()(inspect)
 app.command()(plan)
 app.command(name="list")(list_checks)
 app.command()(explain)

@@ -49,6 +49,12 @@ CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
 ]
+AllowTorchscriptOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-torchscript", help="Read the weights of a TorchScript archive; run none of it."
+    ),
+]
 TrainOption = Annotated[
     str | None, typer.Option("--train", help="module:callable of the training loader.")
 ]

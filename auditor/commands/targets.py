@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.spec import FORMATS, AuditSpec
 from auditor.core.spec_file import SPEC, from_home, read_spec, spec_from
 from auditor.core.text import clean_text, without_login
+from auditor.opening.kinds import reader_of_folder
 
 Flags = dict[tuple[str, ...], Any]
 
@@ -19,6 +21,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "factory"): "--model",
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
+    ("model", "allow_torchscript"): "--allow-torchscript",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",
@@ -53,7 +56,8 @@ def flags_of(given: dict[str, Any]) -> Flags:
 def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     """Return the spec of a target, with the flags that were given put over it.
 
-    The target is a spec, a folder that holds one, or a checkpoint; without one, it is the spec
+    The target is a spec, a folder that holds one, or a checkpoint: a file, a folder or an address;
+    without one, it is the spec
     in this folder unless flags name a model or a checkpoint. Paths in flags are relative to the
     current folder.
 
@@ -70,7 +74,7 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
         spec = read_spec(file)
         values, base, notify = spec.model_dump(mode="json"), spec.base, spec.notify
     checkpoint = given.get(("model", "checkpoint"))
-    if checkpoint is not None and file is not None:
+    if checkpoint is not None and file is not None and not is_address(checkpoint):
         given["model", "checkpoint"] = str(from_home(checkpoint, "--checkpoint").absolute())
     for place in _BESIDE_THE_USER & given.keys():
         given[place] = _from_here(given[place], FLAGS[place])
@@ -102,11 +106,11 @@ def command_of(target: str | None, flags: Flags) -> str:
 
     What chooses checks, formats, folder and history is left out: whoever repeats it chooses anew.
     """
-    words = ["audit", "run", *([] if target is None else [target])]
+    words = ["audit", "run", *([] if target is None else [without_credentials(target)])]
     for path, flag in FLAGS.items():
         value = flags.get(path)
         if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
-            words += [flag, str(value)]
+            words += [flag, without_credentials(str(value))]
     return without_login(shlex.join(words))
 
 
@@ -160,13 +164,19 @@ def _spec_file(target: str | None, given: Flags) -> Path | None:
                 "give --model and --checkpoint"
             )
         return here
+    if is_address(target):
+        return None
     path = Path(target)
     if path.is_dir():
-        if not (path / SPEC).is_file():
+        if (path / SPEC).is_file():
+            return path / SPEC
+        try:
+            reader_of_folder(path)
+        except InputError as error:
             raise InputError(
-                f"{clean_text(path)}: a folder without {SPEC}; name a spec or a checkpoint in it"
-            )
-        return path / SPEC
+                f"{clean_text(path)}: no {SPEC} lies in it, and it is {error}"
+            ) from error
+        return None
     if path.suffix in (".yaml", ".yml"):
         return path
     if not path.exists():

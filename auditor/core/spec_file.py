@@ -60,6 +60,8 @@ def spec_from(values: dict[Any, Any], origin: str, base: Path) -> AuditSpec:
     try:
         if "base" in values:
             raise InputError(f"{origin}: unknown key 'base'; paths are relative to the spec")
+        if "fetched" in values:
+            raise InputError(f"{origin}: unknown key 'fetched'; the address is `model: checkpoint`")
         return AuditSpec.model_validate({**values, "base": base})
     except ValidationError as error:
         items = error.errors(include_url=False)
@@ -122,7 +124,8 @@ def _keys_at(place: list[str]) -> list[str]:
         inner = [kind for kind in _flattened(candidates) if issubclass(kind, BaseModel)]
         if inner:
             part = inner[0]
-    return [field.alias or name for name, field in part.model_fields.items() if name != "base"]
+    fields = part.model_fields.items()
+    return [field.alias or name for name, field in fields if name not in ("base", "fetched")]
 
 
 def _flattened(kinds: tuple[Any, ...]) -> list[type]:

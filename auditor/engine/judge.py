@@ -10,6 +10,7 @@ from auditor.core.advice import one_line
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
 from auditor.core.layer import LayerFacts
+from auditor.core.process_state import left_changed, process_kept
 from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile, safe
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.scores import ExampleScores
@@ -127,10 +128,13 @@ def _judgement(
             return Judgement(Verdict.NOT_APPLICABLE, f"Not looked at: {answer.reason}.")
     digest = hashlib.sha256(f"{seed}:{check.id}".encode()).digest()
     try:
-        judgement = check(Seen(answers, int.from_bytes(digest[:8])), limits)
+        with process_kept() as changed:
+            judgement = check(Seen(answers, int.from_bytes(digest[:8])), limits)
     except Exception as error:  # noqa: BLE001 - one broken check must not take the others along
         said = clean_text(f"{type(error).__name__}: {error}")
         return Judgement(Verdict.ERROR, f"The check itself broke: {said}.")
+    if changed:
+        return Judgement(Verdict.ERROR, f"The check itself {left_changed(changed)}.")
     lost = next((a for r in check.wants if isinstance(a := answers[r], Failed)), None)
     if lost is not None and judgement.verdict not in (Verdict.WARN, Verdict.FAIL):
         reason = f"Could not be measured in full: {clean_text(lost.reason)}. {judgement.summary}"

@@ -23,6 +23,7 @@ from auditor.engine.journal import VERSION, Head, Journal
 from auditor.engine.plan import Plan, Work
 from auditor.engine.process import WorkerDiedError, WorkerProcess
 from auditor.observations.earlier import Earlier, Which
+from auditor.opening.located import at_hand
 
 Answers = Mapping[Request[Any], Any]
 
@@ -227,7 +228,7 @@ def brought_in(spec: AuditSpec) -> SubjectFacts:
         InputError: the subject can't be brought in.
         AuditBrokenError: the worker died, or took too long.
     """
-    worker = WorkerProcess(spec, Path())
+    worker = WorkerProcess(at_hand(spec), Path())
     try:
         return worker.load(spec.audit.time_limit)[0]
     except WorkerDiedError as error:

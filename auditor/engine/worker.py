@@ -54,7 +54,8 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
     if not first:
         return
     order = json.loads(first)
-    spec = AuditSpec.model_validate({**order["spec"], "base": Path(order["base"])})
+    places = {"base": Path(order["base"]), "fetched": order["fetched"]}
+    spec = AuditSpec.model_validate({**order["spec"], **places})
     from auditor.engine.process import EARLIER
     from auditor.intake.subject import load
     from auditor.intake.surroundings import environment

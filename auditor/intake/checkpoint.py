@@ -1,8 +1,6 @@
 """Opening a checkpoint: weights and plain values only, never code out of the file."""
 
-import difflib
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,25 +8,16 @@ from typing import Any
 import torch
 
 from auditor.core.errors import InputError
-from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
-from auditor.core.text import clean_text, kind_of, listed
+from auditor.core.text import clean_text, listed
+from auditor.intake.besides import bulky_keys, extras_in, main_optimizer, optimizers_in
+from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
-from auditor.intake.recorder_file import Header, read_header, recording_beside
+from auditor.intake.recorder_file import CHECKPOINTS, Header, read_header, recording_beside
 from auditor.opening.contents import FileRead
 from auditor.opening.process import looked_into
-
-WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
-"""Where training scripts put the weights, in the order they are looked for."""
-
-OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states")
-
-DEEPEST_EXTRA = 6
-
-DEEPEST_OPTIMIZER = 3
-
-MOST_OPTIMIZERS = 32
+from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +28,9 @@ class Checkpoint:
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
-    there. `path` is where it lies, absolute.
+    there. `path` is where it lies, absolute, and `file` the first of the files that hold its
+    weights: the same unless it is a folder. `arguments` are what Lightning keeps of those that its
+    modules were made with.
     """
 
     weights: dict[str, torch.Tensor]
@@ -52,6 +43,8 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     recorded: Header | None = None
     path: Path = Path()
+    file: Path = Path()
+    arguments: dict[str, Arguments] = field(default_factory=dict)
 
 
 def open_checkpoint(
@@ -67,161 +60,58 @@ def open_checkpoint(
     """
     shown = clean_text(path)
     with looked_into(path, allow) as opened:
-        held = live(opened)
         contents = opened.contents
-    weights = _weights(held, key, shown)
-    extras = _plain(held, weights)
-    files, notes = beside(path)
-    recording = recording_beside(path)
+        try:
+            chosen, others = state_dict_of(contents.tree, key, contents.classes)
+        except InputError as error:
+            raise InputError(f"{shown}: {error}") from error
+        held = live(opened)
+    named = part_of(held, chosen.key)
+    weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+    extras = extras_in(held, weights.keys())
+    file = _file(path.absolute(), contents.files)
+    files, notes = beside(file.parent)
+    recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
     return Checkpoint(
         weights=weights,
-        optimizer=_optimizer(held),
+        optimizer=main_optimizer(held),
         extras=extras,
         optimizers=optimizers_in(held),
-        plain=plain_tree(held, _bulky(held)),
+        plain=plain_tree(held, bulky_keys(held)),
         beside=files,
-        notes=(*contents.notes, *notes, *([note] if note else [])),
+        notes=(*contents.notes, *_told(others), *notes, *([note] if note else [])),
         recorded=recorded,
         path=path.absolute(),
+        file=file,
+        arguments=arguments_in(contents.tree, held),
         facts=CheckpointFacts(
             path=str(path),
             format=contents.container,
-            sha256=_hash(contents.files),
-            bytes=sum(file.bytes for file in contents.files),
+            sha256=contents.sha256,
+            bytes=contents.bytes,
             tensors=len(weights),
+            key=chosen.key,
             extras=tuple(extras.items()),
             classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
     )
 
 
-def _hash(files: tuple[FileRead, ...]) -> str:
-    """Return the SHA-256 of a checkpoint: of its file, or of the list of its files with theirs."""
-    if len(files) == 1:
-        return files[0].sha256
-    listing = "".join(f"{file.sha256}  {file.name}\n" for file in sorted(files, key=_name))
-    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+def _file(path: Path, files: tuple[FileRead, ...]) -> Path:
+    """Return the file by which those beside a checkpoint are told: in a folder, the first read."""
+    if not path.is_dir():
+        return path
+    first = files[0].name if files else ""
+    # Of shards the first that is read is their index, of other formats some description.
+    return path / (first if Path(first).suffix in CHECKPOINTS else "model.safetensors")
 
 
-def _name(file: FileRead) -> str:
-    return file.name
-
-
-def _weights(held: Any, key: str | None, shown: str) -> dict[str, torch.Tensor]:
-    if key is not None:
-        for part in key.split("."):
-            if not isinstance(held, Mapping) or part not in held:
-                known = [str(k) for k in held] if isinstance(held, Mapping) else []
-                near = difflib.get_close_matches(part, known, n=1)
-                hint = f"it has {listed(known) or 'no keys'} there"
-                if near:
-                    hint = f"did you mean {clean_text(near[0], 60)!r}?"
-                raise InputError(
-                    f"{shown}: model.key: no {clean_text(key, 60)!r} in the checkpoint; {hint}"
-                )
-            held = held[part]
-        if not _is_state_dict(held):
-            raise InputError(f"{shown}: model.key: {clean_text(key, 60)!r} holds no state dict")
-        return dict(held)
-    if not isinstance(held, Mapping):
-        raise InputError(
-            f"{shown}: holds {kind_of(held)}, not a state dict (a dict of named tensors)"
+def _told(others: tuple[StateDict, ...]) -> Iterator[str]:
+    """Yield a sentence on the state dicts beside the one that is audited."""
+    if others:
+        keys = [other.key for other in others]
+        yield (
+            f"The checkpoint also holds weights under {listed(keys)}; `model: {{key: "
+            f"{clean_text(keys[0], 60)}}}` audits those."
         )
-    if _is_state_dict(held):
-        return dict(held)
-    for name in WEIGHT_KEYS:
-        inner: Any = held.get(name)
-        if _is_state_dict(inner):
-            return dict(inner)
-    candidates = [str(name) for name, inner in held.items() if _is_state_dict(inner)]
-    if len(candidates) == 1:
-        return dict(held[candidates[0]])
-    if candidates:
-        raise InputError(
-            f"{shown}: several state dicts: {listed(candidates)}; say which with `model: {{key: "
-            f"{clean_text(candidates[0], 40)}}}`"
-        )
-    there = listed([str(k) for k in held])
-    raise InputError(
-        f"{shown}: no state dict (a dict of named tensors) in it; it "
-        f"{f'has {there}' if there else 'is empty'}"
-    )
-
-
-def _is_state_dict(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and len(value) > 0
-        and all(isinstance(name, str) for name in value)
-        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
-    )
-
-
-def _optimizer(held: Any) -> dict[str, Any] | None:
-    if not isinstance(held, Mapping):
-        return None
-    for name in OPTIMIZER_KEYS:
-        state = held.get(name)
-        if isinstance(state, list) and len(state) == 1:
-            state = state[0]
-        if isinstance(state, Mapping) and _is_optimizer_state(state):
-            return dict(state)
-    return None
-
-
-def _bulky(held: Any) -> frozenset[str]:
-    """Return the keys under which weights and optimizers stand."""
-    parts = held.items() if isinstance(held, Mapping) else ()
-    return frozenset(key for key, part in parts if key in OPTIMIZER_KEYS or _is_state_dict(part))
-
-
-def optimizers_in(held: Any) -> dict[str, dict[str, Any]]:
-    """Return everything that looks like an optimizer's state, by its dotted key.
-
-    Trainers keep several in a list or a mapping, some of them in one more.
-    """
-    found: dict[str, dict[str, Any]] = {}
-
-    def walk(value: Any, name: str, depth: int) -> None:
-        if _is_optimizer_state(value):
-            found[name] = dict(value)
-        elif depth < DEEPEST_OPTIMIZER and len(found) < MOST_OPTIMIZERS:
-            inner: Any = ()
-            if isinstance(value, Mapping) and not _is_state_dict(value):
-                inner = value.items()
-            elif isinstance(value, list | tuple):
-                inner = enumerate(value[:MOST_OPTIMIZERS])
-            for key, part in inner:
-                walk(part, f"{name}.{key}" if name else str(key), depth + 1)
-
-    walk(held, "", 0)
-    return found
-
-
-def _is_optimizer_state(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("state"), Mapping)
-        and isinstance(groups := value.get("param_groups"), list | tuple)
-        and all(isinstance(group, Mapping) for group in groups)
-    )
-
-
-def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
-    """Return the plain values beside the weights, by dotted key, as safe text without secrets."""
-    found: dict[str, str] = {}
-
-    def walk(value: Any, name: str, depth: int) -> None:
-        if len(found) >= 200 or depth > DEEPEST_EXTRA:
-            return
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(inner, f"{name}.{key}" if name else str(key), depth + 1)
-        elif isinstance(value, str | int | float | bool | None):
-            found[clean_text(name, 120)] = shown_setting(name, value, 200)
-
-    if isinstance(held, Mapping) and held.keys() != weights.keys():
-        skipped = {*OPTIMIZER_KEYS, *WEIGHT_KEYS}
-        walk({k: v for k, v in held.items() if k not in skipped}, "", 0)
-    return found

@@ -8,12 +8,10 @@ Read are the usual places: `hyper_parameters` (Lightning), `args` and `config` d
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import Any, Protocol
 
 from auditor.core.text import clean_text
-from auditor.intake.checkpoint import Checkpoint
+from auditor.intake.optimizer_kinds import CLASSES
 from auditor.intake.recorder_file import Header
 
 Tree = Mapping[str, Any]
@@ -77,7 +75,23 @@ class Told:
     source: str
 
 
-def told_by(checkpoint: Checkpoint) -> Iterator[Told]:
+class Kept(Protocol):
+    """What a checkpoint and the files beside it keep: see `intake.checkpoint.Checkpoint`."""
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Plain values beside the weights, nested."""
+
+    @property
+    def beside(self) -> dict[str, dict[str, Any]]:
+        """Those of files in the checkpoint's folder, by the file's name."""
+
+    @property
+    def recorded(self) -> Header | None:
+        """The header of what a Recorder wrote there."""
+
+
+def told_by(checkpoint: Kept) -> Iterator[Told]:
     """Yield what a checkpoint and the files beside it tell of training, the surest first."""
     yield from _schedule_states(checkpoint.plain)
     lightning = "pytorch-lightning_version" in checkpoint.plain
@@ -96,7 +110,7 @@ def _recorded(header: Header) -> Iterator[Told]:
     yield from _counters({"step": header.steps, "epoch": header.epochs}, where, whole=True)
 
 
-def _holders(checkpoint: Checkpoint) -> Iterator[tuple[str, Tree]]:
+def _holders(checkpoint: Kept) -> Iterator[tuple[str, Tree]]:
     for key in HOLDERS:
         held = checkpoint.plain.get(key)
         if isinstance(held, Mapping):
@@ -201,7 +215,7 @@ def flat(state: Tree, deep: bool = True) -> dict[str, Any]:
 def optimizer_named(text: str) -> str:
     """Return the class of `torch.optim` that a text names, "" where it names none."""
     plain = text.rpartition(".")[2].lower().replace("_", "").removesuffix("torch")
-    return next((n for n in vars(torch.optim) if n.lower() == plain and n != "Optimizer"), "")
+    return next((name for name in CLASSES if name.lower() == plain), "")
 
 
 def _schedule_named(text: str) -> str:

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from auditor.core.text import clean_text
 
 BESIDE = ("trainer_state.json", "config.json", "hparams.yaml", "training_args.json", "args.json")
@@ -42,9 +40,8 @@ def plain_tree(held: Any, skipped: frozenset[str] = frozenset()) -> dict[str, An
             return value
         if isinstance(value, str):
             return value[:LONGEST]
-        if isinstance(value, torch.Tensor):
-            one = value.numel() == 1 and value.layout is torch.strided and not value.is_complex()
-            return value.item() if one else None
+        if hasattr(value, "numel"):
+            return _number(value)
         if isinstance(value, Namespace):
             value = vars(value)
         if isinstance(value, Mapping):
@@ -68,12 +65,18 @@ def plain_tree(held: Any, skipped: frozenset[str] = frozenset()) -> dict[str, An
     }
 
 
-def beside(checkpoint: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+def _number(tensor: Any) -> Any:
+    """Return the number in a dense tensor of one value, None of any other, without torch."""
+    one = tensor.numel() == 1 and str(tensor.layout) == "torch.strided"
+    return tensor.item() if one and not tensor.is_complex() else None
+
+
+def beside(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     """Return what the known files in a checkpoint's folder hold, by name, and notes on the rest."""
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     for name in BESIDE:
-        path = checkpoint.parent / name
+        path = folder / name
         if path.is_file():
             held, note = read_json(path) if path.suffix == ".json" else _flat_yaml(path)
             if held:

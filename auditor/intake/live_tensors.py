@@ -1,16 +1,17 @@
 """From the places of tensors to tensors: clean copies, which share nothing with the file."""
 
+import os
 from typing import Any
 
 import torch
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.contents import ITEM_BYTES, Opaque, SparseAt, TensorAt
+from auditor.opening.contents import ITEM_BYTES, Opaque, PiecesAt, SparseAt, TensorAt
 from auditor.opening.process import Opened
 
 MOST_COPIED = 3
-"""Times the bytes of all blocks that copies of tensors may come to: views share their blocks."""
+"""Times the bytes of its files that copies of tensors may come to: views share their storage."""
 
 
 def live(opened: Opened) -> Any:
@@ -21,11 +22,12 @@ def live(opened: Opened) -> Any:
     Raises:
         InputError: a tensor reaches beyond its bytes, or they come to far more than the file.
     """
-    copies: dict[TensorAt, torch.Tensor] = {}
-    held = sum(block.bytes for block in opened.contents.blocks)
+    copies: dict[TensorAt | PiecesAt, torch.Tensor] = {}
+    held = sum(file.bytes for file in opened.contents.files)
+    held += os.fstat(opened.spill.fileno()).st_size
     left = MOST_COPIED * held
 
-    def copied(place: TensorAt) -> torch.Tensor:
+    def copied(place: TensorAt | PiecesAt) -> torch.Tensor:
         nonlocal left
         if place not in copies:
             left -= place.values * ITEM_BYTES[place.dtype]
@@ -34,7 +36,10 @@ def live(opened: Opened) -> Any:
                     f"{clean_text(opened.path)}: its tensors come to more than {MOST_COPIED} times "
                     f"the {held:,} bytes that it holds"
                 )
-            copies[place] = _copy(opened, place)
+            if isinstance(place, TensorAt):
+                copies[place] = _copy(opened, place)
+            else:
+                copies[place] = _joined(opened, place)
         return copies[place]
 
     def made(value: Any) -> Any:
@@ -43,7 +48,7 @@ def live(opened: Opened) -> Any:
                 return {key: made(inner) for key, inner in value.items()}
             case list():
                 return [made(inner) for inner in value]
-            case TensorAt():
+            case TensorAt() | PiecesAt():
                 return copied(value)
             case SparseAt():
                 return _sparse(opened, value, [copied(part) for part in value.parts])
@@ -51,7 +56,9 @@ def live(opened: Opened) -> Any:
                 return made(value.held)
         return value
 
-    return made(opened.contents.tree)
+    tree = made(opened.contents.tree)
+    opened.unchanged()
+    return tree
 
 
 def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
@@ -65,9 +72,21 @@ def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
     values = memory.view(getattr(torch, place.dtype))
     if not place.values:
         return values.new_empty(place.shape)
-    return values.as_strided(place.shape, place.strides).clone(
-        memory_format=torch.contiguous_format
-    )
+    shaped = values.as_strided(place.shape, place.strides)
+    if reach == place.values and shaped.is_contiguous():
+        return shaped
+    return shaped.clone(memory_format=torch.contiguous_format)
+
+
+def _joined(opened: Opened, place: PiecesAt) -> torch.Tensor:
+    """Return the tensor that pieces make, each of them read and put where it belongs."""
+    if sum(piece.values for _, piece in place.pieces) != place.values:
+        raise InputError(f"{clean_text(opened.path)}: a tensor's pieces do not make it whole")
+    joined = torch.empty(place.shape, dtype=getattr(torch, place.dtype))
+    for offsets, piece in place.pieces:
+        where = tuple(slice(at, at + n) for at, n in zip(offsets, piece.shape, strict=True))
+        joined[where] = _copy(opened, piece)
+    return joined
 
 
 def _sparse(opened: Opened, place: SparseAt, parts: list[torch.Tensor]) -> torch.Tensor:

@@ -76,10 +76,10 @@ def preserved(model: nn.Module) -> Iterator[None]:
 
     Buffers, and tensors, arrays, lists, sets, mappings and random generators in plain attributes,
     are replaced by copies for the length of the block, so that batch norm and the like write into
-    those. Modes,
-    plain attributes, hooks, gradients and what requires them, and the global random generators
-    are put back. That parameters stayed what they were is checked; where they hold no more than
-    `KEPT` bytes they are put back as well, and that they had to be is told all the same.
+    those; gradients are laid aside. Modes, plain attributes, hooks, classes, what requires
+    gradients, and the global random generators are put back, whether the block raises or not.
+    That parameters stayed what they were is checked; where they hold no more than `KEPT` bytes
+    they are put back as well, and that they had to be is told all the same.
 
     Raises:
         SubjectChangedError: a parameter was replaced or written to.
@@ -94,7 +94,7 @@ def preserved(model: nn.Module) -> Iterator[None]:
     large = sum(p.numel() * p.element_size() for p in model.parameters()) > KEPT
     before = _fingerprints(model) if large else {}
     values = [] if large else [_Value(name, p) for name, p in model.named_parameters()]
-    gradients = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    sides = [_Side(parameter) for parameter in model.parameters()]
     with rng_kept(), _not_compiled():
         kept = [_Kept(module) for module in modules]
         copies: dict[int, Any] = {}
@@ -104,22 +104,27 @@ def preserved(model: nn.Module) -> Iterator[None]:
             for name, value in vars(module).items():
                 if name not in _OWN and "_hooks" not in name:
                     vars(module)[name] = _structure(value, copies)
+        told = True
         try:
             yield
+        except Exception:
+            raise
+        except BaseException:
+            told = False  # whoever interrupts it wants to hear of that
+            raise
         finally:
             for state in kept:
                 state.restore()
-            for parameter, gradient, required in gradients:
-                parameter.grad = gradient
-                parameter.requires_grad_(required)
-    after = _fingerprints(model) if large else {}
-    changed = [name for name, value in after.items() if before.get(name) != value]
-    changed += [value.name for value in values if value.put_back()]
-    if changed:
-        raise SubjectChangedError(
-            f"the parameter {changed[0]!r} of the audited model was changed by its own forward "
-            "pass or by a hook"
-        )
+            changed = [value.name for value in values if value.put_back()]
+            for side in sides:
+                side.restore()
+            after = _fingerprints(model) if large else {}
+            changed += [name for name, value in after.items() if before.get(name) != value]
+            if changed and told:
+                raise SubjectChangedError(
+                    f"the parameter {changed[0]!r} of the audited model was changed by its own "
+                    "forward pass or by a hook"
+                )
 
 
 def _not_compiled() -> AbstractContextManager[object]:
@@ -143,16 +148,76 @@ class _Value:
         self._parameter = parameter
         self._memory = parameter.data
         self._kept = parameter.detach().clone()
+        self._version = parameter._version
 
     def put_back(self) -> bool:
-        """Give the parameter its memory and its values back; return whether that was needed."""
-        now = self._parameter.data
-        same = now.layout is not torch.strided or now.data_ptr() == self._memory.data_ptr()
-        if same and now.shape == self._kept.shape and _same_bits(now, self._kept):
+        """Give the parameter its memory and its values back; return whether that was needed.
+
+        The count of its versions goes back too: a graph of the caller's that holds it is as good
+        as before.
+        """
+        changed = not self._same(self._parameter.data)
+        if changed:
+            self._parameter.grad = None  # it may be of the dtype that is there now
+            self._memory.copy_(self._kept)
+            self._parameter.data = self._memory
+        if self._parameter._version != self._version:
+            torch._C._autograd._unsafe_set_version_counter((self._parameter,), (self._version,))
+        return changed
+
+    def _same(self, now: torch.Tensor) -> bool:
+        alike = (now.dtype, now.device, now.layout, now.shape) == (
+            self._kept.dtype,
+            self._kept.device,
+            self._kept.layout,
+            self._kept.shape,
+        )
+        if not alike:
             return False
-        self._memory.copy_(self._kept)
-        self._parameter.data = self._memory
-        return True
+        if now.layout is torch.strided and (
+            now.data_ptr() != self._memory.data_ptr() or now.stride() != self._memory.stride()
+        ):
+            return False
+        return _same_bits(now, self._kept)
+
+
+class _Side:
+    """What hangs on a parameter beside its values: gradient, hooks, attributes."""
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self._parameter = parameter
+        self._gradient = parameter.grad
+        self._required = parameter.requires_grad
+        self._attributes = dict(vars(parameter))
+        held: Any = parameter
+        self._hooks = {name: _listed(getattr(held, name)) for name in _TENSOR_HOOKS}
+        if self._gradient is not None:
+            parameter.grad = None
+
+    def restore(self) -> None:
+        held: Any = self._parameter
+        held.grad = self._gradient
+        if held.requires_grad != self._required:
+            held.requires_grad_(self._required)
+        if vars(held) != self._attributes:
+            vars(held).clear()
+            vars(held).update(self._attributes)
+        for name, (hooks, content) in self._hooks.items():
+            now = getattr(held, name)
+            if now is hooks and (hooks is None or hooks == content):
+                continue
+            if hooks is not None:
+                _refill(hooks, content)
+            elif now is not None:
+                now.clear()
+            setattr(held, name, hooks)
+
+
+_TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+
+
+def _listed(hooks: Any) -> tuple[Any, Any]:
+    return hooks, None if hooks is None else copy.copy(hooks)
 
 
 def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -167,6 +232,7 @@ class _Kept:
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
+        self._class = type(module)
         self._parameters = dict(module._parameters)
         self._buffers = dict(module._buffers)
         self._modules = dict(module._modules)
@@ -180,6 +246,8 @@ class _Kept:
 
     def restore(self) -> None:
         module = self._module
+        if type(module) is not self._class:  # as a parametrisation makes it
+            module.__class__ = self._class
         for name in [n for n in module.__dict__ if n not in self._rest and n not in _OWN]:
             del module.__dict__[name]
         module.__dict__.update(self._rest)

@@ -6,15 +6,18 @@ Trainer takes a checkpoint apart.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
+from auditor.core.errors import InputError
 from auditor.intake.checkpoint import Checkpoint
-from auditor.intake.inert_pickle import plain_values
 from auditor.intake.kept import plain_tree, read_json, read_text
+from auditor.intake.live_tensors import live
+from auditor.opening.contents import Opaque, SparseAt, TensorAt
+from auditor.opening.process import Opened, looked_into
 
 CONFIGURATIONS = (
     "args.yaml",
@@ -37,8 +40,13 @@ STATES = ("optimizer.pt", "scheduler.pt", "optimizer.bin", "scheduler.bin")
 """Files of trainers that hold a state of its own each."""
 
 
-def settings_beside(checkpoint: Checkpoint, folder: Path) -> dict[str, dict[str, Any]]:
+MOST_OF_A_TENSOR = 64
+"""Values of the largest tensor of a state that is read; of others it counts that they are there."""
+
+
+def settings_beside(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
     """Return what the files of settings beside a checkpoint hold, by their names for people."""
+    folder = checkpoint.file.parent
     found = dict(checkpoint.beside)
     for name in CONFIGURATIONS:
         held = _read(folder / name)
@@ -46,22 +54,60 @@ def settings_beside(checkpoint: Checkpoint, folder: Path) -> dict[str, dict[str,
             found[name] = held
     if folder.name == "checkpoints" and (held := _read(folder.parent / "hparams.yaml")):
         found["../hparams.yaml"] = held
-    if held := plain_values(folder / "training_args.bin"):
+    if held := arguments_in(folder / "training_args.bin"):
         found["training_args.bin"] = held
     return found
 
 
-def states_beside(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the states of optimizer and schedule that stand in files of their own."""
+def states_beside(checkpoint: Checkpoint) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the states of optimizer and schedule in files of their own beside a checkpoint.
+
+    Large tensors are words in them. A folder has its states in the checkpoint itself.
+    """
+    if checkpoint.path.is_dir():
+        return
     for name in STATES:
-        path = folder / name
-        if path.is_file():
+        path = checkpoint.file.with_name(name)
+        if path.is_file() and path != checkpoint.file:
             try:
-                held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            except Exception:  # noqa: BLE001 - what can't be read as plain values tells nothing
+                with looked_into(path) as opened:
+                    held = live(_light(opened))
+            except InputError:  # what can't be read tells nothing
                 continue
             if isinstance(held, Mapping):
                 yield name, held
+
+
+def arguments_in(path: Path) -> dict[str, Any]:
+    """Return the plain values of the object that a trainer pickled; nothing where unread."""
+    if not path.is_file():
+        return {}
+    try:
+        with looked_into(path) as opened:
+            held = live(_light(opened))
+    except InputError:
+        return {}
+    return plain_tree(held) if isinstance(held, Mapping) else {}
+
+
+def _light(opened: Opened) -> Opened:
+    """Return an opened file whose large tensors are words."""
+
+    def light(value: Any) -> Any:
+        match value:
+            case dict():
+                return {key: light(inner) for key, inner in value.items()}
+            case list():
+                return [light(inner) for inner in value]
+            case Opaque(name, held):
+                return Opaque(name, light(held))
+            case SparseAt():
+                return "a tensor"
+            case TensorAt() if value.values > MOST_OF_A_TENSOR:
+                return "a tensor"
+        return value
+
+    return replace(opened, contents=replace(opened.contents, tree=light(opened.contents.tree)))
 
 
 def _read(path: Path) -> dict[str, Any]:

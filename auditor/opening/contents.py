@@ -3,6 +3,7 @@
 It crosses from the child process as JSON; what does not have this shape is refused there.
 """
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,23 @@ class TensorAt:
 
 
 @dataclass(frozen=True)
+class PiecesAt:
+    """A dense tensor that lies in pieces: each with where in the tensor its first value belongs.
+
+    The pieces cover the tensor, and none of them another.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    pieces: tuple[tuple[tuple[int, ...], TensorAt], ...]
+
+    @property
+    def values(self) -> int:
+        """Return the number of values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class SparseAt:
     """A sparse tensor: its layout in torch ("sparse_coo", ...), its parts in the order in which
     torch's constructor takes them, and its shape.
@@ -83,6 +101,10 @@ class SparseAt:
     layout: str
     parts: tuple[TensorAt, ...]
     shape: tuple[int, ...]
+
+
+Tensor = TensorAt | PiecesAt | SparseAt
+"""What stands for a tensor in a tree."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +137,9 @@ class Contents:
     """What stands in a checkpoint.
 
     `container` says what it is, for people ("torch zip"). `tree` is made of dicts with keys that
-    are texts or whole numbers, lists, plain values, `TensorAt`, `SparseAt` and `Opaque`. `classes`
-    are the dotted names that it asks Python for, beyond those that plain tensors need; nothing was
-    made of them. `notes` are sentences for the report.
+    are texts or whole numbers, lists, plain values, `TensorAt`, `PiecesAt`, `SparseAt` and
+    `Opaque`. `classes` are the dotted names that it asks Python for, beyond those that plain
+    tensors need; nothing was made of them. `notes` are sentences for the report.
     """
 
     container: str
@@ -126,6 +148,20 @@ class Contents:
     blocks: tuple[Block, ...] = ()
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of all its files."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """Return its hash: of its file, or of the list of its files with theirs."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        lines = sorted((file.name, f"{file.sha256}  {file.name}\n") for file in self.files)
+        listing = "".join(line for _, line in lines)
+        return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def contents_to_json(contents: Contents) -> dict[str, Any]:
@@ -164,6 +200,8 @@ def _tagged(value: Any) -> Any:
             return ["l", *map(_tagged, value)]
         case TensorAt(dtype, shape, strides, offset, block):
             return ["t", dtype, shape, strides, offset, block]
+        case PiecesAt(dtype, shape, pieces):
+            return ["p", dtype, shape, [[offsets, _tagged(piece)] for offsets, piece in pieces]]
         case SparseAt(layout, parts, shape):
             return ["s", layout, [_tagged(part) for part in parts], shape]
         case Opaque(name, held):
@@ -181,6 +219,9 @@ def _untagged(value: Any) -> Any:
             return [_untagged(inner) for inner in items]
         case ["t", dtype, shape, strides, offset, block]:
             return TensorAt(dtype, tuple(shape), tuple(strides), offset, block)
+        case ["p", dtype, shape, pieces]:
+            placed = tuple((tuple(offsets), _untagged(piece)) for offsets, piece in pieces)
+            return PiecesAt(dtype, tuple(shape), placed)
         case ["s", layout, parts, shape]:
             return SparseAt(layout, tuple(map(_untagged, parts)), tuple(shape))
         case ["o", name, held]:

@@ -6,12 +6,28 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.folders import layout_of
+from auditor.opening.foreign import (
+    Foreign,
+    foreign_bytes,
+    foreign_folder,
+    foreign_message,
+    foreign_pickle,
+)
+from auditor.opening.listing import listing_of
+from auditor.opening.protobuf import LENGTH, VARINT, fields
 
 HEAD = 512
-"""Bytes at the start of a file by which its kind is told."""
+"""Bytes at either end of a file by which its kind is told."""
 
 LONGEST_HEADER = 100_000_000
 """Bytes of the longest header that safetensors allows."""
+
+OLD_PICKLE = b"L119547037146038801333356L\n."
+"""What files of torch.save start with whose pickles are of the protocols 0 and 1."""
+
+OF_ONNX = frozenset({(1, VARINT), (7, LENGTH)})
+"""Fields that every ONNX model has: its version, and its graph."""
 
 
 def reader_of_file(file: BufferedReader, name: str) -> str:
@@ -20,18 +36,30 @@ def reader_of_file(file: BufferedReader, name: str) -> str:
     Raises:
         InputError: it is no checkpoint, or one of a kind that is not read; it says what to do.
     """
+    size = file.seek(0, 2)
+    file.seek(max(size - HEAD, 0))
+    tail = file.read(HEAD)
     file.seek(0)
     head = file.read(HEAD)
     file.seek(0)
+    if name == ".metadata" or name.endswith(".distcp"):
+        raise InputError("a part of a distributed checkpoint; name the folder that it lies in")
     if head[:4] == b"PK\x03\x04":
         return "zipped"
-    if head[:1] == b"\x80":
-        return "torch_legacy"
+    # First, for a header may be so long that its length opens as a pickle does.
     (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
     if head[8:9] == b"{" and length <= LONGEST_HEADER:
         return "safetensors"
-    if head.startswith(b"version https://git-lfs"):
-        raise InputError("a Git LFS pointer, not the weights; run `git lfs pull`")
+    if head[:1] == b"\x80" or head.startswith(OLD_PICKLE):
+        _refuse(foreign_pickle(head, tail))
+        return "torch_legacy"
+    if head[257:262] == b"ustar":
+        return "torch_tar"
+    _refuse(foreign_bytes(head, tail))
+    message = _message(file, size)
+    if message >= OF_ONNX:
+        return "onnx"
+    _refuse(foreign_message(message))
     raise InputError(
         "not a checkpoint: expected a file written by torch.save or safetensors, this one starts "
         f"with {clean_text(head[:16])}"
@@ -44,4 +72,26 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
     Raises:
         InputError: it holds no checkpoint, or one of a kind that is not read.
     """
-    raise InputError("the checkpoint is a folder; name the file that holds the weights")
+    there = listing_of(path)
+    try:
+        layout = layout_of(there)
+    except InputError:
+        _refuse(foreign_folder(path))
+        raise
+    inner = [listing_of(path / name).bytes for name in layout.folders if name in there.folders]
+    return layout.reader, sum(there.files[name] for name in layout.files) + sum(inner)
+
+
+def _message(file: BufferedReader, size: int) -> frozenset[tuple[int, int]]:
+    """Return number and kind of the fields of a file that is one message: none if it is none."""
+    try:
+        held = frozenset((field.number, field.kind) for field in fields(file, 0, size))
+    except ValueError:
+        held = frozenset()
+    file.seek(0)
+    return held
+
+
+def _refuse(kind: Foreign | None) -> None:
+    if kind is not None:
+        raise InputError(str(kind))

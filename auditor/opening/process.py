@@ -18,13 +18,19 @@ from auditor.opening.child import FOUND, ORDER, SPILLED
 from auditor.opening.contents import SPILL, Block, Contents, contents_from_json
 from auditor.opening.files import identity, opened
 from auditor.opening.kinds import reader_of_file, reader_of_folder
+from auditor.opening.listing import listing_of
 from auditor.opening.reading import MOST_SPILLED
 
 SECONDS = 8
 """Seconds that a small file may take; a larger one takes a second more for each `PACE` bytes."""
 PACE = 40_000_000
 
-MOST_TOLD = 256 << 20
+COMPUTING = 4
+"""Seconds of computing that a small file may take, however long it has to wait for them."""
+
+READERS = "auditor.opening.readers"
+
+MOST_TOLD = 64 << 20
 """Bytes of what the child process may tell."""
 
 KEPT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -49,9 +55,23 @@ class Opened:
         file = self.spill if block.file == SPILL else self.files[block.file]
         if start < 0 or start + len(memory) > block.bytes:
             raise InputError(f"{clean_text(self.path)}: a tensor reaches beyond its bytes")
-        file.seek(block.offset + start)
-        if file.readinto(memory) != len(memory):
-            raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
+        place, done = block.offset + start, 0
+        while done < len(memory):
+            # The child shares the file's position; reading at a place needs none.
+            read = os.preadv(file.fileno(), [memory[done:]], place + done)
+            if read == 0:
+                raise InputError(f"{clean_text(self.path)}: it was cut short while it was read")
+            done += read
+
+    def unchanged(self) -> None:
+        """Make sure that the files are still those that were looked into.
+
+        Raises:
+            InputError: one was changed since.
+        """
+        for file, read in zip(self.files, self.contents.files, strict=True):
+            if identity(file) != read.identity or os.fstat(file.fileno()).st_size != read.bytes:
+                raise InputError(f"{clean_text(self.path)}: it was changed while it was read")
 
 
 @contextlib.contextmanager
@@ -82,14 +102,20 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
             file = stack.enter_context(opened(path))
             size = os.fstat(file.fileno()).st_size
             reader = reader_of_file(file, path.name)
+            if reader == "onnx":
+                with contextlib.suppress(InputError):  # values may lie in files beside it
+                    size += listing_of(path.parent).bytes
     except InputError as error:
         raise _RefusedError(error) from error
+    except OSError as error:
+        raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
     contents = _read_by_child(room, path, file, reader, size, allow)
-    files = []
+    files: list[BufferedReader] = []
+    folder = path if file is None else path.parent
     for read in contents.files:
         same = file
-        if same is None:
-            same = stack.enter_context(opened(path / read.name))
+        if same is None or files:
+            same = stack.enter_context(opened(folder / read.name))
         if identity(same) != read.identity or os.fstat(same.fileno()).st_size != read.bytes:
             raise _RefusedError("it was changed while it was read")
         files.append(same)
@@ -108,9 +134,9 @@ def _read_by_child(
     order = {
         "path": str(path),
         "file": file is not None,
-        "reader": reader,
+        "reader": f"{READERS}.{reader}",
         "allow": sorted(allow),
-        "seconds": seconds,
+        "computing": COMPUTING + size // PACE,
         "largest": MOST_SPILLED,
     }
     (room / ORDER).write_text(json.dumps(order), encoding="utf-8")
@@ -144,6 +170,8 @@ def _read_by_child(
 
 
 def _fate(code: int) -> str:
+    if -code in (signal.SIGXCPU, signal.SIGKILL):
+        return "it takes more time or memory than a checkpoint does"
     if code >= 0:
         return f"exit code {code}"
     return {int(one): one.name for one in signal.Signals}.get(-code, f"signal {-code}")

@@ -1,11 +1,15 @@
 """What a reader works with: the checkpoint's files, and a ledger of what it found in them."""
 
-import hashlib
-from io import BufferedReader, BufferedWriter
+import copy
+import os
+from collections.abc import Iterable
+from io import SEEK_END, BufferedReader, BufferedWriter
 from pathlib import Path
+from typing import IO
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.opening.checksums import CHUNK, Run, hashed
 from auditor.opening.contents import SPILL, Block, FileRead
 from auditor.opening.files import identity, opened
 
@@ -24,20 +28,44 @@ class Reading:
         self, path: Path, first: BufferedReader | None, spill: BufferedWriter, allow: frozenset[str]
     ) -> None:
         self.path = path
+        self._folder = path if first is None else path.parent
         self.allow = allow
         self.blocks: list[Block] = []
         self.classes: dict[str, None] = {}
         self.notes: list[str] = []
         self._files: list[tuple[str, BufferedReader]] = []
+        self._number = 0
         self._spill = spill
-        self._spilled = 0
+        self._hashes: dict[int, str] = {}
         if first is not None:
             self._files.append((path.name, first))
 
     @property
     def first(self) -> BufferedReader:
         """Return the checkpoint's only file."""
-        return self._files[0][1]
+        return self._files[self._number][1]
+
+    def part(self, name: str) -> "Reading":
+        """Return a file of the checkpoint's folder as a checkpoint of its own.
+
+        What is found in it goes into the same ledger.
+
+        Raises:
+            InputError: as `open`.
+        """
+        one = copy.copy(self)
+        one._number, _ = self.open(name)
+        one.path = self.path / name
+        return one
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the checkpoint's only file."""
+        file = self.first
+        place = file.tell()
+        size = file.seek(0, SEEK_END)
+        file.seek(place)
+        return size
 
     def open(self, name: str) -> tuple[int, BufferedReader]:
         """Open a file of the checkpoint's folder; return its number for blocks, and the file.
@@ -52,15 +80,31 @@ class Reading:
             if known == name:
                 return number, file
         try:
-            file = opened(self.path / name)
+            file = opened(self._folder / name)
         except InputError as error:
             raise InputError(f"{shown}: {error}") from error
         self._files.append((name, file))
         return len(self._files) - 1, file
 
+    def beside(self, name: str) -> tuple[int, BufferedReader]:
+        """Open a file by its place beside the only one, as `open` does."""
+        return self.open(str(Path(self._files[self._number][0]).parent / name) if name else "")
+
+    @property
+    def number(self) -> int:
+        """Return the number of the checkpoint's only file."""
+        return self._number
+
+    def numbered(self, number: int) -> BufferedReader:
+        """Return a file by its number."""
+        return self._files[number][1]
+
     def block(self, file: int, offset: int, size: int) -> int:
-        """Note down a run of bytes in one of the files, and return the number of its block."""
-        self.blocks.append(Block(file, offset, size))
+        """Note down a run of bytes in one of the files, and return the number of its block.
+
+        0 is the checkpoint's only file.
+        """
+        self.blocks.append(Block(file or self._number, offset, size))
         return len(self.blocks) - 1
 
     def spilled(self, data: bytes) -> int:
@@ -69,19 +113,45 @@ class Reading:
         Raises:
             InputError: they are too many.
         """
-        start = self._spilled
-        self._spilled += len(data)
-        if self._spilled > MOST_SPILLED:
+        start = self._spill.tell()
+        if start + len(data) > MOST_SPILLED:
             raise InputError(f"more than {MOST_SPILLED:,} bytes of tensors when unpacked")
         self._spill.write(data)
         return self.block(SPILL, start, len(data))
 
+    def spilled_from(self, stream: IO[bytes], size: int) -> int:
+        """Write out the bytes of a stream that has `size` of them; return their block's number.
+
+        Raises:
+            InputError: they are too many, or not as many.
+        """
+        start = self._spill.tell()
+        if start + size > MOST_SPILLED:
+            raise InputError(f"more than {MOST_SPILLED:,} bytes of tensors when unpacked")
+        left = size
+        while left >= 0 and (data := stream.read(CHUNK)):
+            left -= len(data)
+            self._spill.write(data)
+        if left:
+            raise InputError("an entry is not as long as it says")
+        return self.block(SPILL, start, size)
+
+    def checked(self, runs: Iterable[Run]) -> None:
+        """Compare the checksums of parts of the only file, and hash it, in one pass.
+
+        Raises:
+            InputError: a checksum does not fit.
+        """
+        self._hashes[self._number] = hashed(self.first, runs)
+
     def files(self) -> tuple[FileRead, ...]:
         """Return the hash of every file that was opened."""
-        return tuple(_read(name, file) for name, file in self._files)
-
-
-def _read(name: str, file: BufferedReader) -> FileRead:
-    file.seek(0)
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRead(name, sha256, file.tell(), identity(file))
+        return tuple(
+            FileRead(
+                name,
+                self._hashes.get(number) or hashed(file),
+                os.fstat(file.fileno()).st_size,
+                identity(file),
+            )
+            for number, (name, file) in enumerate(self._files)
+        )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.core import snippets
+from auditor.core.addresses import is_address
 from auditor.core.advice import LONGEST_LINE, quoted
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
@@ -30,7 +31,10 @@ def setup_code(record: AuditRecord) -> str:
     if record.subject.checkpoint is not None and model.get("checkpoint"):
         imports.append("from auditor.intake.checkpoint import open_checkpoint")
         key = f", {quoted(model['key'])}" if model.get("key") else ""
-        lines.append(f"path = Path({quoted(model['checkpoint'])})")
+        place = str(model["checkpoint"])
+        if is_address(place):
+            imports.append("from auditor.opening.remote import fetched")
+        lines.append(f"path = {'fetched' if is_address(place) else 'Path'}({quoted(place)})")
         lines.append(f"model.load_state_dict(open_checkpoint(path{key}).weights)")
     for split in ("train", "val"):
         loaded = _call(data.get(split), f"load_{split}", data.get("args"), imports)

@@ -1,0 +1,87 @@
+"""Every file of the corpus through the reader as audits use it, its child process and all."""
+
+import os
+import resource
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from auditor.core.errors import InputError
+from auditor.intake.checkpoint import open_checkpoint
+from tests.hostile.cases import Bait, Case, Read, Refused
+from tests.hostile.corpus import CORPUS, SHELVES
+from tests.hostile.judged import assert_untouched, assert_what_must, looked_at
+
+SECONDS = 10
+"""Seconds of computing, of this process and of the one that reads; more pass on a busy machine."""
+LONGEST = 60
+"""Seconds by the clock."""
+MOST_MEMORY = 2 << 30
+
+
+def test_the_corpus_is_large_and_has_every_class() -> None:
+    assert sum(isinstance(case.must, Refused) for case in CORPUS) >= 500
+    assert sum(isinstance(case.must, Read) for case in CORPUS) >= 100
+    assert {shelf.fault: len(shelf.cases) >= 10 for shelf in SHELVES} == dict.fromkeys(
+        (
+            "pickles that call",
+            "gadgets",
+            "polyglots",
+            "zips",
+            "places",
+            "tensors",
+            "sparse tensors",
+            "structures",
+            "texts",
+            "safetensors headers",
+            "folders",
+            "sound",
+        ),
+        True,
+    )
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    assert [name for name, count in Counter(map(str, CORPUS)).items() if count > 1] == []
+
+
+def _params() -> list[object]:
+    marks = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(case, id=str(case), marks=marks[case.slow]) for case in CORPUS]
+
+
+def _computed() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.mark.parametrize("case", _params())
+def test_case(case: Case, tmp_path: Path) -> None:
+    if case.id == "unreadable" and os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    bait = Bait(tmp_path / "f", tmp_path / "MARKER")
+    bait.folder.mkdir()
+    path = case.write(bait)
+    before = looked_at(bait.folder)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, computed = time.monotonic(), _computed()
+    try:
+        weights = open_checkpoint(path).weights
+        refusal = None
+    except InputError as error:
+        refusal = str(error)
+    assert _computed() - computed < SECONDS
+    assert time.monotonic() - start < LONGEST
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert (more + children) * 1024 < MOST_MEMORY
+    assert_what_must(case, refusal)
+    assert_untouched(bait, before)
+    if refusal is None:
+        assert weights
+        for tensor in weights.values():
+            if tensor.layout is not torch.strided and tensor.numel() < 1_000:
+                tensor.to_dense()
