@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from auditor.core.errors import InputError
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.subject import SubjectFacts
-from auditor.core.text import clean_text
+from auditor.core.text import clean_text, escaped_json
 from auditor.core.whole import write_whole
 
 FOLDER = "journal"
@@ -65,6 +65,10 @@ _FAILED = TypeAdapter(Failed)
 _UNAVAILABLE = TypeAdapter(Unavailable)
 
 
+def _head_in_json(head: Head) -> bytes:
+    return escaped_json(_HEAD.dump_json(head).decode("utf-8")).encode("utf-8")
+
+
 class Journal:
     """The answers of one audit, in `folder`/journal."""
 
@@ -96,13 +100,13 @@ class Journal:
         """Start anew, forgetting an earlier audit's answers."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True)
-        write_whole(self.path / HEAD, _HEAD.dump_json(head))
+        write_whole(self.path / HEAD, _head_in_json(head))
 
     def go_on(self, head: Head) -> None:
         """Keep the answers of an audit that goes on under a new head."""
         for left in self.path.glob(".*"):
             left.unlink(missing_ok=True)
-        write_whole(self.path / HEAD, _HEAD.dump_json(head))
+        write_whole(self.path / HEAD, _head_in_json(head))
 
     def head(self) -> Head:
         """Return what this journal is of.
@@ -141,7 +145,7 @@ class Journal:
             "seconds": seconds,
         }
         # Half a surrogate pair, which a name out of a checkpoint may hold, can't be read again.
-        text = json.dumps(entry, allow_nan=False, ensure_ascii=False)
+        text = escaped_json(json.dumps(entry, allow_nan=False, ensure_ascii=False))
         write_whole(self._file(request), text.encode(errors="replace"))
 
     def read(self, request: Request[Any]) -> tuple[Any, float] | None:
