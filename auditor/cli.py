@@ -38,7 +38,9 @@ from auditor.commands.options import (
     OutOption,
     ProfileOption,
     QuietOption,
+    SamplesOption,
     SeedOption,
+    SharedOption,
     SkipOption,
     Target,
     TaskOption,
@@ -84,6 +86,8 @@ def run(
     skip: SkipOption = None,
     out: OutOption = None,
     formats: FormatOption = None,
+    shared: SharedOption = False,
+    include_samples: SamplesOption = False,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
     ] = None,

@@ -110,6 +110,12 @@ HistoryOption = Annotated[
     str | None,
     typer.Option("--history", help="File of the history [$AUDIT_HISTORY, or one in your home]."),
 ]
+SharedOption = Annotated[
+    bool, typer.Option("--shared", help="Let others read what is written; else nobody can.")
+]
+SamplesOption = Annotated[
+    bool, typer.Option("--include-samples", help="Show inputs of single examples in reports.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 IfRunningOption = Annotated[
     IfRunning, typer.Option("--if-running", help="Where this subject is being audited already.")

@@ -52,12 +52,12 @@ def write_new(files: Mapping[Path, str], *, force: bool) -> None:
     written: list[Path] = []
     try:
         for path, text in files.items():
-            write_whole(path, text.encode("utf-8"))
+            write_whole(path, text.encode("utf-8"), shared=True)
             written.append(path)
     except OSError:
         for path in written:
             if path in before:
-                write_whole(path, before[path])
+                write_whole(path, before[path], shared=True)
             else:
                 path.unlink()
         raise

@@ -212,6 +212,10 @@ class OutputSpec(Strict):
     """The folder of the reports."""
     formats: Annotated[list[Format], Field(min_length=1)] = list(USUAL)
     """Which reports to write."""
+    shared: bool = False
+    """Whether others may read what is written, as far as the umask lets them; else nobody may."""
+    include_samples: bool = False
+    """Whether reports may show inputs of single examples: pictures, tokens, rows of a table."""
 
 
 class AuditSpec(Strict):
