@@ -234,10 +234,10 @@ def _opened(spec: AuditSpec, named: str) -> Checkpoint:
     """Return the checkpoint that a spec names; one that was fetched is known by its address."""
     path = spec.fetched or located(named, spec.base)
     if not is_address(named):
-        return open_checkpoint(path, spec.model.key)
+        return open_checkpoint(path, spec.model.key, spec.model.allowed)
     shown = without_credentials(named)
     try:
-        checkpoint = open_checkpoint(path, spec.model.key)
+        checkpoint = open_checkpoint(path, spec.model.key, spec.model.allowed)
     except InputError as error:
         raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
     return replace(checkpoint, facts=replace(checkpoint.facts, path=shown))

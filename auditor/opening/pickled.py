@@ -73,16 +73,16 @@ class StandIn:
         self.pairs.append((key, value))
 
 
-_Unpickler: Any = pickle._Unpickler  # Its methods are not known to type checkers.
+_InPython: Any = pickle._Unpickler
 
 
-class _Reader(_Unpickler):  # type: ignore[misc]
+class _Reader(_InPython):  # type: ignore[misc]
     """Python's reader of pickles, the one that is written in Python: it lets itself be watched.
 
     It is hardly slower here, where the making of stand-ins takes longest.
     """
 
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(_Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(_InPython.dispatch)
 
     def __init__(
         self, file: BinaryIO, storage: Callable[[Any], Any], known: frozenset[str] | None
