@@ -15,6 +15,7 @@ from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
     AllowPickleOption,
+    AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -38,7 +39,9 @@ from auditor.commands.options import (
     OutOption,
     ProfileOption,
     QuietOption,
+    SamplesOption,
     SeedOption,
+    SharedOption,
     SkipOption,
     Target,
     TaskOption,
@@ -69,6 +72,7 @@ def run(
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
     allow_pickle: AllowPickleOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,
@@ -84,6 +88,8 @@ def run(
     skip: SkipOption = None,
     out: OutOption = None,
     formats: FormatOption = None,
+    shared: SharedOption = False,
+    include_samples: SamplesOption = False,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
     ] = None,

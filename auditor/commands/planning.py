@@ -6,6 +6,7 @@ import typer
 
 from auditor.commands.options import (
     AllowPickleOption,
+    AllowTorchscriptOption,
     BatchOption,
     CheckpointOption,
     DeviceOption,
@@ -32,6 +33,7 @@ def plan(
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
     allow_pickle: AllowPickleOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,

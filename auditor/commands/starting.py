@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auditor.commands.draft import Draft
 from auditor.commands.targets import writable
+from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.core.whole import write_whole
@@ -17,6 +18,8 @@ def spec_path(checkpoint: str, folder: Path) -> str:
 
     One that was named from the root stays so, unless it lies below the folder.
     """
+    if is_address(checkpoint):
+        return without_credentials(checkpoint)
     path = Path(checkpoint).expanduser()
     # The name itself may be a link, beside which other files lie than beside its target.
     there, home = path.absolute().parent.resolve() / path.name, folder.resolve()
@@ -49,12 +52,12 @@ def write_new(files: Mapping[Path, str], *, force: bool) -> None:
     written: list[Path] = []
     try:
         for path, text in files.items():
-            write_whole(path, text.encode("utf-8"))
+            write_whole(path, text.encode("utf-8"), shared=True)
             written.append(path)
     except OSError:
         for path in written:
             if path in before:
-                write_whole(path, before[path])
+                write_whole(path, before[path], shared=True)
             else:
                 path.unlink()
         raise

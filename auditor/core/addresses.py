@@ -1,7 +1,7 @@
 """Addresses of files that lie elsewhere, such as `s3://bucket/weights.pt`, told from paths."""
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from auditor.core.secrets import is_secret
 
@@ -47,7 +47,9 @@ def credentials_in(address: str) -> list[str]:
     if whole is None:
         return []
     user, _, _ = whole.netloc.rpartition("@")
-    values = [value for _, value in parse_qsl(whole.query)]
-    parts = [user, user.rpartition(":")[2], whole.query, *values, whole.fragment]
+    told = [*whole.query.split("&"), *whole.fragment.split("&")]
+    values = [part.partition("=")[2] for part in told]
+    parts = [user, *user.split(":"), whole.query, whole.fragment, *values]
+    parts = [*parts, *map(unquote, parts)]
     shown = without_credentials(address)
     return sorted({part for part in parts if part and part not in shown}, key=len, reverse=True)

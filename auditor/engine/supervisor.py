@@ -69,7 +69,9 @@ class SubjectLostError(WorkerDiedError):
 
 
 JUDGING = (
-    "spec.output",
+    "spec.output.dir",
+    "spec.output.formats",
+    "spec.output.shared",
     "spec.history",
     "spec.audit.time_limit",
     "spec.audit.checks",
@@ -101,7 +103,7 @@ def observed(
         AuditBrokenError: the worker died, or took too long, while bringing the subject in.
     """
     began = time.monotonic()
-    journal = Journal(folder)
+    journal = Journal(folder, shared=spec.output.shared)
     progress.loading()
     crew = _Crew(spec, folder, earlier)
     try:

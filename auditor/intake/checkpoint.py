@@ -11,13 +11,19 @@ from torch import nn
 from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, listed
-from auditor.intake.besides import bulky_keys, extras_in, main_optimizer, optimizers_in
+from auditor.intake.besides import (
+    bulky_keys,
+    extras_in,
+    main_optimizer,
+    optimizers_in,
+    weights_file,
+)
 from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
-from auditor.intake.recorder_file import CHECKPOINTS, Header, read_header, recording_beside
+from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.run_pickle import ran
-from auditor.opening.contents import Contents, FileRead, SparseAt
+from auditor.opening.contents import Contents, SparseAt
 from auditor.opening.process import looked_into
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
@@ -122,7 +128,7 @@ def _checkpoint(
     named = part_of(held, key)
     weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     extras = extras_in(held, weights.keys())
-    file = _file(path.absolute(), contents.files if contents is not None else ())
+    file = weights_file(path.absolute(), contents.files if contents is not None else ())
     files, notes = beside(file.parent)
     recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
@@ -141,15 +147,6 @@ def _checkpoint(
         arguments=arguments_in(tree, held),
         facts=replace(facts, tensors=len(weights), key=key, extras=tuple(extras.items())),
     )
-
-
-def _file(path: Path, files: tuple[FileRead, ...]) -> Path:
-    """Return the file by which those beside a checkpoint are told: in a folder, the first read."""
-    if not path.is_dir():
-        return path
-    first = files[0].name if files else ""
-    # Of shards the first that is read is their index, of other formats some description.
-    return path / (first if Path(first).suffix in CHECKPOINTS else "model.safetensors")
 
 
 def _told(others: tuple[StateDict, ...]) -> Iterator[str]:

@@ -247,7 +247,7 @@ def _opened(spec: AuditSpec, named: str) -> Checkpoint:
 
 def _read(spec: AuditSpec, path: Path) -> Checkpoint:
     if spec.model.allow_pickle is None:
-        return open_checkpoint(path, spec.model.key)
+        return open_checkpoint(path, spec.model.key, spec.model.allowed)
     with first_on_path(spec.base):  # where the classes may be that the pickle makes
         return open_checkpoint(path, spec.model.key, vouched=spec.model.allow_pickle)
 

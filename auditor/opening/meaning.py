@@ -86,7 +86,8 @@ class Meaning:
                 odd, opaque = True, opaque or not _is_plain_key(key)
                 name = clean_text(key, 200) if _is_plain_key(key) else f"key {len(made)}"
             elif isinstance(key, int):
-                name = key if -(2**63) <= key < 2**64 else clean_text(key, 40)
+                odd = odd or not -(2**63) <= key < 2**64
+                name = clean_text(key, 40) if odd else key
             elif len(key) > LONGEST_KEY:
                 odd, name = True, clean_text(key, 200)
             with self.under(name):

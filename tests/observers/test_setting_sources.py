@@ -63,6 +63,12 @@ def test_the_hparams_of_lightning_stand_a_folder_above(tmp_path: Path) -> None:
     assert told(found, "../hparams.yaml") == {"lr": 0.25}
 
 
+@pytest.mark.parametrize("tag", ["!!bool maybe", "!!timestamp never", "!!int ''", "!!float x"])
+def test_a_file_of_settings_that_is_no_good_yaml_tells_nothing(tmp_path: Path, tag: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"lr: {tag}\n")
+    assert "config.yaml" not in sources_of(tmp_path, {}).files
+
+
 def test_the_states_of_a_trainer_stand_in_files_of_their_own(tmp_path: Path) -> None:
     weight = nn.Parameter(torch.ones(3))
     optimizer = torch.optim.AdamW([weight], lr=0.1)

@@ -396,7 +396,7 @@ def legacy_count_differs(bait: Bait) -> Path:
 
 for _id, _keys in {
     "keys-are-a-number": 7,
-    "keys-are-none": None,
+    "keys-are-none": Raw(b"N"),
     "keys-are-a-text": "0",
     "keys-of-lists": [[]],
     "keys-missing": [],
