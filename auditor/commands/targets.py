@@ -22,6 +22,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
     ("model", "allow_torchscript"): "--allow-torchscript",
+    ("model", "allow_pickle"): "--allow-pickle",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",

@@ -35,7 +35,7 @@ def resolve(reference: str, base: Path, key: str) -> Callable[..., Any]:
     if module_name.endswith(".py"):
         meant = f"{module_name.removesuffix('.py')}:{attribute}"
         raise InputError(f"{key}: {shown!r} names a file; did you mean {clean_text(meant, 80)!r}?")
-    with _first_on_path(base):
+    with first_on_path(base):
         module = _imported(module_name, base, key)
     found: Any = module
     for name in attribute.split("."):
@@ -118,7 +118,7 @@ def _imported(name: str, base: Path, key: str) -> Any:
 
 
 @contextmanager
-def _first_on_path(base: Path) -> Iterator[None]:
+def first_on_path(base: Path) -> Iterator[None]:
     """Let imports look in `base` first; it stays on the path last, for imports made later."""
     folder = str(base.resolve())
     sys.path.insert(0, folder)
