@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from auditor.intake.inspection import Inspection
 
 CheckpointArgument = Annotated[
-    str, typer.Argument(metavar="CHECKPOINT", help="The file or folder of the weights.")
+    str, typer.Argument(metavar="CHECKPOINT", help="The weights: a file, a folder or an address.")
 ]
 
 
@@ -44,12 +44,14 @@ def _inspected(checkpoint: str, key: str | None) -> "Inspection":
     from pathlib import Path
 
     from auditor.commands.targets import flags_named
-    from auditor.core.spec_file import from_home
+    from auditor.core.addresses import without_credentials
     from auditor.intake.inspection import inspected
+    from auditor.opening.located import located, told_by_name
 
-    with flags_named({("model", "key"): key}):
-        seen = inspected(Path.cwd() / from_home(checkpoint, "CHECKPOINT"), key)
-    return replace(seen, path=checkpoint)
+    path = located(checkpoint, Path.cwd(), "CHECKPOINT")
+    with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
+        seen = inspected(path, key)
+    return replace(seen, path=without_credentials(checkpoint))
 
 
 def init(
@@ -71,6 +73,7 @@ def init(
 
     folder = Path(out)
     seen = _inspected(checkpoint, key)
+    checkpoint = seen.path
     draft = drafted(seen, spec_path(checkpoint, folder), key)
     files = {folder / SPEC: draft.spec, folder / f"{MODULE}.py": draft.module}
     write_new(files, force=force)
