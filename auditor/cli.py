@@ -14,6 +14,7 @@ from auditor.commands.exporting import exports
 from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
+    AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -37,7 +38,9 @@ from auditor.commands.options import (
     OutOption,
     ProfileOption,
     QuietOption,
+    SamplesOption,
     SeedOption,
+    SharedOption,
     SkipOption,
     Target,
     TaskOption,
@@ -67,6 +70,7 @@ def run(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,
@@ -82,6 +86,8 @@ def run(
     skip: SkipOption = None,
     out: OutOption = None,
     formats: FormatOption = None,
+    shared: SharedOption = False,
+    include_samples: SamplesOption = False,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
     ] = None,

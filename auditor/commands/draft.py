@@ -3,20 +3,30 @@
 Whatever stands in the checkpoint goes into comments and quoted text alone, never into code.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.commands.tensor_groups import sizes_of
+from auditor.commands.stub_module import (
+    BUILD,
+    LOADER,
+    MODULE,
+    MOST_SAID,
+    TOKENIZED,
+    architecture_said,
+    function_stub,
+    import_stub,
+)
 from auditor.commands.yaml_text import comment, yaml_scalar
+from auditor.core.errors import InputError
 from auditor.core.text import LONGEST, clean_text
-from auditor.intake.inspection import Inspection, Optimizer, Tensor
+from auditor.intake.inspection import Inspection, Optimizer
 from auditor.intake.optimizer_kinds import READ, telling
-from auditor.intake.setting_names import MODELS, TEXTS
-
-MODULE = "audit_model"
-"""The stub's module, which lies beside the spec."""
+from auditor.intake.setting_names import TEXTS
+from auditor.opening.hub_config import CONFIG, FACTORY, architecture_of, hub_folder, read_config
+from auditor.opening.origin import LIGHTNING
 
 LOSSES: Mapping[str, str] = {
     "crossentropyloss": "cross_entropy",
@@ -30,8 +40,8 @@ LOSSES: Mapping[str, str] = {
 }
 """The losses of torch.nn.functional by what a configuration may call them, in one spelling."""
 
-MOST_SAID = 3
-"""Lines on the architecture that a checkpoint's own settings may add to the stub."""
+ZOO_NAME = re.compile(r"[a-z][a-z0-9_.]{2,60}")
+"""What timm and torchvision call a model."""
 
 
 @dataclass(frozen=True)
@@ -48,40 +58,74 @@ def drafted(seen: Inspection, checkpoint: str, key: str | None) -> Draft:
 
     `key` is the state dict that was asked for by name, if any.
     """
-    loss = _loss(seen)
-    still = [f"{MODULE}.py: build() and val_loader()"]
-    if loss is None:
-        still.append("audit.yaml: loss")
-    return Draft(_spec(seen, checkpoint, key, loss), _module(seen), tuple(still))
-
-
-def _spec(seen: Inspection, checkpoint: str, key: str | None, loss: str | None) -> str:
     chosen = seen.chosen.key if seen.others else key
-    lines = [
+    head = [
         f"# A first spec: fill in {MODULE}.py, and what says TODO here; then `audit run`.",
         "version: 1",
         f"name: {yaml_scalar(clean_text(Path(checkpoint).stem, LONGEST) or 'model')}",
         "model:",
-        f"  factory: {MODULE}:build",
-        f"  checkpoint: {yaml_scalar(checkpoint)}",
     ]
+    weights = [f"  checkpoint: {yaml_scalar(checkpoint)}"]
     if chosen:
-        lines.append(f"  key: {yaml_scalar(chosen)}")
+        weights.append(f"  key: {yaml_scalar(chosen)}")
+    if seen.container == "TorchScript":
+        weights.append("  allow_torchscript: true  # its weights are read; none of its code is run")
     for other in seen.others[:MOST_SAID]:
         kind = "averaged weights" if other.averaged else "weights"
-        lines.append(f"  # {kind} too, under the key {comment(other.key)}")
-    lines += [
-        "data:",
-        f"  val: {MODULE}:val_loader",
+        weights.append(f"  # {kind} too, under the key {comment(other.key)}")
+    model, data, module, still = _source(seen)
+    lines = [*head, *model, *weights, "data:", *data]
+    return Draft("\n".join([*lines, *_training(seen)]) + "\n", module, still)
+
+
+def _source(seen: Inspection) -> tuple[list[str], list[str], str, tuple[str, ...]]:
+    """Return the lines of the model, those of data and loss, the stub, and what is open."""
+    if (architecture := _hugging_face(seen)) is not None:
+        model = [f"  factory: {FACTORY}  # {comment(architecture)}, as {CONFIG} says"]
+        told = "# loss: told by the model itself"
+        module = function_stub(seen, TOKENIZED)
+        return model, [_val("val_loader"), told], module, (f"{MODULE}.py: val_loader()",)
+    if LIGHTNING in dict(seen.extras):
+        model = [f"  factory: {MODULE}:LitModel  # its arguments are in the checkpoint"]
+        told = "# loss: taken from training_step, where it can be told; else name it here"
+        data = [_val("DataModule"), f"  train: {MODULE}:DataModule", told]
+        return model, data, import_stub(seen), (f"{MODULE}.py: LitModel and DataModule",)
+    data = [
+        _val("val_loader"),
         f"  # train: {MODULE}:train_loader  # write it as well, and more checks can be made",
     ]
+    still = [f"{MODULE}.py: build() and val_loader()"]
+    loss = _loss(seen)
     if loss is None:
-        lines.append(
-            "loss: null  # TODO: cross_entropy, mse_loss ..., or module:callable of your own"
-        )
+        still.append("audit.yaml: loss")
+        data.append("loss: null  # TODO: cross_entropy, mse_loss ..., or module:callable")
     else:
-        lines.append(f"loss: {loss}")
-    return "\n".join([*lines, *_training(seen)]) + "\n"
+        data.append(f"loss: {loss}")
+    model = [f"  factory: {MODULE}:build", *_zoos(seen)]
+    return model, data, function_stub(seen, BUILD, LOADER), tuple(still)
+
+
+def _val(name: str) -> str:
+    return f"  val: {MODULE}:{name}"
+
+
+def _hugging_face(seen: Inspection) -> str | None:
+    """Return the class that `config.json` names, where transformers can build the model by it."""
+    named = seen.place.is_dir() or seen.place.suffix in (".safetensors", ".bin")
+    if not named:
+        return None
+    try:
+        return architecture_of(read_config(hub_folder(seen.place)), "")
+    except InputError:
+        return None
+
+
+def _zoos(seen: Inspection) -> Iterator[str]:
+    """Yield what to write instead where the model is one that timm or torchvision know by name."""
+    for _, name in architecture_said(seen):
+        if ZOO_NAME.fullmatch(name):
+            yield f"  # factory: torchvision:{name}  # or timm:{name}, if it is that of theirs"
+            return
 
 
 def _training(seen: Inspection) -> Iterator[str]:
@@ -144,36 +188,3 @@ def _loss(seen: Inspection) -> str | None:
             if known is not None:
                 return known
     return None
-
-
-def _module(seen: Inspection) -> str:
-    shaped = [tensor for tensor in seen.chosen.tensors if len(tensor.shape) > 1]
-    # Their first and last shapes tell what goes in and what comes out.
-    said = [f"{name} = {value}" for name, value in seen.extras
-            if name.rpartition(".")[2] in MODELS][:MOST_SAID]  # fmt: skip
-    about = [
-        f"# Its first weights: {_weight(shaped[0])}",
-        f"# Its last ones: {_weight(shaped[-1])}",
-    ]
-    lines = [
-        '"""The model and the data for `audit run`: fill in what says TODO."""',
-        "",
-        f"# For {comment(Path(seen.path).name)}",
-        *(about if shaped else []),
-        *(f"# It says: {comment(one, 100)}" for one in said),
-        "",
-        "",
-        "def build():",
-        '    """Return the model as training builds it; the audit puts the weights in."""',
-        f'    raise NotImplementedError("TODO: have build() in {MODULE}.py return the model")',
-        "",
-        "",
-        "def val_loader():",
-        '    """Return a DataLoader, or a list of batches: (inputs, targets) and the like."""',
-        f'    raise NotImplementedError("TODO: have val_loader() in {MODULE}.py return the data")',
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _weight(tensor: Tensor) -> str:
-    return f"{comment(tensor.name, 60)}, {sizes_of(tensor.shape)}"

@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.commands.options import KeyOption, TableFormat, TableFormatOption
+from auditor.commands.options import (
+    AllowTorchscriptOption,
+    KeyOption,
+    TableFormat,
+    TableFormatOption,
+)
 
 if TYPE_CHECKING:
     from auditor.intake.inspection import Inspection
@@ -17,6 +22,7 @@ CheckpointArgument = Annotated[
 def inspect(
     checkpoint: CheckpointArgument,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     whole: Annotated[
         bool, typer.Option("--all", help="Show every tensor, and all that stands beside them.")
     ] = False,
@@ -26,7 +32,7 @@ def inspect(
 
     Nothing of it is run, and no model is needed. Exit code 2 on what `audit run` would refuse.
     """
-    seen = _inspected(checkpoint, key)
+    seen = _inspected(checkpoint, key, allow_torchscript)
     if form is TableFormat.JSON:
         from auditor.commands.inspection_json import inspection_json
 
@@ -38,12 +44,13 @@ def inspect(
         print_shown(inspection_table(seen, whole=whole))
 
 
-def _inspected(checkpoint: str, key: str | None) -> "Inspection":
+def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None) -> "Inspection":
     """Return what stands in a checkpoint that is named as `audit run` would have it named."""
     from dataclasses import replace
     from pathlib import Path
 
     from auditor.commands.targets import flags_named
+<<<<<<< HEAD
     from auditor.core.addresses import without_credentials
     from auditor.intake.inspection import inspected
     from auditor.opening.located import located, told_by_name
@@ -52,11 +59,31 @@ def _inspected(checkpoint: str, key: str | None) -> "Inspection":
     with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
         seen = inspected(path, key)
     return replace(seen, path=without_credentials(checkpoint))
+=======
+    from auditor.core.addresses import is_address, without_credentials
+    from auditor.core.errors import InputError
+    from auditor.core.spec import ModelSpec
+    from auditor.core.text import clean_text
+    from auditor.intake.inspection import inspected
+    from auditor.opening.located import located
+
+    path = located(checkpoint, Path.cwd(), "CHECKPOINT")
+    shown = without_credentials(checkpoint)
+    allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
+    try:
+        with flags_named({("model", "key"): key}):
+            return replace(inspected(path, key, allow), path=shown)
+    except InputError as error:
+        if not is_address(checkpoint):
+            raise
+        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
+>>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
 
 
 def init(
     checkpoint: CheckpointArgument,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the two files.")] = ".",
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
@@ -66,14 +93,19 @@ def init(
     """
     from pathlib import Path
 
-    from auditor.commands.draft import MODULE, drafted
+    from auditor.commands.draft import drafted
     from auditor.commands.starting import next_steps, spec_path, write_new
+    from auditor.commands.stub_module import MODULE
     from auditor.core.spec_file import SPEC
     from auditor.core.text import clean_text
 
     folder = Path(out)
+<<<<<<< HEAD
     seen = _inspected(checkpoint, key)
     checkpoint = seen.path
+=======
+    seen = _inspected(checkpoint, key, allow_torchscript)
+>>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
     draft = drafted(seen, spec_path(checkpoint, folder), key)
     files = {folder / SPEC: draft.spec, folder / f"{MODULE}.py": draft.module}
     write_new(files, force=force)

@@ -51,6 +51,12 @@ CheckpointOption = Annotated[
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
 ]
+AllowTorchscriptOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-torchscript", help="Read the weights of a TorchScript archive; run none of it."
+    ),
+]
 TrainOption = Annotated[
     str | None, typer.Option("--train", help="module:callable of the training loader.")
 ]
@@ -105,6 +111,12 @@ BaselineOption = Annotated[
 HistoryOption = Annotated[
     str | None,
     typer.Option("--history", help="File of the history [$AUDIT_HISTORY, or one in your home]."),
+]
+SharedOption = Annotated[
+    bool, typer.Option("--shared", help="Let others read what is written; else nobody can.")
+]
+SamplesOption = Annotated[
+    bool, typer.Option("--include-samples", help="Show inputs of single examples in reports.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 IfRunningOption = Annotated[

@@ -6,7 +6,7 @@ import typer
 
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
-from auditor.intake.located import located_in
+from auditor.intake.code_places import located_in
 
 
 def tell_own_code(spec: AuditSpec) -> None:

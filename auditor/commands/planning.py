@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from auditor.commands.options import (
+    AllowTorchscriptOption,
     BatchOption,
     CheckpointOption,
     DeviceOption,
@@ -30,6 +31,7 @@ def plan(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,

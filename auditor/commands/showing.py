@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.commands.options import FormatOption
+from auditor.commands.options import FormatOption, SharedOption
 
 if TYPE_CHECKING:
     from auditor.report.fleet.models import Audit
@@ -42,6 +42,7 @@ def render(
         str | None, typer.Option("--out", "-o", help="Folder for the reports [the record's].")
     ] = None,
     formats: FormatOption = None,
+    shared: SharedOption = False,
 ) -> None:
     """Draw the reports of a record again."""
     from auditor.commands.printing import print_path
@@ -61,7 +62,7 @@ def render(
         if out is None and named.path is None:
             raise InputError("--out: name a folder for the reports of an audit in the history")
         folder = writable(named.path.parent if out is None and named.path else Path(out or "."))
-        written = write_reports(named.record, folder, chosen, process)
+        written = write_reports(named.record, folder, chosen, process, shared=shared or None)
     for file in written.paths:
         print_path(file)
     for problem in written.problems:
@@ -127,6 +128,7 @@ def fleet(
     form: Annotated[
         FleetFormat, typer.Option("--format", help="A page to write, or what to print.")
     ] = FleetFormat.HTML,
+    shared: SharedOption = False,
 ) -> None:
     """Show the audits of many models: one line a model, the newest changes first.
 
@@ -136,7 +138,7 @@ def fleet(
     from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
-    from auditor.core.whole import write_whole
+    from auditor.core.whole import make_folder, write_whole
     from auditor.report.fleet.machine import fleet_json
     from auditor.report.fleet.models import fleet as models_of
     from auditor.report.fleet.page import render_fleet
@@ -160,8 +162,8 @@ def fleet(
     if form is not FleetFormat.HTML and out is None:
         typer.echo(text, nl=False)
         return
-    writable(file.parent).mkdir(parents=True, exist_ok=True)
-    write_whole(file, text.encode("utf-8", "surrogateescape"))
+    make_folder(writable(file.parent), shared=shared)
+    write_whole(file, text.encode("utf-8", "surrogateescape"), shared=shared)
     typer.echo(f"{view.headline} {', '.join(one.text for one in view.tally)}.")
     print_path(file)
 

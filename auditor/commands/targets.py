@@ -21,6 +21,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "factory"): "--model",
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
+    ("model", "allow_torchscript"): "--allow-torchscript",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",
@@ -40,8 +41,13 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("history", "keep"): "--no-history",
     ("output", "dir"): "--out",
     ("output", "formats"): "--format",
+    ("output", "shared"): "--shared",
+    ("output", "include_samples"): "--include-samples",
 }
 """The flag of each key of the spec that has one."""
+
+_SWITCHES = (("output", "shared"), ("output", "include_samples"))
+"""Flags without a value, which leave what a spec says as it is unless they are given."""
 
 
 def flags_of(given: dict[str, Any]) -> Flags:
@@ -49,6 +55,8 @@ def flags_of(given: dict[str, Any]) -> Flags:
     named = {**given, "format": formats_known(given.get("formats"))}
     values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
     values["history", "keep"] = False if given.get("no_history") else None
+    for path in _SWITCHES:
+        values[path] = values[path] or None
     return {path: None if value == [] else value for path, value in values.items()}
 
 

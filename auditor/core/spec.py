@@ -62,6 +62,13 @@ class ModelSpec(Strict):
     """Where the state dict sits in it; found by itself where it can be."""
     allow: AllowSpec = AllowSpec()
     """What may not fit, by pattern; anything else that does not ends the audit."""
+    allow_torchscript: bool = False
+    """Whether the weights of a TorchScript archive are read; its code is not run either way."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Return what is read that is refused otherwise, by its names."""
+        return frozenset({"torchscript"} if self.allow_torchscript else ())
 
 
 Place = str | Annotated[int, Field(ge=0)]
@@ -205,6 +212,10 @@ class OutputSpec(Strict):
     """The folder of the reports."""
     formats: Annotated[list[Format], Field(min_length=1)] = list(USUAL)
     """Which reports to write."""
+    shared: bool = False
+    """Whether others may read what is written, as far as the umask lets them; else nobody may."""
+    include_samples: bool = False
+    """Whether reports may show inputs of single examples: pictures, tokens, rows of a table."""
 
 
 class AuditSpec(Strict):

@@ -90,6 +90,16 @@ def visible(text: str) -> str:
     return "".join(shown)
 
 
+_IN_JSON = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+
+
+def escaped_json(text: str) -> str:
+    """Return JSON text of the same meaning in which what acts or hides is written as \\uXXXX."""
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def listed(names: list[str], most: int = 5) -> str:
     """Return "a, b, c and 4 more" with every name made safe to show."""
     shown = ", ".join(clean_text(name) for name in names[:most])

@@ -72,7 +72,9 @@ class SubjectLostError(WorkerDiedError):
 
 
 JUDGING = (
-    "spec.output",
+    "spec.output.dir",
+    "spec.output.formats",
+    "spec.output.shared",
     "spec.history",
     "spec.audit.time_limit",
     "spec.audit.checks",
@@ -104,7 +106,7 @@ def observed(
         AuditBrokenError: the worker died, or took too long, while bringing the subject in.
     """
     began = time.monotonic()
-    journal = Journal(folder)
+    journal = Journal(folder, shared=spec.output.shared)
     progress.loading()
     crew = _Crew(spec, folder, earlier)
     try:

@@ -70,7 +70,7 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
     say(event="loaded", facts=facts, environment=environment(str(subject.device)))
     from auditor.engine.perform import REQUESTS, perform
 
-    journal = Journal(Path(order["folder"]))
+    journal = Journal(Path(order["folder"]), shared=spec.output.shared)
     for line in lines:
         told = json.loads(line)
         work = Work(

@@ -4,10 +4,13 @@ Read off the tree of `Contents` or off the live one: a tensor is what has a shap
 """
 
 from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Any
 
 from auditor.core.secrets import shown_setting
 from auditor.core.text import clean_text
+from auditor.intake.recorder_file import CHECKPOINTS
+from auditor.opening.contents import FileRead
 from auditor.opening.state_dicts import OPTIMIZER_KEYS
 
 DEEPEST_EXTRA = 6
@@ -15,6 +18,15 @@ MOST_EXTRAS = 200
 
 DEEPEST_OPTIMIZER = 3
 MOST_OPTIMIZERS = 32
+
+
+def weights_file(path: Path, files: tuple[FileRead, ...]) -> Path:
+    """Return the file by which those beside a checkpoint are told: in a folder, the first read."""
+    if not path.is_dir():
+        return path
+    first = files[0].name if files else ""
+    # Of shards the first that is read is their index, of other formats some description.
+    return path / (first if Path(first).suffix in CHECKPOINTS else "model.safetensors")
 
 
 def main_optimizer(held: Any) -> dict[str, Any] | None:

@@ -10,12 +10,17 @@ import torch
 from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
 from auditor.core.text import clean_text, listed
-from auditor.intake.besides import bulky_keys, extras_in, main_optimizer, optimizers_in
+from auditor.intake.besides import (
+    bulky_keys,
+    extras_in,
+    main_optimizer,
+    optimizers_in,
+    weights_file,
+)
 from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
-from auditor.intake.recorder_file import CHECKPOINTS, Header, read_header, recording_beside
-from auditor.opening.contents import FileRead
+from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.opening.process import looked_into
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
@@ -62,14 +67,14 @@ def open_checkpoint(
     with looked_into(path, allow) as opened:
         contents = opened.contents
         try:
-            chosen, others = state_dict_of(contents.tree, key)
+            chosen, others = state_dict_of(contents.tree, key, contents.classes)
         except InputError as error:
             raise InputError(f"{shown}: {error}") from error
         held = live(opened)
     named = part_of(held, chosen.key)
     weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     extras = extras_in(held, weights.keys())
-    file = _file(path.absolute(), contents.files)
+    file = weights_file(path.absolute(), contents.files)
     files, notes = beside(file.parent)
     recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
@@ -96,15 +101,6 @@ def open_checkpoint(
             classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
     )
-
-
-def _file(path: Path, files: tuple[FileRead, ...]) -> Path:
-    """Return the file by which those beside a checkpoint are told: in a folder, the first read."""
-    if not path.is_dir():
-        return path
-    first = files[0].name if files else ""
-    # Of shards the first that is read is their index, of other formats some description.
-    return path / (first if Path(first).suffix in CHECKPOINTS else "model.safetensors")
 
 
 def _told(others: tuple[StateDict, ...]) -> Iterator[str]:

@@ -11,14 +11,15 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.intake.besides import bulky_keys, extras_in, optimizers_in
+from auditor.intake.besides import bulky_keys, extras_in, optimizers_in, weights_file
 from auditor.intake.declared import told_by
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.saved_optimizers import optimizer_told
 from auditor.intake.training_logs.places import groups_beside
 from auditor.observations.settings import Plain
-from auditor.opening.contents import ITEM_BYTES, FileRead, SparseAt, TensorAt
+from auditor.opening.contents import ITEM_BYTES, FileRead, PiecesAt, SparseAt, TensorAt
+from auditor.opening.copies import check_copies
 from auditor.opening.process import looked_into
 from auditor.opening.scalars import with_scalars
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
@@ -85,6 +86,8 @@ class Setting:
 class Inspection:
     """What stands in a checkpoint.
 
+    `place` is where it lies on this machine, `path` how it was named.
+
     `chosen` is the state dict that an audit takes, `others` those beside it. `extras` are the plain
     values beside the weights as text, by dotted key, secrets masked. `beside` names the files in
     its folder that tell of training. `classes` are those that it asks Python for; nothing was made
@@ -92,6 +95,7 @@ class Inspection:
     """
 
     path: str
+    place: Path
     container: str
     bytes: int
     sha256: str
@@ -117,28 +121,34 @@ class _Kept:
     recorded: Header | None
 
 
-def inspected(path: Path, key: str | None = None) -> Inspection:
+def inspected(
+    path: Path, key: str | None = None, allow: frozenset[str] = frozenset()
+) -> Inspection:
     """Return what stands in the checkpoint `path`, a file or a folder.
 
     `key` is the dotted key of the state dict to audit; found by itself where it is None.
+    `allow` names what is refused unless the user allows it.
 
     Raises:
         InputError: an audit would refuse it.
     """
-    with looked_into(path) as opened:
+    with looked_into(path, allow) as opened:
         contents = opened.contents
         try:
-            chosen, others = state_dict_of(contents.tree, key)
+            chosen, others = state_dict_of(contents.tree, key, contents.classes)
         except InputError as error:
             raise InputError(f"{clean_text(path)}: {error}") from error
+        check_copies(opened)
         held = with_scalars(opened)
-    files, notes = beside(path)
-    recording = recording_beside(path)
+    file = weights_file(path.absolute(), contents.files)
+    files, notes = beside(file.parent)
+    recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
     kept = _Kept(plain_tree(held, bulky_keys(held)), files, recorded)
     weights = _weights(held, chosen)
     return Inspection(
         path=str(path),
+        place=path,
         container=contents.container,
         bytes=contents.bytes,
         sha256=contents.sha256,
@@ -148,7 +158,7 @@ def inspected(path: Path, key: str | None = None) -> Inspection:
         optimizers=tuple(_optimizer(name, state) for name, state in optimizers_in(held).items()),
         settings=tuple(_settings(kept)),
         extras=tuple(extras_in(held, {tensor.name for tensor in weights.tensors}).items()),
-        beside=tuple(_beside(path, files, recorded)),
+        beside=tuple(_beside(file, files, recorded)),
         classes=tuple(clean_text(name, 120) for name in contents.classes),
         notes=(*contents.notes, *notes, *([note] if note else [])),
     )
@@ -160,7 +170,7 @@ def _weights(held: Any, found: StateDict) -> Weights:
     return Weights(found.key, found.averaged, tuple(tensors))
 
 
-def _tensor(name: str, value: TensorAt | SparseAt) -> Tensor:
+def _tensor(name: str, value: TensorAt | PiecesAt | SparseAt) -> Tensor:
     if isinstance(value, SparseAt):
         parts = [_tensor("", part) for part in value.parts]
         dtype = f"{value.layout} {parts[-1].dtype}" if parts else value.layout

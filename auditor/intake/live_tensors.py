@@ -7,10 +7,8 @@ import torch
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.opening.contents import ITEM_BYTES, Opaque, PiecesAt, SparseAt, TensorAt
+from auditor.opening.copies import check_copies
 from auditor.opening.process import Opened
-
-MOST_COPIED = 3
-"""Times the bytes of all blocks that copies of tensors may come to: views share their blocks."""
 
 
 def live(opened: Opened) -> Any:
@@ -22,18 +20,10 @@ def live(opened: Opened) -> Any:
         InputError: a tensor reaches beyond its bytes, or they come to far more than the file.
     """
     copies: dict[TensorAt | PiecesAt, torch.Tensor] = {}
-    held = sum(block.bytes for block in opened.contents.blocks)
-    left = MOST_COPIED * held
+    check_copies(opened)
 
     def copied(place: TensorAt | PiecesAt) -> torch.Tensor:
-        nonlocal left
         if place not in copies:
-            left -= place.values * ITEM_BYTES[place.dtype]
-            if left < 0:
-                raise InputError(
-                    f"{clean_text(opened.path)}: its tensors come to more than {MOST_COPIED} times "
-                    f"the {held:,} bytes that it holds"
-                )
             if isinstance(place, TensorAt):
                 copies[place] = _copy(opened, place)
             else:
@@ -78,8 +68,6 @@ def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
 
 def _joined(opened: Opened, place: PiecesAt) -> torch.Tensor:
     """Return the tensor that pieces make, each of them read and put where it belongs."""
-    if sum(piece.values for _, piece in place.pieces) != place.values:
-        raise InputError(f"{clean_text(opened.path)}: a tensor's pieces do not make it whole")
     joined = torch.empty(place.shape, dtype=getattr(torch, place.dtype))
     for offsets, piece in place.pieces:
         where = tuple(slice(at, at + n) for at, n in zip(offsets, piece.shape, strict=True))

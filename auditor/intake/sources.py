@@ -15,7 +15,7 @@ from torch import nn
 
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
-from auditor.intake.located import code_named_in
+from auditor.intake.code_places import code_named_in
 from auditor.intake.reference import resolve
 
 MOST_CLASSES = 200

@@ -120,6 +120,6 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     try:
         held = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - tags such as `!!bool maybe` raise what they like
         return {}
     return plain_tree(held) if isinstance(held, Mapping) else {}

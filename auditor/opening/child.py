@@ -5,6 +5,7 @@ found, or why it refuses. The checkpoint is its standard input, where it is a fi
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -32,6 +33,7 @@ MOST_CLASSES = 1_000
 def main(room: Path) -> None:
     """Read one checkpoint, and end the process; none of its memory is worth tidying up."""
     order = json.loads((room / ORDER).read_text(encoding="utf-8"))
+    gc.disable()  # It ends soon, and much of what it makes stays to the end.
     _hold_to(order["computing"], order["largest"])
     try:
         told = contents_to_json(_contents(room, order))

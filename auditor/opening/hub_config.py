@@ -20,7 +20,17 @@ LARGEST = 8 << 20
 DEEPEST = 16
 LARGEST_NUMBER = 1 << 24
 """The largest size or count in a configuration: longer contexts and vocabularies are not known."""
-FREE = ("theta", "base", "scale", "token_id", "seed", "rate", "size_in_bytes", "total_size")
+FREE = (
+    "theta",
+    "max_length",
+    "base",
+    "scale",
+    "token_id",
+    "seed",
+    "rate",
+    "size_in_bytes",
+    "total_size",
+)
 """Parts of the names of numbers that are no sizes."""
 
 REMOTE = ("auto_map", "custom_pipelines")

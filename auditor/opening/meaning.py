@@ -75,8 +75,8 @@ class Meaning:
     def mapping(self, items: Iterable[tuple[Any, Any]]) -> Any:
         """Return a mapping whose keys are texts or whole numbers.
 
-        Other plain keys are written out, and a mapping with keys of other kinds is opaque: neither
-        may have tensors in it.
+        Other plain keys are written out, long ones cut, and a mapping with keys of other kinds is
+        opaque: none of these may have tensors under them.
         """
         made: dict[str | int, Any] = {}
         odd = opaque = False
@@ -86,9 +86,10 @@ class Meaning:
                 odd, opaque = True, opaque or not _is_plain_key(key)
                 name = clean_text(key, 200) if _is_plain_key(key) else f"key {len(made)}"
             elif isinstance(key, int):
-                name = key if -(2**63) <= key < 2**64 else clean_text(key, 40)
+                odd = odd or not -(2**63) <= key < 2**64
+                name = clean_text(key, 40) if odd else key
             elif len(key) > LONGEST_KEY:
-                raise self.refusal(f"a key that is too long: {clean_text(key, 80)}")
+                odd, name = True, clean_text(key, 200)
             with self.under(name):
                 if name in made:
                     raise self.refusal("the same key twice")
@@ -97,7 +98,7 @@ class Meaning:
             raise self.refusal("keys that are the same when written out")
         tensors_in = any(isinstance(inner, TensorAt | SparseAt) for inner in made.values())
         if odd and tensors_in and not self._in_objects:
-            raise self.refusal("tensors under keys that are neither text nor whole numbers")
+            raise self.refusal("tensors under keys that are no texts of a usual length")
         return Opaque("dict") if opaque else made
 
     def count(self) -> None:

@@ -92,12 +92,13 @@ CALLED = frozenset(
 """What may be called of modules that otherwise hold too much that acts: Python's, torch, numpy."""
 
 CALLED_PATTERN = re.compile(
-    r"(?:collections|pathlib(?:\._local)?|datetime|_pydatetime|enum|ipaddress|itertools|weakref)\.\w+"
+    r"(?:collections|pathlib(?:\._local)?|datetime|_pydatetime|enum|ipaddress)\.\w+"
+    r"|itertools\.(?:chain|count|cycle|islice|product|repeat)|weakref\.(?:ref|Weak\w+)"
     r"|(?:typing|inspect|dataclasses|builtins)\.[A-Z_]\w*"
     r"|torch\.return_types\.\w+|torch\.jit\._pickle\.\w+"
     r"|torch\.(?:[a-z_]\w*\.)*_?[A-Z]\w*(?:\.[A-Z]\w*)*"
     r"|numpy\.dtypes\.\w+|numpy\.(?:float|int|uint|complex|bool|str|bytes)_?\d*_?"
-    r"|numpy\.random\.(?:_\w+|mtrand)\.\w+"
+    r"|numpy\.random\.(?:_\w+|mtrand|bit_generator)\.\w+"
 )
 
 ACTING = frozenset(
@@ -118,6 +119,32 @@ ACTING = frozenset(
     }
 )
 """Modules of which nothing belongs into a checkpoint, called or not, with all below them."""
+
+ACTING_ANYWHERE = frozenset(
+    {
+        *(
+            "eval",
+            "exec",
+            "system",
+            "popen",
+            "spawn",
+            "import_module",
+            "load_module",
+            "run",
+            "main",
+        ),
+        *("load", "loads", "unsafe_load", "full_load", "read_pickle", "sympify", "urlopen", "open"),
+        *("check_call", "check_output", "getoutput", "call", "request", "get", "post", "download"),
+        *("remove", "unlink", "rmtree", "rmdir", "touch", "write_text", "write_bytes", "chmod"),
+    }
+)
+"""Names of functions, whoever wrote them, that no object is made by."""
+
+ACTING_CLASSES = frozenset({"torch.jit.CompilationUnit", "torch._C.CompilationUnit"})
+"""Classes that act when they are made, of modules that are not `ACTING`."""
+
+NAME = re.compile(r"(?:[^\W\d][\w-]*|<locals>|<lambda>)(?:\.(?:[\w-]+|<locals>|<lambda>))*")
+"""What the dotted name of a class looks like; a package may have a folder's name, with hyphens."""
 
 ACTING_NAMES = frozenset(
     {
@@ -159,9 +186,11 @@ def is_forbidden(module: str, name: str, called: bool) -> bool:
     dotted = f"{module}.{name}"
     if is_plain(dotted):
         return False
+    parts = name.split(".")
+    if dotted in ACTING_CLASSES or (called and parts[-1] in ACTING_ANYWHERE):
+        return True
     if called and (dotted in CALLED or CALLED_PATTERN.fullmatch(dotted)):
         called = False
-    parts = name.split(".")
     if not BETRAYING.isdisjoint(part.lstrip("_") for part in parts) or any(map(_is_magic, parts)):
         return dotted not in CALLED
     if module == "builtins" and parts[0] in ACTING_NAMES:

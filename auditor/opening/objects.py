@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 256
 
+OWN = frozenset({"_metadata"})
+SHADOWED = frozenset(dir(dict))
+"""Attributes that no mapping has of its own, for they are how one looks into it."""
+
 
 def held(meaning: "Meaning", value: StandIn) -> Any:
     """Return the plain values in an object of an unknown class.
@@ -22,6 +26,8 @@ def held(meaning: "Meaning", value: StandIn) -> Any:
     as that of a member of an enumeration, or a list.
     """
     if value.pairs:
+        if not SHADOWED.isdisjoint(attributes_of(value)):
+            raise meaning.refusal("a mapping whose attributes hide what stands in it")
         return meaning.mapping(value.pairs)
     if value.members:
         return [meaning.of(member) for member in value.members]
@@ -48,7 +54,14 @@ def attributes_of(value: StandIn) -> dict[Any, Any]:
 
 
 def _mapping(meaning: "Meaning", value: StandIn) -> Any:
-    """Return an `OrderedDict`, a `Counter`, a `defaultdict` or a `dict`."""
+    """Return an `OrderedDict`, a `Counter`, a `defaultdict` or a `dict`.
+
+    Those of state dicts have one attribute, `_metadata`. Others could hide what stands in it.
+    """
+    if value.state is not None and not (
+        isinstance(value.state, dict) and value.state.keys() <= OWN
+    ):
+        raise meaning.refusal("a mapping with attributes of its own")
     first: Any = ()
     for part in value.made_of:
         if isinstance(part, dict):

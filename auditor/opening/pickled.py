@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, ClassVar
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
 from auditor.opening.foreign import foreign_pickle
-from auditor.opening.names import is_forbidden, is_plain, spelt
+from auditor.opening.names import NAME, is_forbidden, is_plain, spelt
 
 LONGEST_NAME = 1_000
 """Characters of the longest dotted name of a class."""
@@ -73,7 +73,17 @@ class StandIn:
         self.pairs.append((key, value))
 
 
-class _Reader(pickle.Unpickler):
+_InPython: Any = pickle._Unpickler
+
+
+class _Reader(_InPython):  # type: ignore[misc]
+    """Python's reader of pickles, the one that is written in Python: it lets itself be watched.
+
+    It is hardly slower here, where the making of stand-ins takes longest.
+    """
+
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(_InPython.dispatch)
+
     def __init__(
         self, file: BinaryIO, storage: Callable[[Any], Any], known: frozenset[str] | None
     ) -> None:
@@ -86,8 +96,10 @@ class _Reader(pickle.Unpickler):
         module, name = spelt(module, name)
         if (module, name) not in self._classes:
             dotted = f"{module}.{name}"
-            if len(dotted) > LONGEST_NAME or len(self._classes) >= MOST_NAMES:
-                raise InputError(f"its pickle asks for {clean_text(dotted, 80)}")
+            if len(dotted) > LONGEST_NAME or not NAME.fullmatch(dotted):
+                raise InputError(f"its pickle asks for what is no name: {clean_text(dotted, 80)}")
+            if len(self._classes) >= MOST_NAMES:
+                raise InputError(f"its pickle asks for more than {MOST_NAMES:,} classes")
             if self._known is not None and dotted not in self._known:
                 raise InputError(
                     f"its pickle asks for {clean_text(dotted, 80)}, which no file of its kind "
@@ -108,6 +120,28 @@ class _Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         return self._storage(pid)
+
+    def load_setitem(self) -> None:
+        self._put(self.stack[-3], self.stack[-2:-1], super().load_setitem)
+
+    def load_setitems(self) -> None:
+        self._put(self.metastack[-1][-1], self.stack[::2], super().load_setitems)
+
+    def load_dict(self) -> None:
+        keys = self.stack[::2]
+        super().load_dict()
+        _check_all_new(self.stack[-1], 0, keys)
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
+
+    def _put(self, mapping: Any, keys: list[Any], put: Callable[[], None]) -> None:
+        """Put items into a mapping, of which none may stand there already."""
+        before = len(mapping) if isinstance(mapping, dict) else 0
+        put()
+        if isinstance(mapping, dict):
+            _check_all_new(mapping, before, keys)
 
     def _attribute(self, cls: type[StandIn], owner: Any, name: Any) -> Any:
         """Return what stands in for a name within a class, or for the method of an object.
@@ -130,6 +164,12 @@ class _Reader(pickle.Unpickler):
             for one in self._classes.values()
             if is_forbidden(one.module, one.qualname, one.called)
         ]
+
+
+def _check_all_new(mapping: dict[Any, Any], before: int, keys: list[Any]) -> None:
+    if len(mapping) != before + len(keys):
+        shown = listed([clean_text(key, 80) for key in keys], 3)
+        raise InputError(f"it holds the same key twice, of {shown}; which is meant can't be told")
 
 
 def _made_anew(cls: type[StandIn], made: Any, *made_of: Any) -> StandIn:
@@ -172,7 +212,7 @@ def read_pickle(
         _refuse(reader.forbidden())
         cut = isinstance(error, EOFError) or "truncated" in str(error)
         raise InputError(
-            "truncated: its pickle ends too early"
+            "damaged or truncated: its pickle ends too early"
             if cut
             else "not a checkpoint, or a damaged one: its pickle can't be read "
             f"({type(error).__name__})"

@@ -18,6 +18,7 @@ from auditor.opening.child import FOUND, ORDER, SPILLED
 from auditor.opening.contents import SPILL, Block, Contents, contents_from_json
 from auditor.opening.files import identity, opened
 from auditor.opening.kinds import reader_of_file, reader_of_folder
+from auditor.opening.listing import listing_of
 from auditor.opening.reading import MOST_SPILLED
 
 SECONDS = 8
@@ -101,16 +102,20 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
             file = stack.enter_context(opened(path))
             size = os.fstat(file.fileno()).st_size
             reader = reader_of_file(file, path.name)
+            if reader == "onnx":
+                with contextlib.suppress(InputError):  # values may lie in files beside it
+                    size += listing_of(path.parent).bytes
     except InputError as error:
         raise _RefusedError(error) from error
     except OSError as error:
         raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
     contents = _read_by_child(room, path, file, reader, size, allow)
-    files = []
+    files: list[BufferedReader] = []
+    folder = path if file is None else path.parent
     for read in contents.files:
         same = file
-        if same is None:
-            same = stack.enter_context(opened(path / read.name))
+        if same is None or files:
+            same = stack.enter_context(opened(folder / read.name))
         if identity(same) != read.identity or os.fstat(same.fileno()).st_size != read.bytes:
             raise _RefusedError("it was changed while it was read")
         files.append(same)

@@ -28,6 +28,7 @@ class Reading:
         self, path: Path, first: BufferedReader | None, spill: BufferedWriter, allow: frozenset[str]
     ) -> None:
         self.path = path
+        self._folder = path if first is None else path.parent
         self.allow = allow
         self.blocks: list[Block] = []
         self.classes: dict[str, None] = {}
@@ -79,11 +80,20 @@ class Reading:
             if known == name:
                 return number, file
         try:
-            file = opened(self.path / name)
+            file = opened(self._folder / name)
         except InputError as error:
             raise InputError(f"{shown}: {error}") from error
         self._files.append((name, file))
         return len(self._files) - 1, file
+
+    def beside(self, name: str) -> tuple[int, BufferedReader]:
+        """Open a file by its place beside the only one, as `open` does."""
+        return self.open(str(Path(self._files[self._number][0]).parent / name) if name else "")
+
+    @property
+    def number(self) -> int:
+        """Return the number of the checkpoint's only file."""
+        return self._number
 
     def numbered(self, number: int) -> BufferedReader:
         """Return a file by its number."""

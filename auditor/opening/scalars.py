@@ -71,7 +71,9 @@ def with_scalars(opened: Opened) -> Any:
                 return _read(opened, value)
         return value
 
-    return made(opened.contents.tree)
+    tree = made(opened.contents.tree)
+    opened.unchanged()
+    return tree
 
 
 def _read(opened: Opened, place: TensorAt) -> Scalar:

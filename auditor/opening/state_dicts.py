@@ -68,11 +68,15 @@ def state_dicts_in(tree: Any) -> tuple[StateDict, ...]:
     return tuple(found)
 
 
-def state_dict_of(tree: Any, key: str | None) -> tuple[StateDict, tuple[StateDict, ...]]:
+def state_dict_of(
+    tree: Any, key: str | None, classes: tuple[str, ...] = ()
+) -> tuple[StateDict, tuple[StateDict, ...]]:
     """Return the state dict to audit, and the others beside it.
 
     It is the one under `key`; without one, the only one that is no average, or the only one under
     the first of `WEIGHT_KEYS` that there is.
+
+    `classes` are what the checkpoint asks for, which may be why there is none.
 
     Raises:
         InputError: there is none, or several and none of them is named.
@@ -85,7 +89,11 @@ def state_dict_of(tree: Any, key: str | None) -> tuple[StateDict, tuple[StateDic
             raise InputError(f"model.key: {clean_text(key, 60)!r} holds no state dict")
         named = StateDict(key, tensors, _averaged(key))
     elif not everything:
-        raise InputError(f"no state dict (a dict of named tensors) in it; it {_what(tree)}")
+        asked = f"\n  It asks for classes, which are not made: {listed(list(classes))}"
+        raise InputError(
+            f"no state dict (a dict of named tensors) in it; it {_what(tree)}"
+            f"{asked if classes else ''}"
+        )
     else:
         named = _picked(everything)
     return named, tuple(other for other in everything if other.key != named.key)

@@ -5,6 +5,7 @@ without values of their own, quantised ones and those of other makers are refuse
 """
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor.core.errors import InputError
@@ -123,8 +124,7 @@ def _dense(meaning: "Meaning", value: StandIn) -> TensorAt:
     if value.name.endswith("_v3"):
         asked, *metadata = metadata
         dtype = str(getattr(asked, "name", "")).removeprefix("torch.")
-    if any(getattr(hook, "pairs", hook) for hook in hooks):
-        raise meaning.refusal("a tensor with hooks")
+    _check_bare(meaning, value, hooks)
     if any(metadata):
         raise meaning.refusal(
             "a tensor that is a conjugated or negated view; save `tensor.resolve_conj()` and "
@@ -133,8 +133,18 @@ def _dense(meaning: "Meaning", value: StandIn) -> TensorAt:
     return placed(meaning, storage, offset, shape, strides, dtype)
 
 
+def _check_bare(meaning: "Meaning", value: StandIn, hooks: Iterable[Any]) -> None:
+    """Make sure that nothing hangs on a tensor that torch itself would not have put there."""
+    if any(getattr(hook, "pairs", hook) or getattr(hook, "made_of", ()) for hook in hooks):
+        raise meaning.refusal("a tensor with hooks")
+    if value.state is not None:
+        raise meaning.refusal("a tensor with attributes that torch does not write")
+
+
 def _first(meaning: "Meaning", value: StandIn) -> TensorAt | SparseAt:
     """Return the tensor that something is made of: a parameter, a copy for another device."""
+    if value.name.startswith("torch._utils._rebuild_parameter"):
+        _check_bare(meaning, value, value.made_of[2:3])
     made = meaning.of(value.made_of[0])
     if not isinstance(made, TensorAt | SparseAt):
         raise meaning.refusal("a parameter that is no tensor")

@@ -9,7 +9,7 @@ from pathlib import Path
 from auditor.core.record import RECORD, AuditRecord, record_to_json
 from auditor.core.spec import Format
 from auditor.core.text import clean_text
-from auditor.core.whole import write_whole
+from auditor.core.whole import make_folder, write_whole
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
@@ -40,16 +40,22 @@ def write_reports(
     folder: Path,
     formats: Sequence[Format],
     process: PdfProcess | None = None,
+    *,
+    shared: bool | None = None,
 ) -> Written:
     """Write the reports asked for into `folder`, which is made where there is none.
 
+    Nobody else can read them unless they are `shared`, as the record's spec says where it is left
+    out.
     The record goes first and the PDF last; `process`, where one was started, makes it meanwhile.
     A report that can't be made becomes a problem and costs no other one.
 
     Raises:
         OSError: a file can't be written; the earlier one of its name stays as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if shared is None:
+        shared = bool(record.spec.get("output", {}).get("shared", False))
+    make_folder(folder, shared=shared)
     paths: list[Path] = []
     problems: list[str] = []
     with ExitStack() as stack:
@@ -61,7 +67,7 @@ def write_reports(
                 reason = clean_text(error) or type(error).__name__
                 problems.append(f"{path.name} was not written: {reason}")
                 continue
-            write_whole(path, data)
+            write_whole(path, data, shared=shared)
             paths.append(path)
     return Written(tuple(paths), tuple(problems))
 

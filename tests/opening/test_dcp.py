@@ -248,7 +248,7 @@ SPOILED: list[tuple[Callable[[Folder], None], str]] = [
     (huge, "do not make up its shape"),
     (other_shape, "is not the float32 tensor"),
     (other_type, "is not the int64 tensor"),
-    (no_type, "no type of values that is read"),
+    (no_type, "torch.quint8"),
     (no_place, "does not say where a piece of it lies"),
     (two_values, "two values under weight"),
     (no_way, "a path that is none"),

@@ -48,7 +48,7 @@ def told_of(model: nn.Module, first: FirstBatch, adapter: Adapter | None, named:
     outputs = _outputs(model, batch) if own is not None else None
     candidates = [named_loss(name) for name in _in_order(model, batch.target)]
     for loss in candidates:
-        if own is None or _gives(loss, outputs, batch.target, own):
+        if own is None or _gives(loss, outputs, _compared(kind, batch.target), own):
             note = f"No loss is named: {loss.shown}, which {kind} computes of labels."
             return Told(adapter=reading, loss=loss, notes=(note,))
     raise InputError(
@@ -146,6 +146,13 @@ def _own_loss(model: nn.Module, batch: Batch) -> float | None:
     finally:
         if config is not None:
             config.problem_type = kind
+
+
+def _compared(kind: str, target: Any) -> Any:
+    """Return the target without the place that a causal language model has no label for itself."""
+    if not kind.endswith(PREDICTS_NEXT) or not isinstance(target, torch.Tensor):
+        return target
+    return _moved(functional.pad(target[..., :-1], (1, 0), value=IGNORED))
 
 
 def _outputs(model: nn.Module, batch: Batch) -> Any:

@@ -102,8 +102,8 @@ def _declared(archive: zipfile.ZipFile) -> dict[str, frozenset[str]]:
         text = archive.read(entry).decode("utf-8", "replace")
         module = path.removesuffix(".py").strip("/").replace("/", ".")
         starts = [*CLASS.finditer(text)]
-        ends = [*(start.start() for start in starts[1:]), len(text)]
-        for start, end in zip(starts, ends, strict=True):
+        bounds = [*(start.start() for start in starts), len(text)]
+        for start, end in zip(starts, bounds[1:], strict=True):
             lists = NAMED.finditer(text, start.end(), end)
             names = re.findall(r'"([^"]+)"', " ".join(one[1] for one in lists))
             found[f"{module}.{start[1]}" if module else start[1]] = frozenset(names)

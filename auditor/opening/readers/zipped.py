@@ -6,6 +6,7 @@ end and the entries' own headers agree, entries do not overlap, and every checks
 """
 
 import itertools
+import stat
 import struct
 import zipfile
 
@@ -76,9 +77,10 @@ def checked(reading: Reading, archive: zipfile.ZipFile) -> list[Run]:
     seen: set[str] = set()
     for entry in entries:
         _check_entry(entry)
-        if entry.filename in seen:
+        # torch finds entries whatever the case of their names.
+        if entry.filename.casefold() in seen:
             raise InputError(f"two entries of the same name: {clean_text(entry.filename, 120)}")
-        seen.add(entry.filename)
+        seen.add(entry.filename.casefold())
     ranges = [(entry.header_offset, *bytes_of(reading, entry), entry) for entry in entries]
     ranges.sort(key=lambda one: one[0])
     if ranges and ranges[0][0] != 0:
@@ -134,8 +136,8 @@ def bytes_of(reading: Reading, entry: zipfile.ZipInfo) -> tuple[int, int]:
     )
     if not agrees:
         raise InputError(
-            f"the header of {clean_text(entry.filename, 120)} contradicts the zip file's list of "
-            "entries"
+            f"damaged: the header of {clean_text(entry.filename, 120)} contradicts the zip file's "
+            "list of entries"
         )
     return entry.header_offset + LOCAL_HEADER.size + name + extra, entry.compress_size
 
@@ -143,9 +145,18 @@ def bytes_of(reading: Reading, entry: zipfile.ZipInfo) -> tuple[int, int]:
 def _check_entry(entry: zipfile.ZipInfo) -> None:
     name, shown = entry.orig_filename, clean_text(entry.filename, 120)
     parts = name.split("/")
-    if len(name) > LONGEST_NAME or "\0" in name or "\\" in name:
+    if len(name) > LONGEST_NAME or not name.isprintable() or "\\" in name:
         raise InputError(f"an entry whose name is none: {shown}")
-    if name.startswith("/") or ".." in parts or "." in parts or parts[0].endswith(":"):
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if entry.volume or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise InputError(f"an entry of the zip file that is no file: {shown}")
+    if (
+        name.startswith("/")
+        or ".." in parts
+        or "." in parts
+        or "" in parts[:-1]
+        or parts[0].endswith(":")
+    ):
         raise InputError(f"an entry whose name leads out of the file: {shown}")
     if entry.flag_bits & ENCRYPTED:
         raise InputError(f"an encrypted entry: {shown}")
@@ -181,6 +192,10 @@ def _end(reading: Reading, archive: zipfile.ZipFile) -> int:
         elif head[:4] == b"PK\x06\x07":
             at += 20
         elif head[:4] == b"PK\x05\x06":
+            disks, here, entries, comment = struct.unpack_from("<I2H8xH", head, 4)
+            count = min(len(archive.filelist), 0xFFFF)
+            if disks not in (0, 0xFFFFFFFF) or {here, entries} - {count, 0xFFFF} or comment:
+                raise InputError("the end of its zip file contradicts its list of entries")
             return at + 22
         else:
             break

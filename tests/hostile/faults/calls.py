@@ -314,7 +314,7 @@ for _id, _pid in {
 }.items():
     SHELF.add(
         f"persistent-id-{_id}",
-        Refused(("storage",)),
+        Refused(("storage", "record")),
         lambda bait, pid=_pid: torch_zip(bait.file(), {"layer.weight": tensor(of=persistent(pid))}),
     )
 
@@ -325,9 +325,12 @@ def persistent_id_by_line(bait: Bait) -> Path:
     return torch_zip(bait.file(), {"layer.weight": tensor(of=Raw(b"Pstorage 0 cpu\n"))})
 
 
-@SHELF.refused("storage")
+@SHELF.read()
 def legacy_module_source(bait: Bait) -> Path:
-    """Torch of 2017 kept the source of modules beside them: a persistent id of its own kind."""
+    """Torch of 2017 kept the source of modules beside them: a persistent id of its own kind.
+
+    It is text, and stays text.
+    """
     source = persistent(("module", named("nobody", "Net"), "net.py", bait.code))
     return legacy(bait.file(), old_state(beside=called(source, 1)))
 

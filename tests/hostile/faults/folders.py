@@ -133,7 +133,7 @@ def shard_is_a_link(bait: Bait) -> Path:
     return folder
 
 
-@SHELF.refused("FIFO")
+@SHELF.refused("FIFO", "missing")
 def shard_is_a_fifo(bait: Bait) -> Path:
     folder = _sharded(bait, {"layer.weight": "shard.safetensors"})
     os.mkfifo(folder / "shard.safetensors")

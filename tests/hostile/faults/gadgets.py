@@ -170,7 +170,6 @@ ENDINGS = (
     ("builtins", "str.format"),
     ("builtins", "memoryview"),
     ("codecs", "open"),
-    ("functools", "partial"),
     ("functools", "reduce"),
     ("functools", "cached_property"),
     ("operator", "attrgetter"),
@@ -178,7 +177,6 @@ ENDINGS = (
     ("operator", "itemgetter"),
     ("operator", "call"),
     ("itertools", "starmap"),
-    ("itertools", "repeat"),
     ("copyreg", "add_extension"),
     ("copyreg", "pickle"),
     ("sys", "modules.__getitem__"),
@@ -244,11 +242,7 @@ CHAINS: dict[str, tuple[Payload, tuple[str, ...]]] = {
     ),
     "getattr-of-a-list": (
         lambda bait: called(called(GETATTR, [1, 2], "append"), 3),
-        ("getattr", "called"),
-    ),
-    "getattr-twice": (
-        lambda bait: called(called(GETATTR, _from("nobody", "Kind", "a"), "b"), bait.command),
-        ("getattr", "called"),
+        ("getattr", "called", "looks up"),
     ),
     "import-then-getattr": (
         lambda bait: called(
@@ -417,7 +411,7 @@ CHAINS: dict[str, tuple[Payload, tuple[str, ...]]] = {
         lambda bait: called(
             called(GETATTR, called(named("pathlib", "PosixPath"), str(bait.marker)), "touch")
         ),
-        ("getattr", "called"),
+        ("PosixPath.touch",),
     ),
     "enum-by-call": (
         lambda bait: called(named("enum", "Enum"), "E", {"a": named("os", "system")}),

@@ -204,7 +204,7 @@ def sparse_file_of_gigabytes(bait: Bait) -> Path:
     return bait.file()
 
 
-@SHELF.refused("after", "beyond", "end")
+@SHELF.refused("behind")
 def legacy_then_zeros(bait: Bait) -> Path:
     return legacy(bait.file(), old_state(), after=bytes(64))
 

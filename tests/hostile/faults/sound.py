@@ -135,7 +135,7 @@ def large_types_alone(bait: Bait) -> Path:
     return _saved(bait, OrderedDict(a=torch.ones(2, dtype=torch.complex128)))
 
 
-@SHELF.read()
+@SHELF.refused("resolve_conj")
 def negated_and_conjugated(bait: Bait) -> Path:
     return _saved(bait, {"a": torch.ones(2, dtype=torch.complex64).conj()})
 

@@ -128,7 +128,7 @@ def _rebuilt(function: str, *values: Any, module: str = "torch._utils") -> Raw:
     return called(named(module, function), *values)
 
 
-F8 = storage(kind="UntypedStorage", count=4)
+BYTES = storage(kind="UntypedStorage", count=16)
 
 
 def _v3(dtype: str, count: int, shape: Any = (2, 2), strides: Any = (2, 1)) -> Raw:
@@ -184,12 +184,12 @@ OTHER_KINDS: dict[str, tuple[Raw, Refused | Read | Either]] = {
     "type-unknown": (_v3("float3", 16), LIES),
     "type-is-a-function": (
         _rebuilt(
-            "_rebuild_tensor_v3", F8, 0, (2, 2), (2, 1), False, ordered(), named("os", "system")
+            "_rebuild_tensor_v3", BYTES, 0, (2, 2), (2, 1), False, ordered(), named("os", "system")
         ),
         Refused(("os.system",)),
     ),
     "type-is-a-text": (
-        _rebuilt("_rebuild_tensor_v3", F8, 0, (2, 2), (2, 1), False, ordered(), "float32"),
+        _rebuilt("_rebuild_tensor_v3", BYTES, 0, (2, 2), (2, 1), False, ordered(), "float32"),
         LIES,
     ),
     "type-larger-than-its-storage": (_v3("float64", 16), LIES),
@@ -230,7 +230,7 @@ OTHER_KINDS: dict[str, tuple[Raw, Refused | Read | Either]] = {
             False,
             ordered(),
         ),
-        Refused(("os.system",)),
+        Refused(("os.system", "quantised")),
     ),
     "meta": (
         _rebuilt(
@@ -396,7 +396,7 @@ def legacy_count_differs(bait: Bait) -> Path:
 
 for _id, _keys in {
     "keys-are-a-number": 7,
-    "keys-are-none": None,
+    "keys-are-none": Raw(b"N"),
     "keys-are-a-text": "0",
     "keys-of-lists": [[]],
     "keys-missing": [],

@@ -131,7 +131,7 @@ for _id in ("script", "ansi", "newlines", "right-to-left", "nul", "long", "formu
     _hostile = TEXTS.get(_id, "")
     SHELF.add(
         f"{_id}-as-a-class",
-        Refused(("asks for", "name", "class")),
+        Refused(("no name",)),
         lambda bait, t=_hostile: _as_class(bait, t),
     )
 
@@ -158,7 +158,7 @@ def class_of_a_megabyte(bait: Bait) -> Path:
     return _as_class(bait, "x" * (1 << 20))
 
 
-@SHELF.refused("too long")
+@SHELF.refused("characters")
 def name_of_a_megabyte_in_safetensors(bait: Bait) -> Path:
     return _in_safetensors(bait, "x" * (1 << 20))
 
@@ -231,7 +231,7 @@ def message_of_five_thousand_keys(bait: Bait) -> Path:
     return torch_zip(bait.file(), {f"k\n{n}\x1b[2J": n for n in range(5_000)})
 
 
-@SHELF.read()
+@SHELF.refused("no text")
 def json_with_escaped_surrogates(bait: Bait) -> Path:
     header = json.dumps(
         {"a\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}

@@ -258,7 +258,7 @@ def byte_order_hostile(bait: Bait) -> Path:
     return torch_zip(bait.file(), state(), byteorder=b"\x1b]0;owned\x07\n" * 100)
 
 
-BOMB = Refused(("unpack", "ratio", "compress"))
+BOMB = Refused(("swells",))
 
 
 def _packed(byte: bytes, megabytes: int) -> bytes:
@@ -284,7 +284,7 @@ for _id, _name, _size in (
     )
 
 
-@SHELF.refused("unpack", "ratio", "compress")
+@SHELF.refused("swells")
 def bomb_in_the_pickle(bait: Bait) -> Path:
     """300 MB of pickle that come to a thousandth in the file."""
     packer = zlib.compressobj(9, wbits=-15)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from auditor.core.spec_file import spec_from
-from auditor.intake.located import code_named_in, file_of, located_in
+from auditor.intake.code_places import code_named_in, file_of, located_in
 from tests.subjects import ROOT
 
 RAISES = "raise SystemExit('this module was imported')\n"
