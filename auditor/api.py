@@ -202,7 +202,7 @@ def audit_spec(
     """
     checks = chosen(spec)
     if spec.model.checkpoint is not None and is_address(spec.model.checkpoint):
-        progress.loading()
+        progress.fetching()
         spec = at_hand(spec)
     day = today or _today()
     held = baseline_for(spec, folder, resume=resume) if baseline is None else baseline

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auditor.intake.inspection import Inspection
 
 CheckpointArgument = Annotated[
-    str, typer.Argument(metavar="CHECKPOINT", help="The file or folder of the weights.")
+    str, typer.Argument(metavar="CHECKPOINT", help="The weights: a file, a folder or an address.")
 ]
 
 
@@ -50,6 +50,16 @@ def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None)
     from pathlib import Path
 
     from auditor.commands.targets import flags_named
+<<<<<<< HEAD
+    from auditor.core.addresses import without_credentials
+    from auditor.intake.inspection import inspected
+    from auditor.opening.located import located, told_by_name
+
+    path = located(checkpoint, Path.cwd(), "CHECKPOINT")
+    with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
+        seen = inspected(path, key)
+    return replace(seen, path=without_credentials(checkpoint))
+=======
     from auditor.core.addresses import is_address, without_credentials
     from auditor.core.errors import InputError
     from auditor.core.spec import ModelSpec
@@ -67,6 +77,7 @@ def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None)
         if not is_address(checkpoint):
             raise
         raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
+>>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
 
 
 def init(
@@ -89,7 +100,12 @@ def init(
     from auditor.core.text import clean_text
 
     folder = Path(out)
+<<<<<<< HEAD
+    seen = _inspected(checkpoint, key)
+    checkpoint = seen.path
+=======
     seen = _inspected(checkpoint, key, allow_torchscript)
+>>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
     draft = drafted(seen, spec_path(checkpoint, folder), key)
     files = {folder / SPEC: draft.spec, folder / f"{MODULE}.py": draft.module}
     write_new(files, force=force)

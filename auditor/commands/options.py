@@ -45,7 +45,9 @@ Target = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="module:callable that builds the model.")
 ]
-CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File of the weights.")]
+CheckpointOption = Annotated[
+    str | None, typer.Option("--checkpoint", help="File, folder or address of the weights.")
+]
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
 ]

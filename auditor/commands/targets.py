@@ -64,10 +64,9 @@ def flags_of(given: dict[str, Any]) -> Flags:
 def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     """Return the spec of a target, with the flags that were given put over it.
 
-    The target is a spec, a folder that holds one, or a checkpoint: a file, a folder or an address;
-    without one, it is the spec
-    in this folder unless flags name a model or a checkpoint. Paths in flags are relative to the
-    current folder.
+    The target is a spec, a folder that holds one, or a checkpoint: a file, a folder or an address.
+    Without one, it is the spec in this folder unless flags name a model or a checkpoint. Paths in
+    flags are relative to the current folder.
 
     Raises:
         InputError: there is no such target, or spec and flags make no valid spec.

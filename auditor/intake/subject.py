@@ -47,7 +47,7 @@ from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
 from auditor.observations.training_log import TrainingLog
 from auditor.opening.hub_config import implied_factory
-from auditor.opening.located import located
+from auditor.opening.located import located, told_by_name
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -235,6 +235,13 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
 def _opened(spec: AuditSpec, named: str) -> Checkpoint:
     """Return the checkpoint that a spec names; one that was fetched is known by its address."""
     path = spec.fetched or located(named, spec.base)
+<<<<<<< HEAD
+    with told_by_name(path, named):
+        checkpoint = open_checkpoint(path, spec.model.key)
+    if not is_address(named):
+        return checkpoint
+    return replace(checkpoint, facts=replace(checkpoint.facts, path=without_credentials(named)))
+=======
     if not is_address(named):
         return _read(spec, path)
     shown = without_credentials(named)
@@ -243,6 +250,7 @@ def _opened(spec: AuditSpec, named: str) -> Checkpoint:
     except InputError as error:
         raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
     return replace(checkpoint, facts=replace(checkpoint.facts, path=shown))
+>>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
 
 
 def _read(spec: AuditSpec, path: Path) -> Checkpoint:
