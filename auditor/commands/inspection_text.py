@@ -97,12 +97,10 @@ def _tensors(rows: Iterable[TensorGroup]) -> Table:
     table.add_column("tensor", overflow="fold", max_width=60)
     table.add_column("shape", no_wrap=True)
     table.add_column("type", no_wrap=True)
-    table.add_column("values", justify="right", no_wrap=True)
+    table.add_column("times", justify="right", no_wrap=True)
     for row in rows:
-        name = Text(row.name)
-        if row.count > 1:
-            name.append(f"  ({row.count:,} of them)", style="dim")
-        table.add_row(name, row.sizes, row.dtype, f"{row.values:,}")
+        times = f"{row.count:,}" if row.count > 1 else ""
+        table.add_row(Text(row.name), row.sizes, row.dtype, times)
     return table
 
 
