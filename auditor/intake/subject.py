@@ -119,6 +119,8 @@ class Subject:
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    include_samples: bool = False
+    """Whether answers may hold the inputs of single examples."""
     log: TrainingLog | Unavailable = field(default_factory=lambda: Unavailable("no log was read"))
 
     def fresh(self, seed: int) -> nn.Module:
@@ -348,6 +350,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         code=parts.code,
         loader_of=parts.loader_of,
         arguments=parts.arguments,
+        include_samples=spec.output.include_samples,
         log=log,
     )
 
