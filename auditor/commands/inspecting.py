@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auditor.intake.inspection import Inspection
 
 CheckpointArgument = Annotated[
-    str, typer.Argument(metavar="CHECKPOINT", help="The file or folder of the weights.")
+    str, typer.Argument(metavar="CHECKPOINT", help="The weights: a file, a folder or an address.")
 ]
 
 
@@ -50,23 +50,16 @@ def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None)
     from pathlib import Path
 
     from auditor.commands.targets import flags_named
-    from auditor.core.addresses import is_address, without_credentials
-    from auditor.core.errors import InputError
+    from auditor.core.addresses import without_credentials
     from auditor.core.spec import ModelSpec
-    from auditor.core.text import clean_text
     from auditor.intake.inspection import inspected
-    from auditor.opening.located import located
+    from auditor.opening.located import located, told_by_name
 
     path = located(checkpoint, Path.cwd(), "CHECKPOINT")
-    shown = without_credentials(checkpoint)
-    allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
-    try:
-        with flags_named({("model", "key"): key}):
-            return replace(inspected(path, key, allow), path=shown)
-    except InputError as error:
-        if not is_address(checkpoint):
-            raise
-        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
+    with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
+        allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
+        seen = inspected(path, key, allow)
+    return replace(seen, path=without_credentials(checkpoint))
 
 
 def init(
@@ -90,6 +83,7 @@ def init(
 
     folder = Path(out)
     seen = _inspected(checkpoint, key, allow_torchscript)
+    checkpoint = seen.path
     draft = drafted(seen, spec_path(checkpoint, folder), key)
     files = {folder / SPEC: draft.spec, folder / f"{MODULE}.py": draft.module}
     write_new(files, force=force)

@@ -45,21 +45,23 @@ Target = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="module:callable that builds the model.")
 ]
-CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File of the weights.")]
+CheckpointOption = Annotated[
+    str | None, typer.Option("--checkpoint", help="File, folder or address of the weights.")
+]
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
+]
+AllowTorchscriptOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-torchscript", help="Read the weights of a TorchScript archive; run none of it."
+    ),
 ]
 AllowPickleOption = Annotated[
     str | None,
     typer.Option(
         "--allow-pickle",
         help="sha256:HEX of a checkpoint whose pickle may run: it can do whatever you can.",
-    ),
-]
-AllowTorchscriptOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--allow-torchscript", help="Read the weights of a TorchScript archive; run none of it."
     ),
 ]
 TrainOption = Annotated[

@@ -21,8 +21,8 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "factory"): "--model",
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
-    ("model", "allow_pickle"): "--allow-pickle",
     ("model", "allow_torchscript"): "--allow-torchscript",
+    ("model", "allow_pickle"): "--allow-pickle",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",
@@ -64,10 +64,9 @@ def flags_of(given: dict[str, Any]) -> Flags:
 def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     """Return the spec of a target, with the flags that were given put over it.
 
-    The target is a spec, a folder that holds one, or a checkpoint: a file, a folder or an address;
-    without one, it is the spec
-    in this folder unless flags name a model or a checkpoint. Paths in flags are relative to the
-    current folder.
+    The target is a spec, a folder that holds one, or a checkpoint: a file, a folder or an address.
+    Without one, it is the spec in this folder unless flags name a model or a checkpoint. Paths in
+    flags are relative to the current folder.
 
     Raises:
         InputError: there is no such target, or spec and flags make no valid spec.
@@ -117,7 +116,9 @@ def command_of(target: str | None, flags: Flags) -> str:
     words = ["audit", "run", *([] if target is None else [without_credentials(target)])]
     for path, flag in FLAGS.items():
         value = flags.get(path)
-        if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
+        if value is True and path[-1] == "include_samples":
+            words.append(flag)
+        elif value is not None and path[0] not in {"output", "history"} and "checks" not in path:
             words += [flag, without_credentials(str(value))]
     return without_login(shlex.join(words))
 

@@ -31,6 +31,9 @@ Answers = Mapping[Request[Any], Any]
 class Progress(Protocol):
     """Is told how an audit goes on."""
 
+    def fetching(self) -> None:
+        """The checkpoint is being fetched from its address."""
+
     def loading(self) -> None:
         """The subject is being brought in."""
 

@@ -23,7 +23,7 @@ from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.run_pickle import ran
-from auditor.opening.contents import Contents, SparseAt
+from auditor.opening.contents import Contents
 from auditor.opening.process import looked_into
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
@@ -106,12 +106,6 @@ def _chosen(path: Path, key: str | None, tree: Any, classes: tuple[str, ...] = (
         chosen = state_dict_of(tree, key, classes)
     except InputError as error:
         raise InputError(f"{clean_text(path)}: {error}") from error
-    for name, value in part_of(tree, chosen[0].key).items():
-        if isinstance(value, SparseAt):
-            raise InputError(
-                f"{clean_text(path)}: {clean_text(name, 120)} is sparse ({value.layout}), and "
-                "weights are audited dense; save `tensor.to_dense()` of it"
-            )
     return chosen
 
 

@@ -47,7 +47,7 @@ from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
 from auditor.observations.training_log import TrainingLog
 from auditor.opening.hub_config import implied_factory
-from auditor.opening.located import located
+from auditor.opening.located import located, told_by_name
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -119,6 +119,8 @@ class Subject:
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    include_samples: bool = False
+    """Whether answers may hold the inputs of single examples."""
     log: TrainingLog | Unavailable = field(default_factory=lambda: Unavailable("no log was read"))
 
     def fresh(self, seed: int) -> nn.Module:
@@ -235,14 +237,11 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
 def _opened(spec: AuditSpec, named: str) -> Checkpoint:
     """Return the checkpoint that a spec names; one that was fetched is known by its address."""
     path = spec.fetched or located(named, spec.base)
-    if not is_address(named):
-        return _read(spec, path)
-    shown = without_credentials(named)
-    try:
+    with told_by_name(path, named):
         checkpoint = _read(spec, path)
-    except InputError as error:
-        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
-    return replace(checkpoint, facts=replace(checkpoint.facts, path=shown))
+    if not is_address(named):
+        return checkpoint
+    return replace(checkpoint, facts=replace(checkpoint.facts, path=without_credentials(named)))
 
 
 def _read(spec: AuditSpec, path: Path) -> Checkpoint:
@@ -340,6 +339,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         code=parts.code,
         loader_of=parts.loader_of,
         arguments=parts.arguments,
+        include_samples=spec.output.include_samples,
         log=log,
     )
 

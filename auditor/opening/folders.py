@@ -175,11 +175,6 @@ def _refuse_what_is_known(folder: Listing, files: list[str]) -> None:
             "a pipeline of several models (diffusers); name the folder of one: "
             f"{listed(list(folder.folders))}"
         )
-    if "zero_to_fp32.py" in files:
-        raise InputError(
-            "a DeepSpeed checkpoint, whose weights lie in parts; put them together with "
-            "`python -m deepspeed.utils.zero_to_fp32 FOLDER merged` and audit `merged`"
-        )
     inner = sorted(filter(ONE_OF_SEVERAL.fullmatch, folder.folders), key=_in_order)
     if inner and not any(CHECKPOINT.fullmatch(name) for name in files):
         raise InputError(

@@ -91,15 +91,15 @@ class Reading:
         """Open a file by its place beside the only one, as `open` does."""
         return self.open(str(Path(self._files[self._number][0]).parent / name) if name else "")
 
-    def _keep(self, name: str, file: BufferedReader) -> None:
-        """Take a file down, and which one it is before anything of it is read."""
-        self._files.append((name, file))
-        self._identities.append(identity(file))
-
     @property
     def number(self) -> int:
         """Return the number of the checkpoint's only file."""
         return self._number
+
+    def _keep(self, name: str, file: BufferedReader) -> None:
+        """Take a file down, and which one it is before anything of it is read."""
+        self._files.append((name, file))
+        self._identities.append(identity(file))
 
     def numbered(self, number: int) -> BufferedReader:
         """Return a file by its number."""
