@@ -50,34 +50,16 @@ def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None)
     from pathlib import Path
 
     from auditor.commands.targets import flags_named
-<<<<<<< HEAD
     from auditor.core.addresses import without_credentials
+    from auditor.core.spec import ModelSpec
     from auditor.intake.inspection import inspected
     from auditor.opening.located import located, told_by_name
 
     path = located(checkpoint, Path.cwd(), "CHECKPOINT")
-    with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
-        seen = inspected(path, key)
-    return replace(seen, path=without_credentials(checkpoint))
-=======
-    from auditor.core.addresses import is_address, without_credentials
-    from auditor.core.errors import InputError
-    from auditor.core.spec import ModelSpec
-    from auditor.core.text import clean_text
-    from auditor.intake.inspection import inspected
-    from auditor.opening.located import located
-
-    path = located(checkpoint, Path.cwd(), "CHECKPOINT")
-    shown = without_credentials(checkpoint)
     allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
-    try:
-        with flags_named({("model", "key"): key}):
-            return replace(inspected(path, key, allow), path=shown)
-    except InputError as error:
-        if not is_address(checkpoint):
-            raise
-        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
->>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
+    with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
+        seen = inspected(path, key, allow)
+    return replace(seen, path=without_credentials(checkpoint))
 
 
 def init(
@@ -100,12 +82,8 @@ def init(
     from auditor.core.text import clean_text
 
     folder = Path(out)
-<<<<<<< HEAD
-    seen = _inspected(checkpoint, key)
-    checkpoint = seen.path
-=======
     seen = _inspected(checkpoint, key, allow_torchscript)
->>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
+    checkpoint = seen.path
     draft = drafted(seen, spec_path(checkpoint, folder), key)
     files = {folder / SPEC: draft.spec, folder / f"{MODULE}.py": draft.module}
     write_new(files, force=force)

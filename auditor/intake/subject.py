@@ -233,22 +233,11 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
 def _opened(spec: AuditSpec, named: str) -> Checkpoint:
     """Return the checkpoint that a spec names; one that was fetched is known by its address."""
     path = spec.fetched or located(named, spec.base)
-<<<<<<< HEAD
     with told_by_name(path, named):
-        checkpoint = open_checkpoint(path, spec.model.key)
+        checkpoint = open_checkpoint(path, spec.model.key, spec.model.allowed)
     if not is_address(named):
         return checkpoint
     return replace(checkpoint, facts=replace(checkpoint.facts, path=without_credentials(named)))
-=======
-    if not is_address(named):
-        return open_checkpoint(path, spec.model.key, spec.model.allowed)
-    shown = without_credentials(named)
-    try:
-        checkpoint = open_checkpoint(path, spec.model.key, spec.model.allowed)
-    except InputError as error:
-        raise InputError(str(error).replace(clean_text(path), clean_text(shown))) from error
-    return replace(checkpoint, facts=replace(checkpoint.facts, path=shown))
->>>>>>> f6f9c335eee12d38dd713a04f8684bce95436b85
 
 
 def assemble(parts: Parts, spec: AuditSpec) -> Subject:
