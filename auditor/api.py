@@ -62,6 +62,7 @@ def audit(
     limits: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
     remedies: bool = True,
     baseline: AuditRecord | str | os.PathLike[str] | None = None,
+    include_samples: bool = False,
 ) -> Record:
     """Audit a live model in this process, and leave it exactly as it was.
 
@@ -90,6 +91,7 @@ def audit(
         remedies: whether to try on copies what may mend the causes of what is found.
         baseline: the earlier audit to compare with: a record, the file or folder of one, its id in
             the history, or `last` for the last one that was kept (`Record.keep`).
+        include_samples: whether the report may show inputs of single examples.
 
     Raises:
         InputError: something handed in can't be used.
@@ -116,6 +118,7 @@ def audit(
             "limits": limits or {},
             "remedies": remedies,
         },
+        "output": {"include_samples": include_samples},
     }
     spec = spec_from(values, "audit()", Path())
     checks = chosen(spec)

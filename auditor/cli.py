@@ -14,6 +14,7 @@ from auditor.commands.exporting import exports
 from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
+    AllowPickleOption,
     AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
@@ -71,6 +72,7 @@ def run(
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
     allow_torchscript: AllowTorchscriptOption = None,
+    allow_pickle: AllowPickleOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,

@@ -40,6 +40,9 @@ LOSSES: Mapping[str, str] = {
 }
 """The losses of torch.nn.functional by what a configuration may call them, in one spelling."""
 
+TOKENIZER = "tokenizer_config.json"
+"""The file by which a tokenizer lies in a Hugging Face folder; a loader may ask for it."""
+
 ZOO_NAME = re.compile(r"[a-z][a-z0-9_.]{2,60}")
 """What timm and torchvision call a model."""
 
@@ -83,7 +86,8 @@ def _source(seen: Inspection) -> tuple[list[str], list[str], str, tuple[str, ...
     if (architecture := _hugging_face(seen)) is not None:
         model = [f"  factory: {FACTORY}  # {comment(architecture)}, as {CONFIG} says"]
         told = "# loss: told by the model itself"
-        module = function_stub(seen, TOKENIZED)
+        words = (hub_folder(seen.place) / TOKENIZER).is_file()
+        module = function_stub(seen, TOKENIZED if words else LOADER)
         return model, [_val("val_loader"), told], module, (f"{MODULE}.py: val_loader()",)
     if LIGHTNING in dict(seen.extras):
         model = [f"  factory: {MODULE}:LitModel  # its arguments are in the checkpoint"]

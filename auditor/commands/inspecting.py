@@ -56,8 +56,8 @@ def _inspected(checkpoint: str, key: str | None, allow_torchscript: bool | None)
     from auditor.opening.located import located, told_by_name
 
     path = located(checkpoint, Path.cwd(), "CHECKPOINT")
-    allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
     with flags_named({("model", "key"): key}), told_by_name(path, checkpoint):
+        allow = ModelSpec(allow_torchscript=bool(allow_torchscript)).allowed
         seen = inspected(path, key, allow)
     return replace(seen, path=without_credentials(checkpoint))
 

@@ -92,17 +92,16 @@ def _other(other: Weights) -> Hung:
     )
 
 
-def _tensors(rows: Iterable[TensorGroup]) -> Table:
+def _tensors(rows: Sequence[TensorGroup]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("tensor", overflow="fold", max_width=60)
     table.add_column("shape", no_wrap=True)
     table.add_column("type", no_wrap=True)
-    table.add_column("values", justify="right", no_wrap=True)
+    several = any(row.count > 1 for row in rows)
+    if several:
+        table.add_column("times", justify="right", no_wrap=True)
     for row in rows:
-        name = Text(row.name)
-        if row.count > 1:
-            name.append(f"  ({row.count:,} of them)", style="dim")
-        table.add_row(name, row.sizes, row.dtype, f"{row.values:,}")
+        table.add_row(Text(row.name), row.sizes, row.dtype, *([f"{row.count:,}"] * several))
     return table
 
 

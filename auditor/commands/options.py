@@ -57,6 +57,13 @@ AllowTorchscriptOption = Annotated[
         "--allow-torchscript", help="Read the weights of a TorchScript archive; run none of it."
     ),
 ]
+AllowPickleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--allow-pickle",
+        help="sha256:HEX of a checkpoint whose pickle may run: it can do whatever you can.",
+    ),
+]
 TrainOption = Annotated[
     str | None, typer.Option("--train", help="module:callable of the training loader.")
 ]

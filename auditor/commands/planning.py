@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from auditor.commands.options import (
+    AllowPickleOption,
     AllowTorchscriptOption,
     BatchOption,
     CheckpointOption,
@@ -32,6 +33,7 @@ def plan(
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
     allow_torchscript: AllowTorchscriptOption = None,
+    allow_pickle: AllowPickleOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,

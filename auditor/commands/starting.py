@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditor.commands.draft import Draft
 from auditor.commands.targets import writable
-from auditor.core.addresses import is_address, without_credentials
+from auditor.core.addresses import is_address
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
 from auditor.core.whole import write_whole
@@ -19,7 +19,7 @@ def spec_path(checkpoint: str, folder: Path) -> str:
     One that was named from the root stays so, unless it lies below the folder; an address stays.
     """
     if is_address(checkpoint):
-        return without_credentials(checkpoint)
+        return checkpoint
     path = Path(checkpoint).expanduser()
     # The name itself may be a link, beside which other files lie than beside its target.
     there, home = path.absolute().parent.resolve() / path.name, folder.resolve()

@@ -22,6 +22,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
     ("model", "allow_torchscript"): "--allow-torchscript",
+    ("model", "allow_pickle"): "--allow-pickle",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",
@@ -115,7 +116,9 @@ def command_of(target: str | None, flags: Flags) -> str:
     words = ["audit", "run", *([] if target is None else [without_credentials(target)])]
     for path, flag in FLAGS.items():
         value = flags.get(path)
-        if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
+        if value is True and path[-1] == "include_samples":
+            words.append(flag)
+        elif value is not None and path[0] not in {"output", "history"} and "checks" not in path:
             words += [flag, without_credentials(str(value))]
     return without_login(shlex.join(words))
 

@@ -18,7 +18,6 @@ class TensorGroup:
     dtype: str
     shape: tuple[int, ...]
     count: int
-    values: int
 
     @property
     def sizes(self) -> str:
@@ -38,17 +37,14 @@ def grouped(tensors: Iterable[Tensor]) -> list[TensorGroup]:
         parts = tuple("" if part.isdecimal() else part for part in tensor.name.split("."))
         members.setdefault((parts, tensor.dtype, tensor.shape), []).append(tensor)
     return [
-        TensorGroup(_name_of(group), dtype, shape, len(group), sum(one.values for one in group))
+        TensorGroup(_name_of(group), dtype, shape, len(group))
         for (_, dtype, shape), group in members.items()
     ]
 
 
 def ungrouped(tensors: Iterable[Tensor]) -> list[TensorGroup]:
     """Return each tensor as a group of its own."""
-    return [
-        TensorGroup(clean_text(one.name, LONGEST), one.dtype, one.shape, 1, one.values)
-        for one in tensors
-    ]
+    return [TensorGroup(clean_text(one.name, LONGEST), one.dtype, one.shape, 1) for one in tensors]
 
 
 def _name_of(group: list[Tensor]) -> str:

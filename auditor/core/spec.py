@@ -60,6 +60,9 @@ class ModelSpec(Strict):
     """The weights: a file, a folder of a model or a trainer, or an address such as `s3://...`."""
     key: str | None = None
     """Where the state dict sits in it; found by itself where it can be."""
+    allow_pickle: Annotated[str, Field(pattern=r"^sha256:[0-9a-fA-F]{64}$")] | None = None
+    """The hash of the checkpoint, as `sha256:...`, if its pickle may run: it can do whatever you
+    can."""
     allow: AllowSpec = AllowSpec()
     """What may not fit, by pattern; anything else that does not ends the audit."""
     allow_torchscript: bool = False

@@ -33,6 +33,7 @@ class CheckpointFacts:
 
     `extras` holds the plain values found beside the weights ("epoch" -> "20"), as text.
     `classes` are the dotted names of Python classes that it asks for; nothing was made of them.
+    `pickle_ran` tells that the user vouched for it, and that its pickle was run.
     `key` is the dotted key that the weights stand under in it, empty where they are the whole.
     """
 
@@ -46,6 +47,7 @@ class CheckpointFacts:
     classes: tuple[str, ...] = ()
     key: str = ""
     left_out: LeftOut = LeftOut()
+    pickle_ran: bool = False
 
 
 @dataclass(frozen=True)

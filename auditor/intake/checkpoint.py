@@ -1,11 +1,12 @@
 """Opening a checkpoint: weights and plain values only, never code out of the file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.subject import CheckpointFacts
@@ -21,6 +22,8 @@ from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_i
 from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
+from auditor.intake.run_pickle import ran
+from auditor.opening.contents import Contents
 from auditor.opening.process import looked_into
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
@@ -35,7 +38,7 @@ class Checkpoint:
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
     there. `path` is where it lies, absolute, and `file` the first of the files that hold its
     weights: the same unless it is a folder. `arguments` are what Lightning keeps of those that its
-    modules were made with.
+    modules were made with. `module` is the model itself, where the user let a pickle make one.
     """
 
     weights: dict[str, torch.Tensor]
@@ -50,34 +53,80 @@ class Checkpoint:
     path: Path = Path()
     file: Path = Path()
     arguments: dict[str, Arguments] = field(default_factory=dict)
+    module: nn.Module | None = None
+
+
+Chosen = tuple[StateDict, tuple[StateDict, ...]]
 
 
 def open_checkpoint(
-    path: Path, key: str | None = None, allow: frozenset[str] = frozenset()
+    path: Path,
+    key: str | None = None,
+    allow: frozenset[str] = frozenset(),
+    vouched: str | None = None,
 ) -> Checkpoint:
     """Return what stands in the checkpoint `path`, a file or a folder, on the CPU.
 
     `key` is the dotted key of the state dict in it; found by itself where it is None. `allow` names
-    what is refused unless the user allows it.
+    what is refused unless the user allows it. `vouched` is the hash of a file whose pickle may run.
 
     Raises:
         InputError: the file is missing, truncated, no checkpoint, or wants to run code.
     """
-    shown = clean_text(path)
+    if vouched is not None:
+        one = ran(path, vouched)
+        chosen = _chosen(path, key, one.tree)
+        facts = CheckpointFacts(
+            str(path), "pickle, which was run", one.sha256, one.bytes, 0, pickle_ran=True
+        )
+        made = _checkpoint(path, chosen, one.tree, one.held, facts)
+        return replace(made, module=one.modules.get(chosen[0].key))
     with looked_into(path, allow) as opened:
         contents = opened.contents
-        try:
-            chosen, others = state_dict_of(contents.tree, key, contents.classes)
-        except InputError as error:
-            raise InputError(f"{shown}: {error}") from error
+        chosen = _chosen(path, key, contents.tree, contents.classes)
         held = live(opened)
-    named = part_of(held, chosen.key)
+    facts = CheckpointFacts(
+        path=str(path),
+        format=contents.container,
+        sha256=contents.sha256,
+        bytes=contents.bytes,
+        tensors=0,
+        classes=tuple(clean_text(name, 120) for name in contents.classes),
+    )
+    return _checkpoint(path, chosen, contents.tree, held, facts, contents)
+
+
+def _chosen(path: Path, key: str | None, tree: Any, classes: tuple[str, ...] = ()) -> Chosen:
+    """Return the state dict to audit, and those beside it.
+
+    Raises:
+        InputError: there is none, or several; or its tensors are not dense.
+    """
+    try:
+        chosen = state_dict_of(tree, key, classes)
+    except InputError as error:
+        raise InputError(f"{clean_text(path)}: {error}") from error
+    return chosen
+
+
+def _checkpoint(
+    path: Path,
+    chosen: Chosen,
+    tree: Any,
+    held: Any,
+    facts: CheckpointFacts,
+    contents: Contents | None = None,
+) -> Checkpoint:
+    """Return a checkpoint of whose tree, as described and live, one state dict was chosen."""
+    key = chosen[0].key
+    named = part_of(held, key)
     weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     extras = extras_in(held, weights.keys())
-    file = weights_file(path.absolute(), contents.files)
+    file = weights_file(path.absolute(), contents.files if contents is not None else ())
     files, notes = beside(file.parent)
     recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
+    found = contents.notes if contents is not None else ()
     return Checkpoint(
         weights=weights,
         optimizer=main_optimizer(held),
@@ -85,21 +134,12 @@ def open_checkpoint(
         optimizers=optimizers_in(held),
         plain=plain_tree(held, bulky_keys(held)),
         beside=files,
-        notes=(*contents.notes, *_told(others), *notes, *([note] if note else [])),
+        notes=(*found, *_told(chosen[1]), *notes, *([note] if note else [])),
         recorded=recorded,
         path=path.absolute(),
         file=file,
-        arguments=arguments_in(contents.tree, held),
-        facts=CheckpointFacts(
-            path=str(path),
-            format=contents.container,
-            sha256=contents.sha256,
-            bytes=contents.bytes,
-            tensors=len(weights),
-            key=chosen.key,
-            extras=tuple(extras.items()),
-            classes=tuple(clean_text(name, 120) for name in contents.classes),
-        ),
+        arguments=arguments_in(tree, held),
+        facts=replace(facts, tensors=len(weights), key=key, extras=tuple(extras.items())),
     )
 
 

@@ -35,7 +35,7 @@ from auditor.intake.frameworks.source import Told
 from auditor.intake.loaders import Batches, Survey, first_raw, opened, surveyed
 from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss, summed
 from auditor.intake.optimizer import LiveOptimizer
-from auditor.intake.reference import blame, call, resolve
+from auditor.intake.reference import blame, call, first_on_path, resolve
 from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.sources import named_code
@@ -119,6 +119,8 @@ class Subject:
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    include_samples: bool = False
+    """Whether answers may hold the inputs of single examples."""
     log: TrainingLog | Unavailable = field(default_factory=lambda: Unavailable("no log was read"))
 
     def fresh(self, seed: int) -> nn.Module:
@@ -185,6 +187,8 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
                 left_out=fitted.left_out,
             ),
         )
+    elif checkpoint is not None and checkpoint.module is not None:
+        model = checkpoint.module
     if model is None and checkpoint is None:
         raise InputError(
             "model: nothing to audit: name a factory and a checkpoint, for instance\n"
@@ -234,10 +238,17 @@ def _opened(spec: AuditSpec, named: str) -> Checkpoint:
     """Return the checkpoint that a spec names; one that was fetched is known by its address."""
     path = spec.fetched or located(named, spec.base)
     with told_by_name(path, named):
-        checkpoint = open_checkpoint(path, spec.model.key, spec.model.allowed)
+        checkpoint = _read(spec, path)
     if not is_address(named):
         return checkpoint
     return replace(checkpoint, facts=replace(checkpoint.facts, path=without_credentials(named)))
+
+
+def _read(spec: AuditSpec, path: Path) -> Checkpoint:
+    if spec.model.allow_pickle is None:
+        return open_checkpoint(path, spec.model.key, spec.model.allowed)
+    with first_on_path(spec.base):  # where the classes may be that the pickle makes
+        return open_checkpoint(path, spec.model.key, vouched=spec.model.allow_pickle)
 
 
 def assemble(parts: Parts, spec: AuditSpec) -> Subject:
@@ -328,6 +339,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         code=parts.code,
         loader_of=parts.loader_of,
         arguments=parts.arguments,
+        include_samples=spec.output.include_samples,
         log=log,
     )
 

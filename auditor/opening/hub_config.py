@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from auditor.core.addresses import is_address
 from auditor.core.errors import InputError
 from auditor.core.spec import AuditSpec
 from auditor.core.spec_file import from_home
@@ -48,10 +49,14 @@ def implied_factory(spec: AuditSpec) -> str | None:
     Where it names none, `config.json` tells the model, if the checkpoint is a folder that holds
     one, and there is data to run the model on.
     """
-    named = spec.model.factory
-    if named is not None or spec.model.checkpoint is None:
+    named, checkpoint = spec.model.factory, spec.model.checkpoint
+    if named is not None or checkpoint is None:
         return named
-    path = spec.base / from_home(spec.model.checkpoint, "model.checkpoint")
+    path = spec.fetched
+    if path is None:
+        if is_address(checkpoint):
+            return None
+        path = spec.base / from_home(checkpoint, "model.checkpoint")
     if not (spec.data.train or spec.data.val) or not (path / CONFIG).is_file() or path.is_file():
         return None
     try:

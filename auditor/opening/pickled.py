@@ -233,6 +233,7 @@ def _refuse(forbidden: list[str]) -> None:
         raise InputError(
             f"its pickle asks for {listed([clean_text(n, 120) for n in forbidden])}, which no "
             "checkpoint needs and which could do anything; nothing of it was run.\n"
-            "  Delete it unless you know who made it; ask them for the weights alone: "
-            "torch.save(model.state_dict(), path), or safetensors."
+            "  Ask whoever made it for the weights alone: torch.save(model.state_dict(), path), or "
+            "safetensors.\n"
+            "  Last resort: --allow-pickle sha256:... runs it, and it can do all that you can do."
         )

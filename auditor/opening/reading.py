@@ -37,8 +37,9 @@ class Reading:
         self._number = 0
         self._spill = spill
         self._hashes: dict[int, str] = {}
+        self._identities: list[tuple[int, int, int]] = []
         if first is not None:
-            self._files.append((path.name, first))
+            self._keep(path.name, first)
 
     @property
     def first(self) -> BufferedReader:
@@ -83,7 +84,7 @@ class Reading:
             file = opened(self._folder / name)
         except InputError as error:
             raise InputError(f"{shown}: {error}") from error
-        self._files.append((name, file))
+        self._keep(name, file)
         return len(self._files) - 1, file
 
     def beside(self, name: str) -> tuple[int, BufferedReader]:
@@ -94,6 +95,11 @@ class Reading:
     def number(self) -> int:
         """Return the number of the checkpoint's only file."""
         return self._number
+
+    def _keep(self, name: str, file: BufferedReader) -> None:
+        """Take a file down, and which one it is before anything of it is read."""
+        self._files.append((name, file))
+        self._identities.append(identity(file))
 
     def numbered(self, number: int) -> BufferedReader:
         """Return a file by its number."""
@@ -151,7 +157,7 @@ class Reading:
                 name,
                 self._hashes.get(number) or hashed(file),
                 os.fstat(file.fileno()).st_size,
-                identity(file),
+                self._identities[number],
             )
             for number, (name, file) in enumerate(self._files)
         )

@@ -79,7 +79,7 @@ def state_dict_of(
     `classes` are what the checkpoint asks for, which may be why there is none.
 
     Raises:
-        InputError: there is none, or several and none of them is named.
+        InputError: there is none, or several and none of them is named; or its tensors are sparse.
     """
     everything = state_dicts_in(tree)
     if key is not None:
@@ -96,6 +96,12 @@ def state_dict_of(
         )
     else:
         named = _picked(everything)
+    for name, value in _held(part_of(tree, named.key)).items():
+        if isinstance(value, SparseAt):
+            raise InputError(
+                f"{clean_text(name, 120)} is sparse ({value.layout}), and weights are audited "
+                "dense; save `tensor.to_dense()` of it"
+            )
     return named, tuple(other for other in everything if other.key != named.key)
 
 

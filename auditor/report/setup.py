@@ -31,6 +31,8 @@ def setup_code(record: AuditRecord) -> str:
     if record.subject.checkpoint is not None and model.get("checkpoint"):
         imports.append("from auditor.intake.checkpoint import open_checkpoint")
         key = f", {quoted(model['key'])}" if model.get("key") else ""
+        if model.get("allow_pickle"):
+            key += f", vouched={quoted(model['allow_pickle'])}"
         place = str(model["checkpoint"])
         if is_address(place):
             imports.append("from auditor.opening.remote import fetched")

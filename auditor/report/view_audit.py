@@ -122,6 +122,8 @@ def _subject(subject: SubjectFacts) -> tuple[Row, ...]:
         ]
         if file.key:
             rows.append(("Weights under", clean_text(file.key, 80)))
+        if file.pickle_ran:
+            rows.append(("Pickle", "run, as the spec or a flag allowed by its hash"))
         if file.classes:
             rows.append(("Classes asked for", f"{listed(list(file.classes), 8)}; none was made"))
         if file.removed_prefix:

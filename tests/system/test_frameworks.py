@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from tests.test_docs import commands
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +32,10 @@ def batches(seed, count):
         ids = torch.randint(1, 16, (32, 6), generator=generator)
         yield {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids[:, 0] % 3}
 
-def train():
+def train_loader():
     return list(batches(0, 12))
 
-def val():
+def val_loader():
     return list(batches(1, 6))
 
 def beyond():
@@ -40,7 +43,7 @@ def beyond():
 """
 
 TRAIN_HUB = """
-import torch, transformers, hub_data
+import torch, transformers, data
 
 torch.manual_seed(0)
 config = transformers.BertConfig(
@@ -50,11 +53,11 @@ config = transformers.BertConfig(
 model = transformers.BertForSequenceClassification(config)
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 for _ in range(25):
-    for batch in hub_data.train():
+    for batch in data.train_loader():
         optimizer.zero_grad()
         model(**batch).loss.backward()
         optimizer.step()
-model.save_pretrained("model")
+model.save_pretrained("my-bert")
 """
 
 LIT = """
@@ -142,7 +145,7 @@ def files(folder: Path) -> dict[str, str]:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("hub")
-    (folder / "hub_data.py").write_text(HUB)
+    (folder / "data.py").write_text(HUB)
     subprocess.run([sys.executable, "-c", TRAIN_HUB], cwd=folder, check=True, capture_output=True)
     return folder
 
@@ -158,8 +161,8 @@ def lit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_folder_and_loaders_are_enough(hub: Path) -> None:
     before = files(hub)
-    data = ["--train", "hub_data:train", "--val", "hub_data:val"]
-    done = run(hub, "model", *data, "--format", "json", *only(*CHECKS))
+    data = ["--train", "data:train_loader", "--val", "data:val_loader"]
+    done = run(hub, "my-bert", *data, "--format", "json", *only(*CHECKS))
     assert done.returncode == 0, done.stdout + done.stderr
     held = record(hub)
     assert set(verdicts(held).values()) <= {"pass", "not_applicable"}, verdicts(held)
@@ -169,27 +172,36 @@ def test_a_folder_and_loaders_are_enough(hub: Path) -> None:
     assert files(hub) == before
 
 
+def test_the_commands_of_the_document_run(hub: Path) -> None:
+    lines = [line for line in commands("docs/frameworks.md") if line.startswith("audit run ")]
+    assert lines
+    for line in lines:
+        out = ["--format", "json", "--out", "audit-report/document"]
+        done = run(hub, *shlex.split(line)[2:], *out, *only("trained-loss-off"))
+        assert done.returncode == 0, done.stderr
+
+
 def test_plain_mistakes_with_a_folder(hub: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    done = run(hub, "model", "--val", "hub_data:beyond", "--format", "json")
+    done = run(hub, "my-bert", "--val", "data:beyond", "--format", "json")
     assert done.returncode == 2
     assert "label out of range" in done.stderr
-    weights = load_file(hub / "model/model.safetensors")
+    weights = load_file(hub / "my-bert/model.safetensors")
     weights["classifier.weight"] = -weights["classifier.weight"]
     other = hub / "turned"
     other.mkdir()
-    (other / "config.json").write_text((hub / "model/config.json").read_text())
+    (other / "config.json").write_text((hub / "my-bert/config.json").read_text())
     save_file(weights, other / "model.safetensors")
     out = ["--format", "json", "--out", "audit-report/turned"]
-    done = run(hub, "turned", "--val", "hub_data:val", *out, *only("trained-loss-off"))
+    done = run(hub, "turned", "--val", "data:val_loader", *out, *only("trained-loss-off"))
     assert done.returncode == 1, done.stderr
     assert verdicts(record(hub, "audit-report/turned"))["trained-loss-off"] == "fail"
 
 
 def test_a_folder_without_data_is_audited_by_its_weights(hub: Path) -> None:
     out = ["--format", "json", "--out", "audit-report/weights"]
-    done = run(hub, "model", *out)
+    done = run(hub, "my-bert", *out)
     assert done.returncode in (0, 1), done.stderr
     assert record(hub, "audit-report/weights")["subject"]["factory"] == ""
 

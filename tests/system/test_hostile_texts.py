@@ -62,6 +62,7 @@ CHECKS = (
     *("dead-units", "weights-degenerate", "network-structure", "hyperparameters-unrecorded"),
     *("settings-contradict-checkpoint", "logged-overfitting", "code-unversioned"),
 )
+CHECKPOINT = "we\x1b[31m<b>\u202e'\"$(x)`=.pt"
 FORMATS = ("html", "pdf", "json", "markdown", "junit", "sarif")
 
 
@@ -110,8 +111,7 @@ def written(folder: Path) -> None:
         texts[0]: texts[1],
         TEXTS["half"]: TEXTS["half"],
     }
-    name = "we\x1b[31m<b>\u202e'\"$(x)`=.pt"
-    torch.save(held, folder / name)
+    torch.save(held, folder / CHECKPOINT)
     rows = "".join(f"{n},{1 / (n + 1)},{1 / (n + 1)},{n}\n" for n in range(20))
     (folder / "metrics.csv").write_text(f'epoch,train_loss,val_loss,"{texts[0]}\x1b"\n{rows}')
     (folder / "config.json").write_text(json.dumps(settings))
@@ -120,7 +120,7 @@ def written(folder: Path) -> None:
         "name": " ".join(texts[:8])[:200],
         "model": {
             "factory": "subject:build",
-            "checkpoint": name,
+            "checkpoint": CHECKPOINT,
             "args": {"api_key": SECRET, "width": 6},
         },
         "data": {"val": "subject:loader", "train": "subject:loader"},
@@ -201,6 +201,8 @@ def test_no_process_of_an_audit_asks_anything_of_the_network(audited: Audited) -
 @pytest.mark.parametrize(
     "argv",
     [
+        ("inspect", CHECKPOINT),
+        ("inspect", CHECKPOINT, "--format", "json"),
         ("history",),
         ("history", "--format", "json"),
         ("show", "reports"),

@@ -4,10 +4,7 @@ import importlib
 from typing import Any
 
 from auditor.core.errors import InputError
-from auditor.intake.reference import blame
-
-EXTRAS = {"transformers": "hf"}
-"""The extra of this package that installs another, where it is not called like that."""
+from auditor.intake.reference import blame, how_to_install
 
 
 def package(name: str, key: str) -> Any:
@@ -22,7 +19,7 @@ def package(name: str, key: str) -> Any:
         if error.name != name.partition(".")[0]:
             raise InputError(f"{key}: importing {name} {blame(error)}") from error
         raise InputError(
-            f"{key}: {name} is not installed; pip install 'auditor[{EXTRAS.get(name, name)}]'"
+            f"{key}: {name} is not installed in this Python{how_to_install(name)}"
         ) from error
     except Exception as error:
         raise InputError(f"{key}: importing {name} {blame(error)}") from error

@@ -9,6 +9,7 @@ import itertools
 import stat
 import struct
 import zipfile
+import zlib
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
@@ -30,6 +31,17 @@ ENCRYPTED = 0x2041
 IN_FULL = 0xFFFFFFFF
 """A size that stands elsewhere, for it takes 64 bits."""
 
+UNFIT = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+    struct.error,
+    EOFError,
+)
+"""What reading a damaged zip file raises."""
+
 
 def read(reading: Reading) -> tuple[str, object]:
     """Return what stands in a zip file.
@@ -44,7 +56,7 @@ def read(reading: Reading) -> tuple[str, object]:
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
                 _unpacked(archive, entry)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, EOFError) as error:
+    except UNFIT as error:
         raise InputError(f"a truncated or damaged zip file: {clean_text(error, 120)}") from error
     names = archive.namelist()
     bare = [name.partition("/")[2] or name for name in names]

@@ -143,12 +143,12 @@ for _id, _hostile in {
     SHELF.add(_id, Read(), lambda bait, t=_hostile: _everywhere(bait, t))
 
 
-@SHELF.refused("too long")
+@SHELF.refused("too long", "usual length")
 def name_of_a_megabyte(bait: Bait) -> Path:
     return _as_key(bait, "x" * (1 << 20))
 
 
-@SHELF.refused("too long")
+@SHELF.refused("too long", "usual length")
 def name_of_a_megabyte_of_escapes(bait: Bait) -> Path:
     return _as_key(bait, "\x1b[31m" * 200_000)
 

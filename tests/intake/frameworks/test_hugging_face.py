@@ -4,7 +4,9 @@ import importlib
 import json
 import math
 import os
+import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from auditor.core.errors import InputError
 from auditor.core.spec_file import spec_from
 from auditor.intake.subject import Subject, load
 from auditor.opening.hub_config import implied_factory
+from tests.subjects import ROOT
 
 transformers = pytest.importorskip("transformers")
 
@@ -42,9 +45,6 @@ def pairs(): return [(b["input_ids"][:, :-1], b["input_ids"][:, 1:]) for b in wo
 def images():
     pixels = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     return [{"pixel_values": pixels, "labels": torch.arange(8) % 3}]
-def tokenized(tokenizer, texts=("a b", "b c c")):
-    ids = tokenizer(list(texts), padding=True, return_tensors="pt")
-    return [{**ids, "labels": torch.tensor([0, 1])}]
 """
 
 BERT: dict[str, Any] = {
@@ -224,16 +224,20 @@ def test_a_loader_gets_the_tokenizer(home: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     saved(home, "BertForSequenceClassification", {**BERT, "num_labels": 2})
-    inner = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3, "c": 4}, "[UNK]"))
+    inner = Tokenizer(models.WordLevel({"[UNK]": 0, "good": 1, "bad": 2}, "[UNK]"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    made = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="[PAD]")
+    made = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="[UNK]")
     made.save_pretrained(home / "model")
-    batch = next(brought(home, "tokenized").batches("val", 1))
-    assert batch.kwargs["input_ids"].tolist() == [[2, 3, 0], [3, 4, 4]]
+    text = (ROOT / "docs/frameworks.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (home / "hub_data.py").write_text("import torch\n" + textwrap.dedent(block))
+    batch = next(brought(home, "val_loader").batches("val", 1))
+    assert batch.kwargs["input_ids"].tolist() == [[1], [2]]
+    assert batch.target.tolist() == [1, 0]
     path = home / "model" / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": {"A": "x.y"}}))
     with pytest.raises(InputError, match=r"tokenizer_config.json: `auto_map` names code"):
-        brought(home, "tokenized")
+        brought(home, "val_loader")
 
 
 HOSTILE: list[tuple[dict[str, Any], str]] = [
@@ -291,10 +295,12 @@ def test_configurations_that_are_none(home: Path, text: str, said: str) -> None:
 def test_what_a_configuration_asks_for_beside_the_model_is_left_out(home: Path) -> None:
     saved(home, "BertForSequenceClassification", {**BERT, "num_labels": 3})
     configured(home, attn_implementation="someone/kernel", _attn_implementation="someone/kernel",
-               quantization_config={"quant_method": "bitsandbytes"}, use_cache=True)  # fmt: skip
+               quantization_config={"quant_method": "bitsandbytes"}, use_cache=True,
+               dtype="bfloat16")  # fmt: skip
     subject = brought(home, "classes")
     assert subject.model is not None
     config: Any = subject.model.config
+    assert {p.dtype for p in subject.model.parameters()} == {torch.float32}
     assert config._attn_implementation == "eager"
     assert not getattr(config, "use_cache", False)
 
