@@ -86,12 +86,18 @@ def open_checkpoint(
             format=contents.container,
             sha256=contents.sha256,
             bytes=contents.bytes,
+            files=_several(contents.files),
             tensors=len(weights),
             key=chosen.key,
             extras=tuple(extras.items()),
             classes=tuple(clean_text(name, 120) for name in contents.classes),
         ),
     )
+
+
+def _several(files: tuple[FileRead, ...]) -> tuple[tuple[str, str], ...]:
+    """Return names and hashes of files, none where there is a single one."""
+    return tuple((clean_text(one.name), one.sha256) for one in files) if len(files) > 1 else ()
 
 
 def _file(path: Path, files: tuple[FileRead, ...]) -> Path:
