@@ -1,5 +1,6 @@
 """The record: the one document that every report is drawn from."""
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -123,6 +124,8 @@ class AuditRecord:
     """What became of each waiver of the spec, on the day of the audit."""
     comparison: Comparison | None = None
     """With the earlier audit that the spec names (`audit.baseline`)."""
+    spec_sha256: str = ""
+    """Of the spec as canonical JSON (`spec_digest`); empty in records of earlier versions."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -156,6 +159,12 @@ def record_to_json(record: AuditRecord) -> str:
     plain = _ADAPTER.dump_python(record, mode="json")
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def spec_digest(spec: dict[str, Any]) -> str:
+    """Return the SHA-256 of a spec: of its JSON in ASCII, keys sorted, without spaces."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def record_schema() -> dict[str, Any]:
