@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from auditor.commands.attesting import attest
 from auditor.commands.exporting import exports
 from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
@@ -192,6 +193,7 @@ app.command()(render)
 app.command()(show)
 app.command()(fleet)
 app.add_typer(exports)
+app.command()(attest)
 app.command()(history)
 app.command()(compare)
 app.add_typer(schedule, name="schedule")

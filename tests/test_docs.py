@@ -40,12 +40,15 @@ AUDITS = [
 
 FIRST = "audit run audit.yaml"
 
+LATER = ("attest", "compare", "export", "fleet", "history", "judge", "render", "show")
+
 AFTER = [
     line
     for line in sorted(AUDITS, key=lambda line: "--resume" not in line)
     if "--resume" in line
     or "--baseline" in line
-    or line.split()[1] in ("judge", "render", "show", "fleet", "history", "compare", "export")
+    or line.split()[1]
+    in ("judge", "render", "show", "fleet", "history", "compare", "export", "attest")
 ]
 """What goes on from an audit of the same spec in the same folder, the same audit first."""
 

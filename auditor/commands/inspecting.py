@@ -89,5 +89,5 @@ def init(
     write_new(files, force=force)
     for path in files:
         typer.echo(clean_text(path))
-    for line in next_steps(draft, checkpoint, key, folder):
+    for line in next_steps(draft, checkpoint, key, folder, bool(allow_torchscript)):
         typer.echo(line)

@@ -63,9 +63,12 @@ def write_new(files: Mapping[Path, str], *, force: bool) -> None:
         raise
 
 
-def next_steps(draft: Draft, checkpoint: str, key: str | None, folder: Path) -> list[str]:
+def next_steps(
+    draft: Draft, checkpoint: str, key: str | None, folder: Path, allow_torchscript: bool = False
+) -> list[str]:
     """Return what to do next, a line each."""
     asked = "" if key is None else f" --key {_word(key)}"
+    asked += " --allow-torchscript" if allow_torchscript else ""
     place = "" if folder.resolve() == Path.cwd().resolve() else f" {_word(str(folder))}"
     return [
         f"Fill in {'; '.join(draft.open)}. Then: audit run{place}",

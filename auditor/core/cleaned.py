@@ -24,6 +24,9 @@ def cleaned(value: T, word: int = LONGEST) -> T:
     Words (names, most of them) keep `word` characters. What needs no cleaning is returned itself.
     Records are cleaned where they are made and where they are read, for anybody may have written
     one; whatever is drawn from them may clean again.
+
+    Raises:
+        ValueError: a whole number in it is so long that no floating-point number comes near.
     """
     done: Any = _cleaned(value, word)
     return done  # type: ignore[no-any-return]
@@ -32,6 +35,8 @@ def cleaned(value: T, word: int = LONGEST) -> T:
 def _cleaned(value: Any, word: int) -> Any:
     if isinstance(value, str):
         return _text(value, word)
+    if type(value) is int and value.bit_length() > 1000:
+        raise ValueError("a number in it has 300 digits or more")
     if isinstance(value, tuple | list):
         parts = [_cleaned(part, word) for part in value]
         same = all(new is old for new, old in zip(parts, value, strict=True))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from auditor.core.cleaned import cleaned
 from auditor.core.finding import Finding
 from auditor.core.record import AuditRecord, parsed
 from auditor.core.verdict import Verdict
@@ -120,4 +119,4 @@ def read_glance(path: Path) -> Glance:
     Raises:
         InputError: the file can't be read or is no record of this schema version.
     """
-    return cleaned(parsed(path, _ADAPTER))
+    return parsed(path, _ADAPTER)

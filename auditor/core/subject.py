@@ -46,6 +46,8 @@ class CheckpointFacts:
     extras: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     key: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    """Names and hashes of several files; `sha256` is then that of their list."""
     left_out: LeftOut = LeftOut()
     pickle_ran: bool = False
 

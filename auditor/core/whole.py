@@ -1,5 +1,6 @@
 """Writing a file whole, or not at all; for its owner alone, unless it is to be shared."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -38,7 +39,10 @@ def make_folder(folder: Path, *, shared: bool = False) -> None:
         return
     if folder.parent != folder:
         make_folder(folder.parent, shared=shared)
-    folder.mkdir(mode=0o777 if shared else OWN_FOLDER, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o777 if shared else OWN_FOLDER, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _written(path: Path, data: bytes, mode: int) -> None:

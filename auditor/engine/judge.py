@@ -11,7 +11,15 @@ from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
 from auditor.core.layer import LayerFacts
 from auditor.core.process_state import left_changed, process_kept
-from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile, safe
+from auditor.core.record import (
+    SCHEMA_VERSION,
+    AuditRecord,
+    Cause,
+    Section,
+    Volatile,
+    safe,
+    spec_digest,
+)
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.scores import ExampleScores
 from auditor.core.spec import AuditSpec
@@ -65,6 +73,7 @@ def judged(
         )
         for section, title in SECTIONS.items()
     )
+    plain = spec.model_dump(mode="json")
     waivers = outcomes(spec.audit.waive, [finding for _, finding in found], today)
     record = AuditRecord(
         schema_version=SCHEMA_VERSION,
@@ -72,7 +81,8 @@ def judged(
         sections=sections,
         causes=causes,
         subject=facts,
-        spec=spec.model_dump(mode="json"),
+        spec=plain,
+        spec_sha256=spec_digest(plain),
         environment=environment,
         plan=plan.lines(),
         warnings=tuple(waiver.warning for waiver in waivers if waiver.urgent),

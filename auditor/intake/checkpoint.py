@@ -23,7 +23,7 @@ from auditor.intake.kept import beside, plain_tree
 from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
 from auditor.intake.run_pickle import ran
-from auditor.opening.contents import Contents
+from auditor.opening.contents import Contents, FileRead
 from auditor.opening.process import looked_into
 from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
@@ -92,6 +92,7 @@ def open_checkpoint(
         bytes=contents.bytes,
         tensors=0,
         classes=tuple(clean_text(name, 120) for name in contents.classes),
+        files=_several(contents.files),
     )
     return _checkpoint(path, chosen, contents.tree, held, facts, contents)
 
@@ -141,6 +142,11 @@ def _checkpoint(
         arguments=arguments_in(tree, held),
         facts=replace(facts, tensors=len(weights), key=key, extras=tuple(extras.items())),
     )
+
+
+def _several(files: tuple[FileRead, ...]) -> tuple[tuple[str, str], ...]:
+    """Return names and hashes of files, none where there is a single one."""
+    return tuple((clean_text(one.name), one.sha256) for one in files) if len(files) > 1 else ()
 
 
 def _told(others: tuple[StateDict, ...]) -> Iterator[str]:

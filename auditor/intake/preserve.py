@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.intake.parameter_state import Side, Value, content_of, refill
 from auditor.intake.seeding import rng_kept
 
 _OWN = frozenset({"_parameters", "_buffers", "_modules"})
@@ -93,19 +94,15 @@ def preserved(model: nn.Module) -> Iterator[None]:
         )
     large = sum(p.numel() * p.element_size() for p in model.parameters()) > KEPT
     before = _fingerprints(model) if large else {}
-    values = [] if large else [_Value(name, p) for name, p in model.named_parameters()]
-    sides = [_Side(parameter) for parameter in model.parameters()]
+    values = [] if large else [Value(name, p) for name, p in model.named_parameters()]
+    sides = [Side(parameter) for parameter in model.parameters()]
     with rng_kept(), _not_compiled():
         kept = [_Kept(module) for module in modules]
-        copies: dict[int, Any] = {}
-        for module in modules:
-            for name, value in module._buffers.items():
-                module._buffers[name] = _structure(value, copies)
-            for name, value in vars(module).items():
-                if name not in _OWN and "_hooks" not in name:
-                    vars(module)[name] = _structure(value, copies)
         told = True
         try:
+            _swap(modules)
+            for side in sides:
+                side.lay_aside()
             yield
         except Exception:
             raise
@@ -127,6 +124,17 @@ def preserved(model: nn.Module) -> Iterator[None]:
                 )
 
 
+def _swap(modules: list[nn.Module]) -> None:
+    """Put copies in the place of buffers, and of what plain attributes hold."""
+    copies: dict[int, Any] = {}
+    for module in modules:
+        for name, value in module._buffers.items():
+            module._buffers[name] = _structure(value, copies)
+        for name, value in vars(module).items():
+            if name not in _OWN and "_hooks" not in name:
+                vars(module)[name] = _structure(value, copies)
+
+
 def _not_compiled() -> AbstractContextManager[object]:
     """Have what `torch.compile` was given run as it was written: compiled code calls no hooks."""
     if "torch._dynamo" not in sys.modules:
@@ -138,93 +146,6 @@ def _not_compiled() -> AbstractContextManager[object]:
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
-
-
-class _Value:
-    """A parameter's own memory and what stands in it."""
-
-    def __init__(self, name: str, parameter: nn.Parameter) -> None:
-        self.name = name
-        self._parameter = parameter
-        self._memory = parameter.data
-        self._kept = parameter.detach().clone()
-        self._version = parameter._version
-
-    def put_back(self) -> bool:
-        """Give the parameter its memory and its values back; return whether that was needed.
-
-        The count of its versions goes back too: a graph of the caller's that holds it is as good
-        as before.
-        """
-        changed = not self._same(self._parameter.data)
-        if changed:
-            self._parameter.grad = None  # it may be of the dtype that is there now
-            self._memory.copy_(self._kept)
-            self._parameter.data = self._memory
-        if self._parameter._version != self._version:
-            torch._C._autograd._unsafe_set_version_counter((self._parameter,), (self._version,))
-        return changed
-
-    def _same(self, now: torch.Tensor) -> bool:
-        alike = (now.dtype, now.device, now.layout, now.shape) == (
-            self._kept.dtype,
-            self._kept.device,
-            self._kept.layout,
-            self._kept.shape,
-        )
-        if not alike:
-            return False
-        if now.layout is torch.strided and (
-            now.data_ptr() != self._memory.data_ptr() or now.stride() != self._memory.stride()
-        ):
-            return False
-        return _same_bits(now, self._kept)
-
-
-class _Side:
-    """What hangs on a parameter beside its values: gradient, hooks, attributes."""
-
-    def __init__(self, parameter: nn.Parameter) -> None:
-        self._parameter = parameter
-        self._gradient = parameter.grad
-        self._required = parameter.requires_grad
-        self._attributes = dict(vars(parameter))
-        held: Any = parameter
-        self._hooks = {name: _listed(getattr(held, name)) for name in _TENSOR_HOOKS}
-        if self._gradient is not None:
-            parameter.grad = None
-
-    def restore(self) -> None:
-        held: Any = self._parameter
-        held.grad = self._gradient
-        if held.requires_grad != self._required:
-            held.requires_grad_(self._required)
-        if vars(held) != self._attributes:
-            vars(held).clear()
-            vars(held).update(self._attributes)
-        for name, (hooks, content) in self._hooks.items():
-            now = getattr(held, name)
-            if now is hooks and (hooks is None or hooks == content):
-                continue
-            if hooks is not None:
-                _refill(hooks, content)
-            elif now is not None:
-                now.clear()
-            setattr(held, name, hooks)
-
-
-_TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-
-
-def _listed(hooks: Any) -> tuple[Any, Any]:
-    return hooks, None if hooks is None else copy.copy(hooks)
-
-
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.layout is not torch.strided or one.is_meta:
-        return _content(one) == _content(other)
-    bits = [(torch.view_as_real(t) if t.is_complex() else t).reshape(-1) for t in (one, other)]
-    return torch.equal(*(t.view(torch.uint8) for t in bits))
 
 
 class _Kept:
@@ -252,10 +173,10 @@ class _Kept:
             del module.__dict__[name]
         module.__dict__.update(self._rest)
         for container, content in self._inside:
-            _refill(container, content)
-        _refill(module._parameters, self._parameters)
-        _refill(module._buffers, self._buffers)
-        _refill(module._modules, self._modules)
+            refill(container, content)
+        refill(module._parameters, self._parameters)
+        refill(module._buffers, self._buffers)
+        refill(module._modules, self._modules)
 
 
 def _structure(value: Any, copies: dict[int, Any]) -> Any:
@@ -289,25 +210,6 @@ def _generator(value: Any) -> Any:
     return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
 
 
-def _refill(container: Any, content: Any) -> None:
-    """Make a container hold what it held, in its order."""
-    if not container and not content:
-        return
-    if _objects(container) == _objects(content):
-        return
-    container.clear()
-    if isinstance(container, list | deque):
-        container.extend(content)
-    else:
-        container.update(content)
-
-
-def _objects(container: Any) -> list[int]:
-    """Return the identities of what a container holds."""
-    values = container.values() if isinstance(container, dict) else ()
-    return [id(held) for held in (*container, *values)]
-
-
 def _fingerprints(model: nn.Module) -> dict[str, tuple[object, ...]]:
     """Return, by parameter, what changes when it is replaced or written to."""
     return {
@@ -315,22 +217,7 @@ def _fingerprints(model: nn.Module) -> dict[str, tuple[object, ...]]:
             id(parameter),
             parameter.data_ptr() if parameter.layout is torch.strided else 0,
             parameter._version,
-            *_content(parameter),
+            *content_of(parameter),
         )
         for name, parameter in model.named_parameters(remove_duplicate=False)
     }
-
-
-def _content(parameter: torch.Tensor) -> tuple[int, str]:
-    """Return a hash and the sum of the values; the version counter misses writes by `.data`.
-
-    The hash is an exclusive or of bits, blind to what happens to pairs of equal values alike;
-    the sum sees that.
-    """
-    values = parameter.detach()
-    if values.layout is not torch.strided or values.is_meta or values.numel() == 0:
-        return 0, ""
-    real = torch.view_as_real(values) if values.is_complex() else values
-    if real.dtype.itemsize == 1:
-        real = real.view(torch.uint8)
-    return int(torch.hash_tensor(real).view(torch.int64)), str(real.sum().item())

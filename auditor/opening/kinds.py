@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.folders import layout_of
+from auditor.opening.folders import DISTRIBUTED, layout_of
 from auditor.opening.foreign import (
     Foreign,
     foreign_bytes,
@@ -25,6 +25,10 @@ LONGEST_HEADER = 100_000_000
 
 OLD_PICKLE = b"L119547037146038801333356L\n."
 """What files of torch.save start with whose pickles are of the protocols 0 and 1."""
+
+OF_A_PIECE = 100
+"""Bytes of values that take as long to read as one byte of the metadata of a distributed
+checkpoint: each of its pieces takes some 200 there, and has headers of its own."""
 
 OF_ONNX = frozenset({(1, VARINT), (7, LENGTH)})
 """Fields that every ONNX model has: its version, and its graph."""
@@ -79,7 +83,8 @@ def reader_of_folder(path: Path) -> tuple[str, int]:
         _refuse(foreign_folder(path))
         raise
     inner = [listing_of(path / name).bytes for name in layout.folders if name in there.folders]
-    return layout.reader, sum(there.files[name] for name in layout.files) + sum(inner)
+    pieces = OF_A_PIECE * there.files[DISTRIBUTED] if layout.reader == "dcp" else 0
+    return layout.reader, sum(there.files[name] for name in layout.files) + sum(inner) + pieces
 
 
 def _message(file: BufferedReader, size: int) -> frozenset[tuple[int, int]]:

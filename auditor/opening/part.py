@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.checksums import Run, hashed
+from auditor.opening.checksums import Run, compare
 from auditor.opening.contents import Block
 from auditor.opening.reading import Reading
 
@@ -47,7 +47,7 @@ class Part(Reading):
 
     def checked(self, runs: Iterable[Run]) -> None:
         """Compare the checksums of runs of bytes in the part."""
-        hashed(self._first, runs)
+        compare(self._first, runs)
 
 
 class _Window(RawIOBase):

@@ -177,6 +177,8 @@ def _sparse(meaning: "Meaning", value: StandIn) -> SparseAt:
         raise meaning.refusal("a sparse tensor that is not made of dense ones")
     if not all(type(n) is int and 0 <= n < 2**63 for n in sizes) or len(sizes) > MOST_DIMENSIONS:
         raise meaning.refusal("a sparse tensor whose shape is none")
+    if math.prod(sizes) >= 2**63:
+        raise meaning.refusal("a sparse tensor of a shape beyond measure")
     return SparseAt(name, parts, sizes)
 
 

@@ -15,6 +15,7 @@ from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
 from auditor.report.pdf_process import PdfProcess
 from auditor.report.sarif import render_sarif
+from auditor.report.sums import write_sums
 
 NAMES: dict[Format, str] = {
     "json": RECORD,
@@ -48,7 +49,8 @@ def write_reports(
     Nobody else can read them unless they are `shared`, as the record's spec says where it is left
     out.
     The record goes first and the PDF last; `process`, where one was started, makes it meanwhile.
-    A report that can't be made becomes a problem and costs no other one.
+    A report that can't be made becomes a problem and costs no other one. The hashes of all stand
+    in a file beside them.
 
     Raises:
         OSError: a file can't be written; the earlier one of its name stays as it was.
@@ -56,7 +58,7 @@ def write_reports(
     if shared is None:
         shared = bool(record.spec.get("output", {}).get("shared", False))
     make_folder(folder, shared=shared)
-    paths: list[Path] = []
+    written: dict[str, bytes] = {}
     problems: list[str] = []
     with ExitStack() as stack:
         for name, render in _renderers(record, formats, process, stack).items():
@@ -68,8 +70,10 @@ def write_reports(
                 problems.append(f"{path.name} was not written: {reason}")
                 continue
             write_whole(path, data, shared=shared)
-            paths.append(path)
-    return Written(tuple(paths), tuple(problems))
+            written[path.name] = data
+    if written:
+        write_sums(folder, written, shared=shared)
+    return Written(tuple(folder / name for name in written), tuple(problems))
 
 
 _TEXTS: dict[Format, Callable[[AuditRecord], str]] = {

@@ -3,6 +3,7 @@
 import unicodedata
 from pathlib import Path
 
+from auditor.core.text import clean_text
 from tests.hostile.cases import Bait, Case, Read, Refused
 
 MOST_LINES = 5
@@ -21,15 +22,18 @@ def assert_fit(message: str) -> None:
         assert advice not in lowered, message
 
 
-def assert_what_must(case: Case, refusal: str | None) -> None:
-    """Assert that a case was refused with a fit message, or read, whichever must be."""
+def assert_what_must(case: Case, path: Path, refusal: str | None) -> None:
+    """Assert that a case was refused with a fit message, or read, whichever must be.
+
+    What the message says of the reason is looked for beside the path, which has words of its own.
+    """
     if refusal is not None:
         assert not isinstance(case.must, Read), f"refused: {refusal}"
         assert_fit(refusal)
     match case.must:
         case Refused(says):
             assert refusal is not None, "it was read"
-            reason = refusal.lower()
+            reason = refusal.replace(clean_text(path), "").lower()
             assert any(word.lower() in reason for word in says), refusal
 
 

@@ -78,7 +78,7 @@ def test_case(case: Case, tmp_path: Path) -> None:
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert (more + children) * 1024 < MOST_MEMORY
-    assert_what_must(case, refusal)
+    assert_what_must(case, path, refusal)
     assert_untouched(bait, before)
     if refusal is None:
         assert weights

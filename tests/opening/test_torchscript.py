@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from auditor.cli import app
 from auditor.core.errors import InputError
 from auditor.core.spec import AuditSpec, ModelSpec
+from auditor.core.spec_file import read_spec
 from auditor.intake.checkpoint import open_checkpoint
 from auditor.intake.subject import load
 from tests.opening.test_exported import changed
@@ -78,6 +81,17 @@ def test_the_spec_allows_it_and_weights_go_into_the_factorys_model(tmp_path: Pat
         torch.equal(loaded.state_dict()[name], value)
         for name, value in model().state_dict().items()
     )
+
+
+def test_the_commands_take_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved(tmp_path / "model.pt", traced=True).parent)
+    refused = CliRunner().invoke(app, ["inspect", "model.pt"])
+    assert "--allow-torchscript" in str(refused.exception)
+    shown = CliRunner().invoke(app, ["inspect", "model.pt", "--allow-torchscript"])
+    assert "TorchScript" in shown.output
+    written = CliRunner().invoke(app, ["init", "model.pt", "--allow-torchscript"])
+    assert "audit run model.pt --allow-torchscript" in written.output
+    assert read_spec(tmp_path / "audit.yaml").model.allowed == ALLOW
 
 
 def test_code_is_text_that_is_neither_run_nor_trusted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from auditor.opening.part import Part
 from auditor.opening.pickled import StandIn, nothing, read_pickle
 from auditor.opening.readers import zipped
 from auditor.opening.readers.dcp_tree import is_whole, nested
+from auditor.opening.readers.torch_zip import LONGEST_PICKLE
 from auditor.opening.reading import Reading
 
 METADATA = ".metadata"
@@ -60,6 +61,9 @@ Place = tuple[str, int, int]
 def read(reading: Reading) -> tuple[str, Any]:
     """Return the nested tree that was saved, each tensor put together from its pieces."""
     _, file = reading.open(METADATA)
+    if file.seek(0, 2) > LONGEST_PICKLE:
+        raise InputError("its .metadata is larger than any checkpoint's")
+    file.seek(0)
     metadata = _fields(read_pickle(file, nothing, KNOWN), "Metadata")
     saved = metadata.get("state_dict_metadata")
     if not isinstance(saved, dict) or not all(isinstance(name, str) for name in saved):

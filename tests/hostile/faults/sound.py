@@ -117,7 +117,8 @@ def tied_and_sliced(bait: Bait) -> Path:
 @SHELF.read()
 def sparse_layouts(bait: Bait) -> Path:
     dense = torch.eye(4)
-    return _saved(bait, {"coo": dense.to_sparse(), "csr": dense.to_sparse_csr()})
+    extra = {"coo": dense.to_sparse(), "csr": dense.to_sparse_csr()}
+    return _saved(bait, {"state_dict": {"a": dense}, "extra": extra})
 
 
 @SHELF.read()
