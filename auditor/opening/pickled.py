@@ -7,6 +7,7 @@ be called.
 """
 
 import pickle
+import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
@@ -210,7 +211,7 @@ def read_pickle(
         raise
     except Exception as error:
         _refuse(reader.forbidden())
-        cut = isinstance(error, EOFError) or "truncated" in str(error)
+        cut = isinstance(error, EOFError | struct.error) or "truncated" in str(error)
         raise InputError(
             "damaged or truncated: its pickle ends too early"
             if cut

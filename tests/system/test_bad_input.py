@@ -626,8 +626,9 @@ CHECKPOINTS = (
     checkpoint(
         "sparse weights",
         saved(lambda: {n: v.to_sparse() for n, v in small().state_dict().items()}),
-        "can't load the checkpoint",
-        "dense and sparse",
+        "0.weight",
+        "is sparse",
+        "to_dense()",
     ),
     checkpoint(
         "weights without values",
