@@ -41,7 +41,8 @@ def clean_text(text: object, longest: int = LONGEST) -> str:
     different; what was cleaned already stays as it is.
     """
     whole = without_login(_text(text))
-    shown = whole if is_plain(whole) else visible(whole[: longest + _MARK])
+    head = whole[: longest + _MARK]
+    shown = head if is_plain(head) else visible(head)
     if len(whole) <= longest and len(shown) <= longest:
         return shown
     if shown == whole and len(whole) < longest + _MARK and _CUT.search(whole, longest - 1):

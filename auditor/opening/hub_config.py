@@ -79,7 +79,8 @@ def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
             text = file.read(LARGEST + 1)
     except InputError as error:
         said = str(error).replace("the checkpoint", "it")
-        raise InputError(f"{shown}: {said}; it is to say which model this is") from error
+        what = "model" if name == CONFIG else "tokenizer"
+        raise InputError(f"{shown}: {said}; it is to say which {what} this is") from error
     if len(text) > LARGEST:
         raise InputError(f"{shown}: more than {LARGEST:,} bytes")
     try:

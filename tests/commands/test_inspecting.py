@@ -200,7 +200,7 @@ def test_torch_is_not_imported(training: Path) -> None:
     code = (
         "import sys; from auditor.commands import inspecting\n"
         f"inspecting.inspect({str(training)!r}, None, False, inspecting.TableFormat.TEXT)\n"
-        f"inspecting.init({str(training)!r}, None, {str(training.parent / 'out')!r}, False)\n"
+        f"inspecting.init({str(training)!r}, out={str(training.parent / 'out')!r})\n"
         "assert 'torch' not in sys.modules and 'numpy' in sys.modules"
     )
     done = subprocess.run(

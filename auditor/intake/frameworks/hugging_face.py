@@ -9,6 +9,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ TIMES, BESIDE = 4, 1 << 26
 """A model may hold that many times the checkpoint's values, and as many beside them."""
 MODULES_EACH, MODULES_BESIDE = 50, 2_000
 """Parts that a model may be made of, for each tensor in the checkpoint and beside."""
+
+
+MOST_FILES = 10_000
+"""Files of a folder that are looked at."""
 
 
 def hugging_face_source(
@@ -91,6 +96,10 @@ def tokenizer_of(folder: Path) -> Any:
         InputError: there is none, or it wants code of the folder's.
     """
     read_config(folder, "tokenizer_config.json")
+    for path in islice(folder.iterdir(), MOST_FILES):
+        # Whatever of them a tokenizer opens: a FIFO would wait for its writer.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{clean_text(path)}: not a regular file")
     with quiet():
         transformers = package("transformers", "data")
         try:
@@ -103,7 +112,10 @@ def tokenizer_of(folder: Path) -> Any:
 
 def _class_of(transformers: Any, name: str, shown: str, in_spec: bool) -> Any:
     where = "model.factory" if in_spec else f"{shown}: `architectures`"
-    kind = getattr(transformers, name, None) if name in dir(transformers) else None
+    try:
+        kind = getattr(transformers, name, None) if name in dir(transformers) else None
+    except Exception as error:
+        raise InputError(f"{where}: transformers' {clean_text(name, 80)} {blame(error)}") from error
     if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
         return kind
     near = difflib.get_close_matches(name, [n for n in dir(transformers) if "For" in n], n=1)

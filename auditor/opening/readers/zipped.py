@@ -39,6 +39,7 @@ UNFIT = (
     UnicodeDecodeError,
     struct.error,
     EOFError,
+    OSError,
 )
 """What reading a damaged zip file raises."""
 

@@ -234,11 +234,11 @@ CHAINS: dict[str, tuple[Payload, tuple[str, ...]]] = {
     ),
     "getattr-of-globals": (
         lambda bait: called(_from("torch.nn", "Linear.forward", "__globals__"), "os"),
-        ("getattr",),
+        ("__globals__",),
     ),
     "getattr-of-a-class": (
         lambda bait: called(_from("nobody", "Thing", "__subclasses__")),
-        ("getattr", "called"),
+        ("__subclasses__",),
     ),
     "getattr-of-a-list": (
         lambda bait: called(called(GETATTR, [1, 2], "append"), 3),

@@ -20,7 +20,7 @@ def _written(bait: Bait, data: bytes, name: str = "checkpoint.pt") -> Path:
     return bait.file(name)
 
 
-NO_CHECKPOINT = Refused(("not a checkpoint", "pickle", "damaged", "truncated"))
+NO_CHECKPOINT = Refused(("not a checkpoint", "pickle", "damaged", "truncated", "memory"))
 
 for _id, _must, _data in (
     ("empty", Refused(("empty",)), b""),

@@ -51,25 +51,25 @@ def zip_after_other_bytes(bait: Bait) -> Path:
     return _written(bait, b"#!/bin/sh\ntrue\n", _zip_of(state()))
 
 
-@SHELF.refused("zip")
+@SHELF.refused("stand before")
 def zip_after_a_dead_zip(bait: Bait) -> Path:
     """The first zip lost its directory, and the second one's is the one that is found."""
     first = _zip_of(called(named("os", "system"), bait.command))
     return _written(bait, first[: first.index(b"PK\x01\x02")], _zip_of(state()))
 
 
-@SHELF.refused("zip")
+@SHELF.refused("stand before")
 def zip_after_a_zip(bait: Bait) -> Path:
     first = _zip_of(called(named("os", "system"), bait.command))
     return _written(bait, first, _zip_of(state()))
 
 
-@SHELF.refused("zip", "end")
+@SHELF.refused("behind")
 def zip_then_pickle(bait: Bait) -> Path:
     return _written(bait, _zip_of(state()), _evil(bait))
 
 
-@SHELF.refused("zip", "end", "os.system")
+@SHELF.refused("behind")
 def zip_then_pickle_in_its_comment(bait: Bait) -> Path:
     data = _zip_of(state())
     evil = _evil(bait)
@@ -105,7 +105,7 @@ def zip_of_both_kinds(bait: Bait) -> Path:
     return torch_zip(bait.file(), state(), more=more)
 
 
-@SHELF.refused("zip", "data.pkl")
+@SHELF.refused("several folders")
 def zip_with_two_pickles(bait: Bait) -> Path:
     """Two roots: which data.pkl is read depends on who reads."""
     return torch_zip(bait.file(), state(), more={"other/data.pkl": _evil(bait)})
@@ -116,7 +116,7 @@ def zip_with_a_pickle_of_another_case(bait: Bait) -> Path:
     return torch_zip(bait.file(), state(), more={"archive/DATA.PKL": _evil(bait)})
 
 
-@SHELF.refused("zip")
+@SHELF.refused("stand before")
 def zip_whose_prefix_is_a_local_header(bait: Bait) -> Path:
     """It opens with an entry that the directory does not know."""
     data = io.BytesIO()

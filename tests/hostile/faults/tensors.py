@@ -21,7 +21,7 @@ from tests.hostile.torch_files import (
 
 SHELF = Shelf("tensors")
 
-LIES = Refused(("tensor", "storage", "shape", "stride"))
+LIES = Refused(("tensor", "storage", "shape", "stride", "rebuild", "itself"))
 
 SOUND = {"sound.weight": tensor()}
 
@@ -442,7 +442,7 @@ for _share in (10, 30, 50, 70, 90, 99):
     SHELF.add(f"legacy-cut-to-{_share}-percent", Refused(("truncated", "damaged", "storage")), _cut)
 
 
-TAR = Refused(("tar", "tensor", "storage"))
+TAR = Refused(("tar", "tensor", "storage", "pickle"))
 
 for _id, _arguments in {
     "shape-beyond": {"tensors": tar_tensors((2, 3), (3, 1), 0)},

@@ -234,9 +234,16 @@ def test_a_loader_gets_the_tokenizer(home: Path) -> None:
     batch = next(brought(home, "val_loader").batches("val", 1))
     assert batch.kwargs["input_ids"].tolist() == [[1], [2]]
     assert batch.target.tolist() == [1, 0]
+    os.mkfifo(home / "model" / "added_tokens.json")
+    with pytest.raises(InputError, match=r"added_tokens.json: not a regular file"):
+        brought(home, "val_loader")
+    (home / "model" / "added_tokens.json").unlink()
     path = home / "model" / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": {"A": "x.y"}}))
     with pytest.raises(InputError, match=r"tokenizer_config.json: `auto_map` names code"):
+        brought(home, "val_loader")
+    path.unlink()
+    with pytest.raises(InputError, match=r"does not exist; it is to say which tokenizer this is"):
         brought(home, "val_loader")
 
 
