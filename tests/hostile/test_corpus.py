@@ -1,7 +1,10 @@
 """Every file of the corpus through the reader as audits use it, its child process and all."""
 
+import json
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -85,3 +88,45 @@ def test_case(case: Case, tmp_path: Path) -> None:
         for tensor in weights.values():
             if tensor.layout is not torch.strided and tensor.numel() < 1_000:
                 tensor.to_dense()
+
+
+LIVE = (
+    *("reduce", "obj", "inst", "newobj", "newobj-ex", "stack-global", "names-from-the-memo"),
+    *("function-from-the-memo", "outcome-thrown-away", "as-a-key", "dotted-name"),
+    *("in-arguments-of-a-class", "in-an-ordered-dict"),
+)
+UNPICKLES = """
+import io, json, pickle, sys, zipfile
+
+class Naive(pickle.Unpickler):
+    def persistent_load(self, pid):
+        return None
+
+    def find_class(self, module, name):
+        if module.startswith(("torch", "nobody")) and "." not in name:
+            return lambda *made_of: None
+        return super().find_class(module, name)
+
+for path in json.loads(sys.argv[1]):
+    with zipfile.ZipFile(path) as archive:
+        try:
+            Naive(io.BytesIO(archive.read("archive/data.pkl"))).load()
+        except Exception:
+            pass
+"""
+
+
+def test_payloads_are_live(tmp_path: Path) -> None:
+    """Whoever unpickles these files without care runs what is in them: the corpus has teeth."""
+    baits = []
+    for name in LIVE:
+        case = next(case for case in CORPUS if case.id == f"{name}-in-zip")
+        bait = Bait(tmp_path / name, tmp_path / f"{name}-ran")
+        bait.folder.mkdir()
+        baits.append((bait, str(case.write(bait))))
+    told = json.dumps([path for _, path in baits])
+    subprocess.run([sys.executable, "-c", UNPICKLES, told], check=True, timeout=60)
+    deadline = time.monotonic() + 5  # some are started and not waited for
+    while time.monotonic() < deadline and not all(bait.marker.exists() for bait, _ in baits):
+        time.sleep(0.05)
+    assert [bait.marker.name for bait, _ in baits if not bait.marker.exists()] == []
