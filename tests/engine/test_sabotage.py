@@ -170,6 +170,7 @@ ALLOWED = {"modes": ("experiment",), "gradient mode": ("leaving", "step", "resul
 observer is called within a gradient mode of its own."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["experiment", "leaving", "step", "result"])
 @pytest.mark.parametrize("field", SABOTEURS)
 def test_an_audit_puts_it_back_and_says_who_it_was(field: str, at: str, planted: Plant) -> None:
