@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
-from auditor.opening.contents import ITEM_BYTES, Opaque, PiecesAt, SparseAt, TensorAt
+from auditor.opening.contents import ITEM_BYTES, PiecesAt, SparseAt, TensorAt
 from auditor.opening.copies import check_copies
 from auditor.opening.process import Opened
+from auditor.opening.trees import mapped
 
 
 def live(opened: Opened) -> Any:
@@ -21,35 +22,25 @@ def live(opened: Opened) -> Any:
     copies: dict[TensorAt | PiecesAt, torch.Tensor] = {}
     check_copies(opened)
 
-    def copied(place: TensorAt | PiecesAt) -> torch.Tensor:
-        if place not in copies:
-            if isinstance(place, TensorAt):
-                copies[place] = _copy(opened, place)
-            else:
-                copies[place] = _joined(opened, place)
-        return copies[place]
-
     def made(value: Any) -> Any:
         match value:
-            case dict():
-                return {key: made(inner) for key, inner in value.items()}
-            case list():
-                return [made(inner) for inner in value]
             case TensorAt() | PiecesAt():
-                return copied(value)
+                if value not in copies:
+                    copies[value] = _copy(opened, value)
+                return copies[value]
             case SparseAt():
                 return None
-            case Opaque():
-                return made(value.held)
         return value
 
-    tree = made(opened.contents.tree)
+    tree = mapped(opened.contents.tree, made)
     opened.unchanged()
     return tree
 
 
-def _copy(opened: Opened, place: TensorAt) -> torch.Tensor:
-    """Return the tensor at a place, read from its first value to its last."""
+def _copy(opened: Opened, place: TensorAt | PiecesAt) -> torch.Tensor:
+    """Return the tensor at a place, read from its first value to its last, or piece by piece."""
+    if isinstance(place, PiecesAt):
+        return _joined(opened, place)
     item = ITEM_BYTES[place.dtype]
     reach = place.reach - place.offset if place.values else 0
     memory = torch.empty(max(reach, 0) * item, dtype=torch.uint8)

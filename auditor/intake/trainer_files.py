@@ -16,8 +16,9 @@ from auditor.core.errors import InputError
 from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.kept import plain_tree, read_json, read_text
 from auditor.intake.live_tensors import live
-from auditor.opening.contents import Opaque, SparseAt, TensorAt
-from auditor.opening.process import Opened, looked_into
+from auditor.opening.contents import PiecesAt, SparseAt, TensorAt
+from auditor.opening.process import looked_into
+from auditor.opening.trees import mapped
 
 CONFIGURATIONS = (
     "args.yaml",
@@ -38,7 +39,6 @@ LARGEST_YAML = 256 << 10
 
 STATES = ("optimizer.pt", "scheduler.pt", "optimizer.bin", "scheduler.bin")
 """Files of trainers that hold a state of its own each."""
-
 
 MOST_OF_A_TENSOR = 64
 """Values of the largest tensor of a state that is read; of others it counts that they are there."""
@@ -68,46 +68,36 @@ def states_beside(checkpoint: Checkpoint) -> Iterator[tuple[str, Mapping[str, An
         return
     for name in STATES:
         path = checkpoint.file.with_name(name)
-        if path.is_file() and path != checkpoint.file:
-            try:
-                with looked_into(path) as opened:
-                    held = live(_light(opened))
-            except InputError:  # what can't be read tells nothing
-                continue
-            if isinstance(held, Mapping):
-                yield name, held
+        if path != checkpoint.file and (held := _state_in(path)):
+            yield name, held
 
 
 def arguments_in(path: Path) -> dict[str, Any]:
     """Return the plain values of the object that a trainer pickled; nothing where unread."""
+    return plain_tree(_state_in(path))
+
+
+def _state_in(path: Path) -> Mapping[str, Any]:
+    """Return the mapping in a file, its large tensors as words; an empty one where unread."""
     if not path.is_file():
         return {}
     try:
         with looked_into(path) as opened:
-            held = live(_light(opened))
-    except InputError:
+            light = replace(opened.contents, tree=mapped(opened.contents.tree, _light))
+            held = live(replace(opened, contents=light))
+    except InputError:  # what can't be read tells nothing
         return {}
-    return plain_tree(held) if isinstance(held, Mapping) else {}
+    return held if isinstance(held, Mapping) else {}
 
 
-def _light(opened: Opened) -> Opened:
-    """Return an opened file whose large tensors are words."""
-
-    def light(value: Any) -> Any:
-        match value:
-            case dict():
-                return {key: light(inner) for key, inner in value.items()}
-            case list():
-                return [light(inner) for inner in value]
-            case Opaque(name, held):
-                return Opaque(name, light(held))
-            case SparseAt():
-                return "a tensor"
-            case TensorAt() if value.values > MOST_OF_A_TENSOR:
-                return "a tensor"
-        return value
-
-    return replace(opened, contents=replace(opened.contents, tree=light(opened.contents.tree)))
+def _light(value: Any) -> Any:
+    """Return a word for a large tensor, anything else as it is."""
+    match value:
+        case SparseAt():
+            return "a tensor"
+        case TensorAt() | PiecesAt() if value.values > MOST_OF_A_TENSOR:
+            return "a tensor"
+    return value
 
 
 def _read(path: Path) -> dict[str, Any]:

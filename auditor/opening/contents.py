@@ -5,7 +5,7 @@ It crosses from the child process as JSON; what does not have this shape is refu
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 ITEM_BYTES = {
@@ -147,7 +147,7 @@ class Contents:
     files: tuple[FileRead, ...]
     blocks: tuple[Block, ...] = ()
     classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:

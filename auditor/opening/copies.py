@@ -1,12 +1,12 @@
 """Whether a checkpoint's tensors can be copied: told without copying them, and without torch."""
 
 import os
-from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.opening.contents import ITEM_BYTES, Opaque, PiecesAt, TensorAt
+from auditor.opening.contents import ITEM_BYTES, PiecesAt, TensorAt
 from auditor.opening.process import Opened
+from auditor.opening.trees import leaves
 
 MOST_COPIED = 3
 """Times the bytes of its files that copies of tensors may come to: views share their storage."""
@@ -21,22 +21,7 @@ def check_copies(opened: Opened) -> None:
     shown = clean_text(opened.path)
     held = sum(file.bytes for file in opened.contents.files)
     held += os.fstat(opened.spill.fileno()).st_size
-    copied: set[TensorAt | PiecesAt] = set()
-
-    def look(value: Any) -> None:
-        match value:
-            case dict():
-                for inner in value.values():
-                    look(inner)
-            case list():
-                for inner in value:
-                    look(inner)
-            case Opaque():
-                look(value.held)
-            case TensorAt() | PiecesAt():
-                copied.add(value)
-
-    look(opened.contents.tree)
+    copied = {one for one in leaves(opened.contents.tree) if isinstance(one, TensorAt | PiecesAt)}
     if sum(place.values * ITEM_BYTES[place.dtype] for place in copied) > MOST_COPIED * held:
         raise InputError(
             f"{shown}: its tensors come to more than {MOST_COPIED} times the {held:,} bytes that "

@@ -84,16 +84,15 @@ def looked_into(path: Path, allow: frozenset[str] = frozenset()) -> Iterator[Ope
     """
     with contextlib.ExitStack() as stack:
         try:
-            yield _opened(path, allow, stack)
-        except _RefusedError as error:
+            found = _opened(path, allow, stack)
+        except InputError as error:
             raise InputError(f"{clean_text(path)}: {error}") from error
-
-
-class _RefusedError(Exception):
-    """Why a checkpoint is not read, without its path."""
+        found.unchanged()
+        yield found
 
 
 def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> Opened:
+    """Return what was found; errors leave the path to the caller."""
     room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auditor-opening-")))
     try:
         if path.is_dir():
@@ -105,20 +104,13 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
             if reader == "onnx":
                 with contextlib.suppress(InputError):  # values may lie in files beside it
                     size += listing_of(path.parent).bytes
-    except InputError as error:
-        raise _RefusedError(error) from error
     except OSError as error:
-        raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
+        raise InputError(f"can't be read: {clean_text(error.strerror)}") from error
     contents = _read_by_child(room, path, file, reader, size, allow)
-    files: list[BufferedReader] = []
+    files = [] if file is None else [file]
     folder = path if file is None else path.parent
-    for read in contents.files:
-        same = file
-        if same is None or files:
-            same = stack.enter_context(opened(folder / read.name))
-        if identity(same) != read.identity or os.fstat(same.fileno()).st_size != read.bytes:
-            raise _RefusedError("it was changed while it was read")
-        files.append(same)
+    for read in contents.files[len(files) :]:
+        files.append(stack.enter_context(opened(folder / read.name)))
     return Opened(path, contents, tuple(files), stack.enter_context((room / SPILLED).open("rb")))
 
 
@@ -152,18 +144,18 @@ def _read_by_child(
     try:
         code = process.wait(seconds)
     except subprocess.TimeoutExpired:
-        raise _RefusedError(f"reading it takes longer than {seconds} s") from None
+        raise InputError(f"reading it takes longer than {seconds} s") from None
     finally:
         process.kill()
         process.wait()
     found = room / FOUND
     if code != 0 or not found.is_file():
-        raise _RefusedError(f"reading it ended the process that did it ({_fate(code)})")
+        raise InputError(f"reading it ended the process that did it ({_fate(code)})")
     if found.stat().st_size > MOST_TOLD:
-        raise _RefusedError("it holds more values than a checkpoint does")
+        raise InputError("it holds more values than a checkpoint does")
     told = json.loads(found.read_text(encoding="utf-8"))
     if "refused" in told:
-        raise _RefusedError(
+        raise InputError(
             "\n".join(clean_text(line, 400) for line in told["refused"].split("\n")[:4])
         )
     return contents_from_json(told)

@@ -4,8 +4,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from auditor.opening.contents import ITEM_BYTES, Opaque, TensorAt
+from auditor.opening.contents import ITEM_BYTES, TensorAt
 from auditor.opening.process import Opened
+from auditor.opening.trees import mapped
 
 MOST = 20_000
 """Tensors of one value that are read."""
@@ -60,18 +61,12 @@ def with_scalars(opened: Opened) -> Any:
     def made(value: Any) -> Any:
         nonlocal left
         match value:
-            case dict():
-                return {key: made(inner) for key, inner in value.items()}
-            case list():
-                return [made(inner) for inner in value]
-            case Opaque():
-                return made(value.held)
             case TensorAt() if value.values == 1 and value.dtype in FORMATS and left > 0:
                 left -= 1
                 return _read(opened, value)
         return value
 
-    tree = made(opened.contents.tree)
+    tree = mapped(opened.contents.tree, made)
     opened.unchanged()
     return tree
 

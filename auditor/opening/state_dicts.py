@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, listed
-from auditor.opening.contents import Opaque, PiecesAt, SparseAt, Tensor, TensorAt
+from auditor.opening.contents import Opaque, SparseAt, Tensor
 
 WEIGHT_KEYS = (
     "state_dict",
@@ -198,8 +198,6 @@ def _kind(tree: Any) -> str:
     match tree:
         case Opaque(name):
             return f"an object of {clean_text(name, 80)}"
-        case TensorAt() | PiecesAt() | SparseAt():
-            return "a tensor"
         case list():
             return "a list"
-    return f"a {type(tree).__name__}"
+    return "a tensor" if isinstance(tree, Tensor) else f"a {type(tree).__name__}"

@@ -4,7 +4,7 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
-from auditor.opening.contents import Opaque, SparseAt, TensorAt
+from auditor.opening.contents import Opaque, Tensor
 from auditor.opening.folders import layout_of
 from auditor.opening.listing import listing_of
 from auditor.opening.readers.one_file import read_part
@@ -68,4 +68,4 @@ def _beside(tree: Any, states: Tree) -> Tree:
 
 
 def _is_weights(tree: Tree) -> bool:
-    return any(isinstance(one, TensorAt | SparseAt) for one in tree.values())
+    return any(isinstance(one, Tensor) for one in tree.values())
