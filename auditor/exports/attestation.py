@@ -93,6 +93,9 @@ def problems_of_statement(path: Path) -> Iterator[str]:
     predicate = statement["predicate"]
     folder = path.parent
     named = [predicate["record"], *predicate["reports"]]
+    if not any((folder / one["name"]).exists() for one in named):
+        yield f"{clean_text(path)}: no report lies beside it; put it into the folder of its audit"
+        return
     yield from _differing(folder, [(one["name"], one["digest"]["sha256"]) for one in named])
     digest = digest_of(folder / RECORD)
     if digest == predicate["record"]["digest"]["sha256"] and statement != attested(folder):

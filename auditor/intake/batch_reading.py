@@ -45,6 +45,11 @@ def understood(raw: Any, adapter: Adapter | None, split: str) -> Batch:
         held = held[0] if len(held) == 1 else held
     if isinstance(held, torch.Tensor):
         return _from_pair(held, held)
+    if next(tensors_in(raw), None) is None:
+        raise InputError(
+            f"data.{split}: no tensor in a batch that is {described(raw)}: have the loader yield "
+            "tensors, or name a function that makes them, data: {batch: data:adapt}"
+        )
     raise InputError(
         f"data.{split}: can't tell inputs from target in a batch that is {described(raw)}.\n"
         "Say in the spec which is which, for instance:\n"

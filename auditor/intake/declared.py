@@ -130,10 +130,21 @@ def _counters(tree: Tree, where: str, *, whole: bool = False, lightning: bool = 
         yield Told("steps", float(steps), where.format(key))
     epoch = tree.get("epoch", tree.get("current_epoch"))
     if _is_number(epoch) and epoch >= 0:
-        # Lightning keeps the number of the last epoch, counted from 0.
-        made = float(epoch) + (1 if lightning and not whole else 0)
+        made = lightning_epochs(tree, epoch) if lightning and not whole else float(epoch)
         if made > 0:
             yield Told("epochs", made, where.format("epoch"))
+
+
+def lightning_epochs(tree: Tree, epoch: float) -> float:
+    """Return how many epochs Lightning has gone through.
+
+    Its `epoch` is the number of the one that it was in, counted from 0, or of the next where
+    training was over; its loops tell the two apart.
+    """
+    held: Any = tree
+    for key in ("loops", "fit_loop", "epoch_progress", "current", "processed"):
+        held = held.get(key) if isinstance(held, Mapping) else None
+    return float(held) if _is_number(held) and held in (epoch, epoch + 1) else float(epoch) + 1
 
 
 def _settings(tree: Tree, where: str) -> Iterator[Told]:

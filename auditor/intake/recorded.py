@@ -11,7 +11,15 @@ from typing import Any
 
 from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
-from auditor.intake.declared import HOLDERS, NESTED, STEPS, flat, kind_of_schedule, told_by
+from auditor.intake.declared import (
+    HOLDERS,
+    NESTED,
+    STEPS,
+    flat,
+    kind_of_schedule,
+    lightning_epochs,
+    told_by,
+)
 from auditor.intake.plain_settings import is_finite, number_in, plain_of
 from auditor.intake.setting_names import (
     DATA,
@@ -141,8 +149,7 @@ def _counted(tree: Tree, prefix: str, file: str, lightning: str = "") -> Iterato
     for key in ("epoch", "current_epoch"):
         made = number_in(tree.get(key))
         if made is not None and made >= 0:
-            # Lightning keeps the number of the last epoch, counted from 0.
-            made += 1 if lightning and lightning in tree else 0
+            made = lightning_epochs(tree, made) if lightning and lightning in tree else made
             yield stated("epochs", made, key)
             break
     for key in STEPS:

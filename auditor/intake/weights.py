@@ -1,6 +1,6 @@
 """Putting a checkpoint's weights into a model: all of them, exactly, or a clear refusal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import permutations
@@ -27,6 +27,9 @@ LEADING = (PARALLEL, *(f"{word}." for word in WRAPPERS), "model.", "net.")
 """What wrappers and trainers put before names, one after the other."""
 
 NOTHING = AllowSpec()
+
+MOST_PATTERNS = 3
+"""Parts of a model that may not fit and still be meant; with more, it is another model."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ def fit(
     )
     missing = [name for name in missing if name not in left_out.missing]
     unexpected = [name for name in unexpected if name not in left_out.unexpected]
-    differing = [
-        f"{clean_text(name)} is {_shape(named[name])}, the model wants {_shape(wanted[name])}"
+    differing = {
+        name: f"{clean_text(name)} is {_shape(named[name])}, the model wants {_shape(wanted[name])}"
         for name in misshapen
         if name not in left_out.misshapen
-    ]
+    }
     if missing or unexpected or differing:
         raise InputError(_refusal(shown, missing, unexpected, differing))
     own = (set(wanted) - set(named)) | {*left_out.misshapen}
@@ -158,19 +161,23 @@ def _copied(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _refusal(shown: str, missing: list[str], unexpected: list[str], differing: list[str]) -> str:
+def _refusal(
+    shown: str, missing: list[str], unexpected: list[str], differing: Mapping[str, str]
+) -> str:
     lines = [f"{shown}: the checkpoint does not fit the model that the factory builds"]
     if missing:
         lines.append(f"  missing from the checkpoint ({len(missing):,}): {listed(missing)}")
     if unexpected:
         lines.append(f"  not in the model ({len(unexpected):,}): {listed(unexpected)}")
     if differing:
-        lines.append(f"  of another shape ({len(differing):,}): {'; '.join(differing[:5])}")
+        lines.append(
+            f"  of another shape ({len(differing):,}): {'; '.join(list(differing.values())[:5])}"
+        )
     lines.append(f"  {_hint(missing, unexpected, differing)}")
     return "\n".join(lines)
 
 
-def _hint(missing: list[str], unexpected: list[str], differing: list[str]) -> str:
+def _hint(missing: list[str], unexpected: list[str], differing: Mapping[str, str]) -> str:
     first = _common_prefix(unexpected)
     if missing and first and {name.removeprefix(first) for name in unexpected} & set(missing):
         hint = f"Hint: the checkpoint's names begin with {clean_text(first)!r}, the model's do not"
@@ -182,17 +189,26 @@ def _hint(missing: list[str], unexpected: list[str], differing: list[str]) -> st
     if differing and not missing and not unexpected:
         return "Hint: same names, other sizes: check the factory's arguments (`model: args`)."
     if unexpected and not missing and not differing:
-        pattern = clean_text(_pattern(unexpected), 60)
         return (
             "Hint: where the model does without them, say so with "
-            f'`model: {{allow: {{unexpected: ["{pattern}"]}}}}`.'
+            f"`model: {{allow: {{unexpected: [{', '.join(_patterns(unexpected))}]}}}}`."
         )
-    return "Hint: check that `model: factory` and its `args` are those of this checkpoint."
+    hint = "Hint: check that `model: factory` and its `args` are those of this checkpoint"
+    patterns = {"missing": _patterns(missing), "unexpected": _patterns(unexpected),
+                "misshapen": _patterns(differing)}  # fmt: skip
+    if max(map(len, patterns.values())) > MOST_PATTERNS:
+        return f"{hint}."
+    allow = ", ".join(f"{what}: [{', '.join(p)}]" for what, p in patterns.items() if p)
+    return f"{hint}; what is meant to be left out: `model: {{allow: {{{allow}}}}}`."
 
 
-def _pattern(names: list[str]) -> str:
-    first = _common_prefix(names)
-    return f"{first}*" if first else names[0]
+def _patterns(names: Iterable[str]) -> list[str]:
+    """Return quoted patterns that name these names: one for each part of the model they are of."""
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(name.partition(".")[0], []).append(name)
+    found = (f"{part}.*" if len(same) > 1 else same[0] for part, same in parts.items())
+    return [f'"{clean_text(pattern, 60)}"' for pattern in found]
 
 
 def _common_prefix(names: Iterable[str]) -> str:

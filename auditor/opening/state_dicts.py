@@ -146,8 +146,8 @@ def _picked(everything: tuple[StateDict, ...]) -> StateDict:
         return first
     keys = [one.key for one in raw]
     raise InputError(
-        f"several state dicts: {listed(keys)}; say which with `model: {{key: "
-        f"{clean_text(keys[0], 40)}}}`"
+        f"several state dicts: {listed(keys)}; say which with `--key {clean_text(keys[0], 40)}`, "
+        f"or in a spec with `model: {{key: {clean_text(keys[0], 40)}}}`"
     )
 
 

@@ -140,6 +140,14 @@ def test_a_changed_file_is_named(name: str, statement: bool, folder: Path) -> No
         assert (code, said) == (1, f"audit: {name}: missing, or can't be read\n")
 
 
+def test_a_statement_away_from_its_reports_says_so_once(folder: Path, tmp_path: Path) -> None:
+    away = tmp_path / "away.json"
+    assert attest(folder, "--out", away)[0] == 0
+    code, _, said = attest(away, "--check")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "no report lies beside it; put it into the folder of its audit" in said
+
+
 def test_nothing_is_attested_that_was_changed(folder: Path) -> None:
     (folder / "report.html").write_text("other")
     code, written, said = attest(folder)

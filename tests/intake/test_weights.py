@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -80,7 +81,7 @@ def test_the_names_of_real_wrappers() -> None:
     ("change", "words"),
     [
         (lambda w: {n: t for n, t in w.items() if n != "0.bias"}, ["missing", "0.bias"]),
-        (lambda w: w | {"2.weight": torch.ones(1)}, ["not in the model", '["2.*"]']),
+        (lambda w: w | {"2.weight": torch.ones(1)}, ["not in the model", '["2.weight"]']),
         (lambda w: w | {"0.bias": torch.ones(5)}, ["0.bias is 5, the model wants 3"]),
         (
             lambda w: prefixed("model.")({n: t for n, t in w.items() if n != "0.bias"}),
@@ -96,6 +97,27 @@ def test_nothing_is_left_out_silently(
     with pytest.raises(InputError) as caught:
         fit(change(dict(model.state_dict())), model, "w.pt")
     assert all(word in str(caught.value) for word in ["w.pt", *words]), caught.value
+
+
+def test_the_refusal_has_the_lines_that_would_allow_it() -> None:
+    model = plain()
+    weights = dict(model.state_dict())
+    del weights["0.bias"]
+    weights |= {"aux.a": torch.ones(1), "aux.b": torch.ones(1)}
+    with pytest.raises(InputError) as caught:
+        fit(weights, model, "w.pt")
+    _, _, pasted = str(caught.value).partition("meant to be left out: `")
+    allow = yaml.safe_load(pasted.removesuffix("`."))["model"]["allow"]
+    assert allow == {"missing": ["0.bias"], "unexpected": ["aux.*"]}
+    fitted = fit(weights, model, "w.pt", AllowSpec(**allow))
+    assert fitted.left_out.unexpected == ("aux.a", "aux.b")
+
+
+def test_another_model_is_not_allowed_by_pattern() -> None:
+    weights = {f"{part}.weight": torch.ones(1) for part in "abcdef"}
+    with pytest.raises(InputError) as caught:
+        fit(weights, plain(), "w.pt")
+    assert "allow" not in str(caught.value)
 
 
 def test_old_counters_may_be_missing() -> None:

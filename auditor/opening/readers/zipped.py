@@ -58,7 +58,9 @@ def read(reading: Reading) -> tuple[str, object]:
             if entry.compress_type != zipfile.ZIP_STORED:
                 _unpacked(archive, entry)
     except UNFIT as error:
-        raise InputError(f"a truncated or damaged zip file: {clean_text(error, 120)}") from error
+        raise InputError(
+            f"a truncated or damaged zip file ({clean_text(error, 120)}); copy or download it again"
+        ) from error
     names = archive.namelist()
     bare = [name.partition("/")[2] or name for name in names]
     if exported.is_exported(bare):

@@ -10,6 +10,7 @@ from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.spec_file import spec_from
+from auditor.intake.declared import lightning_epochs
 from auditor.intake.subject import Subject, load
 
 pytest.importorskip("lightning")
@@ -295,3 +296,13 @@ def test_the_audited_module_stays_as_it_is(home: Any, tmp_path: Path) -> None:
     assert subject.model is not None
     assert vars(subject.model).keys() == vars(fresh).keys()
     assert not any("forward" in vars(module) for module in subject.model.modules())
+
+
+@pytest.mark.parametrize(
+    ("epoch", "processed", "made"), [(0, 1, 1), (1, 1, 1), (3, 3, 3), (2, None, 3)]
+)
+def test_epochs_are_counted_as_the_loops_of_lightning_count_them(
+    epoch: int, processed: int | None, made: int
+) -> None:
+    loops = {"fit_loop": {"epoch_progress": {"current": {"processed": processed}}}}
+    assert lightning_epochs({"epoch": epoch, "loops": loops}, epoch) == made
