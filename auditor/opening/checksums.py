@@ -4,8 +4,8 @@ import hashlib
 import zlib
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader
+from threading import Thread
 from typing import NamedTuple
 
 from auditor.core.errors import InputError
@@ -35,22 +35,23 @@ def hashed(file: BufferedReader, runs: Iterable[Run] = ()) -> str:
     waiting = deque(run for run in ordered if run.size)
     crc = place = 0
     file.seek(0)
-    with ThreadPoolExecutor(1) as beside:
-        while data := file.read(CHUNK):
-            hashing = beside.submit(whole.update, data)
-            memory, end = memoryview(data), place + len(data)
-            while waiting and waiting[0].start < end:
-                run = waiting[0]
-                stop = run.start + run.size
-                crc = zlib.crc32(memory[max(run.start - place, 0) : stop - place], crc)
-                if stop > end:
-                    break
-                if crc != run.crc:
-                    raise _damaged(run)
-                waiting.popleft()
-                crc = 0
-            place = end
-            hashing.result()
+    while data := file.read(CHUNK):
+        # Importing a pool of threads takes as long as reading a small checkpoint.
+        hashing = Thread(target=whole.update, args=(data,))
+        hashing.start()
+        memory, end = memoryview(data), place + len(data)
+        while waiting and waiting[0].start < end:
+            run = waiting[0]
+            stop = run.start + run.size
+            crc = zlib.crc32(memory[max(run.start - place, 0) : stop - place], crc)
+            if stop > end:
+                break
+            if crc != run.crc:
+                raise _damaged(run)
+            waiting.popleft()
+            crc = 0
+        place = end
+        hashing.join()
     if left := [*waiting, *(run for run in ordered if not run.size and run.crc)]:
         raise _damaged(left[0])
     return whole.hexdigest()

@@ -132,15 +132,7 @@ def _read_by_child(
         "largest": MOST_SPILLED,
     }
     (room / ORDER).write_text(json.dumps(order), encoding="utf-8")
-    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "auditor.opening.child", str(room)],
-        stdin=file if file is not None else subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=environment | {"PYTHONUTF8": "1", "HOME": str(room), "TMPDIR": str(room)},
-    )
+    process = _started(room, file)
     try:
         code = process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -159,6 +151,18 @@ def _read_by_child(
             "\n".join(clean_text(line, 400) for line in told["refused"].split("\n")[:4])
         )
     return contents_from_json(told)
+
+
+def _started(room: Path, file: BufferedReader | None) -> subprocess.Popen[bytes]:
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "auditor.opening.child", str(room)],
+        stdin=file if file is not None else subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=environment | {"PYTHONUTF8": "1", "HOME": str(room), "TMPDIR": str(room)},
+    )
 
 
 def _fate(code: int) -> str:

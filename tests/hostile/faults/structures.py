@@ -227,7 +227,7 @@ for _depth in (1_000, 100_000):
     )
 
 
-@SHELF.read()
+@SHELF.read(slow=True)
 def a_hundred_thousand_entries(bait: Bait) -> Path:
     held = {f"layer.{number}.weight": fetched(3) for number in range(100_000)}
     opened = Raw(b"}(" + ops("first") + stored(3, tensor()))
@@ -235,7 +235,7 @@ def a_hundred_thousand_entries(bait: Bait) -> Path:
     return torch_zip(bait.file(), Raw(opened + body + b"u"))
 
 
-@SHELF.refused("values", "memory", "longer", "ended")
+@SHELF.refused("values", "memory", "longer", "ended", slow=True)
 def ten_million_entries(bait: Bait) -> Path:
     return torch_zip(bait.file(), state(beside=Raw(b"](" + b"N" * 10_000_000 + b"e")))
 
@@ -260,14 +260,14 @@ for _kind in ("list", "tuple"):
         )
 
 
-@SHELF.either()
+@SHELF.either(slow=True)
 def laughs_of_shared_text(bait: Bait) -> Path:
     """A text of a megabyte, twenty thousand times."""
     long = stored(1, "x" * (1 << 20))
     return torch_zip(bait.file(), state(beside=Raw(b"](" + long + fetched(1) * 20_000 + b"e")))
 
 
-@SHELF.refused("longer", "ended")
+@SHELF.refused("longer", "ended", slow=True)
 def laughs_of_tuples_as_a_key(bait: Bait) -> Path:
     """A key's hash is worked out over all that is in it."""
     made: Raw = ops(("ha",) * 10)
@@ -285,7 +285,7 @@ def laughs_of_frozen_sets(bait: Bait) -> Path:
     return torch_zip(bait.file(), pickled(state(beside=made), 4))
 
 
-@SHELF.either()
+@SHELF.either(slow=True)
 def keys_that_collide(bait: Bait) -> Path:
     """Whole numbers that all have the same hash: a dict of them takes time in the square."""
     prime = (1 << 61) - 1
@@ -353,7 +353,7 @@ def classes_by_the_thousand(bait: Bait) -> Path:
     return torch_zip(bait.file(), state(beside=held))
 
 
-@SHELF.refused("class", "values", "memory", "longer", "ended")
+@SHELF.refused("class", "values", "memory", "longer", "ended", slow=True)
 def classes_by_the_million(bait: Bait) -> Path:
     named_ones = b"".join(named("nobody", f"T{number}") for number in range(1_000_000))
     return torch_zip(bait.file(), state(beside=Raw(b"](" + named_ones + b"e")))
