@@ -94,7 +94,6 @@ class _RefusedError(Exception):
 
 
 def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> Opened:
-    room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auditor-opening-")))
     try:
         if path.is_dir():
             file, reader, size = None, *reader_of_folder(path)
@@ -109,7 +108,10 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
         raise _RefusedError(error) from error
     except OSError as error:
         raise _RefusedError(f"can't be read: {clean_text(error.strerror)}") from error
-    contents = _read_by_child(room, path, file, reader, size, allow)
+    with tempfile.TemporaryDirectory(prefix="auditor-opening-") as room:
+        contents = _read_by_child(Path(room), path, file, reader, size, allow)
+        # Open, it outlives its name: nothing is left behind whatever ends this process.
+        spill = stack.enter_context((Path(room) / SPILLED).open("rb"))
     files: list[BufferedReader] = []
     folder = path if file is None else path.parent
     for read in contents.files:
@@ -119,7 +121,7 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
         if identity(same) != read.identity or os.fstat(same.fileno()).st_size != read.bytes:
             raise _RefusedError("it was changed while it was read")
         files.append(same)
-    return Opened(path, contents, tuple(files), stack.enter_context((room / SPILLED).open("rb")))
+    return Opened(path, contents, tuple(files), spill)
 
 
 def _read_by_child(
