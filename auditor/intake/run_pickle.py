@@ -67,10 +67,11 @@ def ran(path: Path, vouched: str) -> Ran:
             held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
     except (Exception, SystemExit) as error:
         raise InputError(f"{shown}: can't be loaded: {blame(error)}") from error
+    size = len(data)
     del data
     modules: dict[str, nn.Module] = {}
     made = _plain(held, "", modules, 0)
-    return Ran(made, _described(made), sha256, path.stat().st_size, modules)
+    return Ran(made, _described(made), sha256, size, modules)
 
 
 def _plain(value: Any, key: str, modules: dict[str, nn.Module], depth: int) -> Any:

@@ -14,7 +14,7 @@ import yaml
 
 from auditor.core.errors import InputError
 from auditor.intake.checkpoint import Checkpoint
-from auditor.intake.kept import plain_tree, read_json, read_text
+from auditor.intake.kept import MOST, plain_tree, read_json, read_text
 from auditor.intake.live_tensors import live
 from auditor.opening.contents import PiecesAt, SparseAt, TensorAt
 from auditor.opening.process import looked_into
@@ -34,14 +34,42 @@ CONFIGURATIONS = (
     "training_args.json",
     "preprocessor_config.json",
 )
-LARGEST_YAML = 256 << 10
+LARGEST_YAML = 128 << 10
 """Bytes of the largest YAML file that is read as a tree."""
+LONGEST_NUMBER = 300
+"""Characters of the longest whole number in one."""
 
 STATES = ("optimizer.pt", "scheduler.pt", "optimizer.bin", "scheduler.bin")
 """Files of trainers that hold a state of its own each."""
 
 MOST_OF_A_TENSOR = 64
 """Values of the largest tensor of a state that is read; of others it counts that they are there."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, in which merge keys and numbers can't make much of a small file."""
+
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Take in what merge keys name: one mapping each, and no more in all than is kept."""
+        merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
+        if len(merged) > 1 or any(not isinstance(one, yaml.MappingNode) for one in merged):
+            raise yaml.YAMLError("several mappings merged into one")
+        super().flatten_mapping(node)
+        if merged:
+            self._merged += len(node.value)
+            if self._merged > MOST:
+                raise yaml.YAMLError("too many values merged")
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        """Return a whole number; one too long to be shown stays a text."""
+        if len(node.value) > LONGEST_NUMBER:
+            return str(node.value)
+        return super().construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def settings_beside(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
@@ -109,7 +137,7 @@ def _read(path: Path) -> dict[str, Any]:
     if note or len(text) > LARGEST_YAML:
         return {}
     try:
-        held = yaml.safe_load(text)
+        held = yaml.load(text, _Loader)
     except Exception:  # noqa: BLE001 - tags such as `!!bool maybe` raise what they like
         return {}
     return plain_tree(held) if isinstance(held, Mapping) else {}

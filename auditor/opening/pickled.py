@@ -116,6 +116,8 @@ class _Reader(_InPython):  # type: ignore[misc]
                 own["__new__"] = _made_anew
             if dotted == "builtins.getattr":
                 own["__new__"] = self._attribute
+            if dotted == "builtins.type":
+                own["__new__"] = _type_of
             self._classes[module, name] = type("StandIn", (StandIn,), own)
         return self._classes[module, name]
 
@@ -180,6 +182,14 @@ def _made_anew(cls: type[StandIn], made: Any, *made_of: Any) -> StandIn:
     if cls.name == "copyreg._reconstructor":
         made_of = made_of[1:] if made_of[1:] != (None,) else ()
     return made.__new__(made, *made_of)
+
+
+def _type_of(cls: type[StandIn], *made_of: Any) -> StandIn:
+    """Return what stands in for the type of None; no other type is written as a call."""
+    acts = cls.called or made_of != (None,)
+    made = StandIn.__new__(cls, *made_of)
+    cls.called = acts
+    return made
 
 
 def read_pickle(

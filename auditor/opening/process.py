@@ -93,7 +93,6 @@ def looked_into(path: Path, allow: frozenset[str] = frozenset()) -> Iterator[Ope
 
 def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> Opened:
     """Return what was found; errors leave the path to the caller."""
-    room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auditor-opening-")))
     try:
         if path.is_dir():
             file, reader, size = None, *reader_of_folder(path)
@@ -106,12 +105,15 @@ def _opened(path: Path, allow: frozenset[str], stack: contextlib.ExitStack) -> O
                     size += listing_of(path.parent).bytes
     except OSError as error:
         raise InputError(f"can't be read: {clean_text(error.strerror)}") from error
-    contents = _read_by_child(room, path, file, reader, size, allow)
+    with tempfile.TemporaryDirectory(prefix="auditor-opening-") as room:
+        contents = _read_by_child(Path(room), path, file, reader, size, allow)
+        # Open, it outlives its name: nothing is left behind whatever ends this process.
+        spill = stack.enter_context((Path(room) / SPILLED).open("rb"))
     files = [] if file is None else [file]
     folder = path if file is None else path.parent
     for read in contents.files[len(files) :]:
         files.append(stack.enter_context(opened(folder / read.name)))
-    return Opened(path, contents, tuple(files), stack.enter_context((room / SPILLED).open("rb")))
+    return Opened(path, contents, tuple(files), spill)
 
 
 def _read_by_child(

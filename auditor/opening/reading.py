@@ -15,6 +15,9 @@ from auditor.opening.files import identity, opened
 
 MOST_SPILLED = 16 << 30
 """Bytes that may be written out: of compressed entries, and of arrays within pickles."""
+ALWAYS_SPILLED = 256 << 20
+MOST_SWOLLEN = 4
+"""Times the bytes of its files that a checkpoint may write out, beside `ALWAYS_SPILLED`."""
 
 
 class Reading:
@@ -119,9 +122,7 @@ class Reading:
         Raises:
             InputError: they are too many.
         """
-        start = self._spill.tell()
-        if start + len(data) > MOST_SPILLED:
-            raise InputError(f"more than {MOST_SPILLED:,} bytes of tensors when unpacked")
+        start = self._place_for(len(data))
         self._spill.write(data)
         return self.block(SPILL, start, len(data))
 
@@ -131,9 +132,7 @@ class Reading:
         Raises:
             InputError: they are too many, or not as many.
         """
-        start = self._spill.tell()
-        if start + size > MOST_SPILLED:
-            raise InputError(f"more than {MOST_SPILLED:,} bytes of tensors when unpacked")
+        start = self._place_for(size)
         left = size
         while left >= 0 and (data := stream.read(CHUNK)):
             left -= len(data)
@@ -141,6 +140,25 @@ class Reading:
         if left:
             raise InputError("an entry is not as long as it says")
         return self.block(SPILL, start, size)
+
+    def _place_for(self, size: int) -> int:
+        """Return where bytes are written out that come next.
+
+        One run of bytes can stand for many arrays, so that a small file would fill the disk.
+
+        Raises:
+            InputError: they are too many.
+        """
+        start = self._spill.tell()
+        if start + size > ALWAYS_SPILLED:
+            held = sum(os.fstat(file.fileno()).st_size for _, file in self._files)
+            most = min(ALWAYS_SPILLED + MOST_SWOLLEN * held, MOST_SPILLED)
+            if start + size > most:
+                raise InputError(
+                    f"more than {most:,} bytes of tensors when unpacked, from {held:,} bytes; save "
+                    "the checkpoint anew with torch.save, which packs nothing"
+                )
+        return start
 
     def checked(self, runs: Iterable[Run]) -> None:
         """Compare the checksums of parts of the only file, and hash it, in one pass.

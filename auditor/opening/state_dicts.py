@@ -158,13 +158,16 @@ def _held(value: Any) -> Any:
 def _named_tensors(held: Mapping[Any, Any]) -> int:
     """Return how many tensors a state dict has, 0 for what is none.
 
-    Modules may keep what is no tensor under `_extra_state`.
+    Modules may keep what is no tensor under `_extra_state`; some libraries write a bias that a
+    layer lacks as None.
     """
     tensors = 0
     for name, value in held.items():
         if isinstance(value, Tensor) and isinstance(name, str):
             tensors += 1
-        elif not isinstance(name, str) or not name.endswith("_extra_state"):
+        elif not isinstance(name, str) or not (
+            name.endswith("_extra_state") or (value is None and "." in name)
+        ):
             return 0
     return tensors
 

@@ -42,6 +42,13 @@ class Runs:
         return os.system, ("touch it-ran",)
 
 
+class Unlinks:
+    """Unpickling this removes a file."""
+
+    def __reduce__(self) -> Any:
+        return os.unlink, ("gone.pt",)
+
+
 def vouch(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
@@ -98,6 +105,13 @@ def test_what_runs_are_the_bytes_that_were_hashed(
     monkeypatch.setattr(torch, "load", exchanged)
     assert set(open_checkpoint(path, vouched=right).weights) == {"w"}
     assert not Path("it-ran").exists()
+
+
+def test_a_file_may_be_gone_once_it_ran(folder: Path) -> None:
+    path = Path("gone.pt")
+    torch.save({"w": torch.ones(2), "x": Unlinks()}, path)
+    assert open_checkpoint(path, vouched=vouch(path)).facts.bytes > 0
+    assert not path.exists()
 
 
 def test_what_can_not_be_loaded_is_told(folder: Path) -> None:

@@ -18,6 +18,7 @@ ADAM = {"state": {0: {"step": T, "exp_avg": T}}, "param_groups": [{"lr": 0.1, "p
     [
         (W, ""),
         (W | {"fc._extra_state": None}, ""),
+        (W | {"conv.bias": None}, ""),
         ({"state_dict": W, "epoch": 3, "best": T}, "state_dict"),
         ({"model": W, "optimizer": ADAM, "rng_state": {"cpu": T}}, "model"),
         ({"model_state_dict": W, "optimizer_state_dict": ADAM}, "model_state_dict"),
