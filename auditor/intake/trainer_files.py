@@ -5,6 +5,7 @@ and of Hydra, Lightning's `hparams.yaml` a folder above, and the parts into whic
 Trainer takes a checkpoint apart.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,9 @@ LONGEST_NUMBER = 300
 
 STATES = ("optimizer.pt", "scheduler.pt", "optimizer.bin", "scheduler.bin")
 """Files of trainers that hold a state of its own each."""
+
+PATIENCE = 2.0
+"""Seconds after which a state that can't be read is the last that is tried."""
 
 MOST_OF_A_TENSOR = 64
 """Values of the largest tensor of a state that is read; of others it counts that they are there."""
@@ -96,8 +100,14 @@ def states_beside(checkpoint: Checkpoint) -> Iterator[tuple[str, Mapping[str, An
         return
     for name in STATES:
         path = checkpoint.file.with_name(name)
-        if path != checkpoint.file and (held := _state_in(path)):
+        if path == checkpoint.file or not path.is_file():
+            continue
+        start = time.monotonic()
+        held = _state_in(path)
+        if held:
             yield name, held
+        elif time.monotonic() - start > PATIENCE:
+            return
 
 
 def arguments_in(path: Path) -> dict[str, Any]:

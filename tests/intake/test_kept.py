@@ -4,9 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from auditor.intake import trainer_files
+from auditor.intake.checkpoint import open_checkpoint
 from auditor.intake.kept import MOST, read_json
-from auditor.intake.trainer_files import _read
+from auditor.intake.trainer_files import _read, states_beside
 
 DOUBLED = "a0: &a0 {x: 1}\n" + "".join(
     f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 40)
@@ -41,3 +44,15 @@ def test_json_is_bounded(tmp_path: Path) -> None:
     assert len(held["long"]) < 100
     path.with_name("args.json").write_text("{" + " " * 4_000_000 + "}")
     assert "too large" in read_json(path.with_name("args.json"))[1]
+
+
+def test_states_that_can_not_be_read_cost_time_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.pt")
+    (tmp_path / "optimizer.pt").write_bytes(b"nothing")
+    torch.save({"last_epoch": 3}, tmp_path / "scheduler.pt")
+    checkpoint = open_checkpoint(tmp_path / "w.pt")
+    assert [name for name, _ in states_beside(checkpoint)] == ["scheduler.pt"]
+    monkeypatch.setattr(trainer_files, "PATIENCE", 0.0)
+    assert list(states_beside(checkpoint)) == []

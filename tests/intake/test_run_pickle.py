@@ -109,7 +109,7 @@ def test_what_runs_are_the_bytes_that_were_hashed(
 
 def test_a_file_may_be_gone_once_it_ran(folder: Path) -> None:
     path = Path("gone.pt")
-    torch.save({"w": torch.ones(2), "x": Unlinks()}, path)
+    torch.save({"model": {"w": torch.ones(2)}, "x": Unlinks()}, path)
     assert open_checkpoint(path, vouched=vouch(path)).facts.bytes > 0
     assert not path.exists()
 
