@@ -16,6 +16,7 @@ ALLOWED = {
     ("auditor/opening/pickled.py", "pickle.Unpickler"),
     # With a loader of its own that is safer than the safe one.
     ("auditor/core/spec_yaml.py", "yaml.load"),
+    ("auditor/intake/trainer_files.py", "yaml.load"),
 }
 
 LOADING = {"torch.load", "torch.jit.load", "torch.export.load", "torch.hub.load", "torch.package"}

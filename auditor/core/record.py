@@ -163,7 +163,7 @@ def record_to_json(record: AuditRecord) -> str:
 
 def spec_digest(spec: dict[str, Any]) -> str:
     """Return the SHA-256 of a spec: of its JSON in ASCII, keys sorted, without spaces."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -14,7 +14,7 @@ from auditor.experiments import EXPERIMENTS
 from auditor.intake.preserve import SubjectChangedError, UncopyableError, preserved
 from auditor.intake.reference import blame
 from auditor.intake.subject import Subject
-from auditor.intake.watch import MODES, PARAMETERS, watched
+from auditor.intake.watch import GRADIENTS, MODES, PARAMETERS, watched
 from auditor.observers import FACTS, OBSERVERS
 from auditor.observers.observer import Observer
 
@@ -72,6 +72,7 @@ def _answered(answer: Callable[..., Any], request: Request[Any], subject: Subjec
         return Failed(str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the answer
         return refusal(subject, error) or Failed(f"the experiment {blame(error)}")
-    # The model that an experiment is lent it may put into either mode.
-    left = [name for name in left if name != MODES]
+    # The model that an experiment is lent it may put into either mode; and a loss of the user's
+    # that holds the model, for a penalty, has each backward pass of a copy reach its gradients too.
+    left = [name for name in left if name not in (MODES, GRADIENTS)]
     return (own_doing(subject, left) if left else None) or made

@@ -61,7 +61,7 @@ def attested(folder: Path) -> dict[str, Any]:
 
 def statement_text(statement: Mapping[str, Any]) -> str:
     """Return a statement, or its predicate alone, as text: the same for equal ones."""
-    return json.dumps(statement, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+    return json.dumps(statement, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def problems(folder: Path) -> Iterator[str]:

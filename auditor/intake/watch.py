@@ -10,6 +10,7 @@ from auditor.core.process_state import PROCESS, State
 from auditor.intake.torch_state import TORCH
 
 MODES = "the modes of modules"
+GRADIENTS = "gradients"
 PARAMETERS = "the model's parameters"
 
 
@@ -48,5 +49,5 @@ def _standing(modules: list[nn.Module]) -> dict[str, Any]:
         ],
         PARAMETERS: [id(parameter) for parameter in parameters],
         "what requires gradients": [parameter.requires_grad for parameter in parameters],
-        "gradients": [id(p.grad) for p in parameters if p.grad is not None],
+        GRADIENTS: [id(p.grad) for p in parameters if p.grad is not None],
     }

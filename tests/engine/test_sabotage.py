@@ -165,9 +165,15 @@ def _check(name: str, request: Request[Any], judge: Any) -> Check:
     return replace(catalogue()[0], id=name, needs=(request,), wants=(), limits={}, judge=judge)
 
 
-ALLOWED = {"modes": ("experiment",), "gradient mode": ("leaving", "step", "result")}
-"""Where a saboteur does no harm: an experiment may choose the mode of what it is lent, and an
-observer is called within a gradient mode of its own."""
+ALLOWED = {
+    "modes": ("experiment",),
+    "gradients": ("experiment",),
+    "gradient mode": ("leaving", "step", "result"),
+}
+"""Where a saboteur does no harm: an experiment may choose the mode of what it is lent, and reach
+its
+gradients through a loss that holds the model; an observer is called within a gradient mode of its
+own."""
 
 
 @pytest.mark.slow

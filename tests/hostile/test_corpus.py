@@ -94,8 +94,8 @@ def test_case(case: Case, forking: Forking, tmp_path: Path) -> None:
 
 
 LIVE = (
-    *("reduce", "obj", "inst", "newobj", "newobj-ex", "stack-global", "names-from-the-memo"),
-    *("function-from-the-memo", "outcome-thrown-away", "as-a-key", "dotted-name"),
+    *("reduce", "obj", "inst", "stack-global", "names-from-the-memo"),
+    *("function-from-the-memo", "outcome-thrown-away", "as-a-key"),
     *("in-arguments-of-a-class", "in-an-ordered-dict"),
 )
 UNPICKLES = """
