@@ -171,9 +171,8 @@ ALLOWED = {
     "gradient mode": ("leaving", "step", "result"),
 }
 """Where a saboteur does no harm: an experiment may choose the mode of what it is lent, and reach
-its
-gradients through a loss that holds the model; an observer is called within a gradient mode of its
-own."""
+its gradients through a loss that holds the model; an observer is called within a gradient mode of
+its own."""
 
 
 @pytest.mark.slow
