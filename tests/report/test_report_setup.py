@@ -31,6 +31,9 @@ def in_sample(monkeypatch):
 
 @pytest.mark.usefixtures("in_sample")
 def test_it_makes_the_sample_and_code_to_paste_runs_on_it(record, tmp_path, monkeypatch, capsys):
+    for name in ("model", "data"):  # those of another test would stand in for the sample's
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     world = {}
     exec(setup_code(of_sample(record, "digits_cnn")), world)
     assert sum(p.numel() for p in world["model"].parameters()) > 1000
