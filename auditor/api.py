@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.core.addresses import is_address
 from auditor.core.errors import InputError
 from auditor.core.record import AuditRecord
 from auditor.core.request import Profile, Request
@@ -25,6 +26,7 @@ from auditor.history.entry import audit_id
 from auditor.history.history import About
 from auditor.history.place import history_file
 from auditor.history.sqlite import SqliteHistory
+from auditor.opening.located import at_hand
 from auditor.recording import (
     Found,
     Record,
@@ -60,6 +62,7 @@ def audit(
     limits: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
     remedies: bool = True,
     baseline: AuditRecord | str | os.PathLike[str] | None = None,
+    include_samples: bool = False,
 ) -> Record:
     """Audit a live model in this process, and leave it exactly as it was.
 
@@ -88,6 +91,7 @@ def audit(
         remedies: whether to try on copies what may mend the causes of what is found.
         baseline: the earlier audit to compare with: a record, the file or folder of one, its id in
             the history, or `last` for the last one that was kept (`Record.keep`).
+        include_samples: whether the report may show inputs of single examples.
 
     Raises:
         InputError: something handed in can't be used.
@@ -114,11 +118,12 @@ def audit(
             "limits": limits or {},
             "remedies": remedies,
         },
+        "output": {"include_samples": include_samples},
     }
     spec = spec_from(values, "audit()", Path())
     checks = chosen(spec)
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
-    with lent(model):
+    with lent(model, loss):
         parts = live_parts(model, factory, loss, train, val, batch, name, where, optimizer)
         held = _baseline(
             baseline, About(clean_text(parts.name, 120), parts.shown_factory, task), only
@@ -199,6 +204,9 @@ def audit_spec(
         AuditBrokenError: the subject could not be brought in for another reason.
     """
     checks = chosen(spec)
+    if spec.model.checkpoint is not None and is_address(spec.model.checkpoint):
+        progress.fetching()
+        spec = at_hand(spec)
     day = today or _today()
     held = baseline_for(spec, folder, resume=resume) if baseline is None else baseline
     found: Found = ()

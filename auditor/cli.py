@@ -1,6 +1,7 @@
 """The command line. The only place that prints; imports what a command needs when it runs."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -9,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from auditor.commands.attesting import attest
 from auditor.commands.exporting import exports
+from auditor.commands.inspecting import init, inspect
 from auditor.commands.looking_back import compare, history
 from auditor.commands.options import (
+    AllowPickleOption,
+    AllowTorchscriptOption,
     BaselineOption,
     BatchOption,
     CheckpointOption,
@@ -35,7 +40,9 @@ from auditor.commands.options import (
     OutOption,
     ProfileOption,
     QuietOption,
+    SamplesOption,
     SeedOption,
+    SharedOption,
     SkipOption,
     Target,
     TaskOption,
@@ -65,6 +72,8 @@ def run(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
+    allow_pickle: AllowPickleOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,
@@ -80,6 +89,8 @@ def run(
     skip: SkipOption = None,
     out: OutOption = None,
     formats: FormatOption = None,
+    shared: SharedOption = False,
+    include_samples: SamplesOption = False,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds for each piece of work [600].")
     ] = None,
@@ -105,6 +116,7 @@ def run(
     """
     from auditor.api import audit_spec, baseline_for
     from auditor.commands.after import follow_up, with_past
+    from auditor.commands.own_code import tell_own_code
     from auditor.commands.targets import command_of, flags_named, flags_of, spec_of
     from auditor.commands.unattended import afterwards, checked, one_at_a_time, report_folder
     from auditor.core.errors import AuditBrokenError
@@ -117,6 +129,8 @@ def run(
     checked(dated, keep, metrics, resume)
     context.with_resource(one_at_a_time(spec, if_running))
     folder = context.with_resource(report_folder(spec, dated))
+    if not quiet:
+        tell_own_code(spec)
     try:
         with flags_named(flags):
             held = baseline_for(spec, folder, resume=resume)
@@ -137,7 +151,7 @@ def run(
         counts = "; every failure counts as new" if fail_on is FailOn.NEW else ""
         typer.echo(f"audit: no earlier audit to compare with: {held.lacking}{counts}", err=True)
     for problem in (*follow_up(record, spec, folder), *afterwards(record, spec, keep, metrics)):
-        typer.echo(f"audit: {problem}", err=True)
+        _told(problem)
     _ended(record, fail_on)
 
 
@@ -169,6 +183,8 @@ def judge(
 
 
 app.command()(run)
+app.command()(init)
+app.command()(inspect)
 app.command()(plan)
 app.command(name="list")(list_checks)
 app.command()(explain)
@@ -177,6 +193,7 @@ app.command()(render)
 app.command()(show)
 app.command()(fleet)
 app.add_typer(exports)
+app.command()(attest)
 app.command()(history)
 app.command()(compare)
 app.add_typer(schedule, name="schedule")
@@ -185,6 +202,7 @@ app.add_typer(schedule, name="schedule")
 def main() -> None:
     """Run the command line; what the user handed in wrong ends in one message and exit code 2."""
     from auditor.core.errors import AuditBrokenError, InputError
+    from auditor.core.text import clean_text
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -194,23 +212,36 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        typer.echo(f"audit: {error}", err=True)
+        _told(error)
         sys.exit(2)
     except AuditBrokenError as error:
-        typer.echo(f"audit: {error}", err=True)
+        _told(error)
         sys.exit(3)
     except OSError as error:
-        from auditor.core.text import clean_text
-
-        place = f"{clean_text(error.filename)}: " if error.filename else ""
-        typer.echo(f"audit: {place}{error.strerror or type(error).__name__}", err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        _told(f"{place}{error.strerror or type(error).__name__}")
         sys.exit(3)
     except KeyboardInterrupt:
         _interrupted()
+    except Exception as error:
+        if os.environ.get("AUDIT_DEBUG"):
+            raise
+        _told(
+            f"a fault of this program: {type(error).__name__}: {clean_text(error)}\n"
+            "set AUDIT_DEBUG=1 to see where"
+        )
+        sys.exit(3)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             _interrupted()
         raise
+
+
+def _told(message: object) -> None:
+    """Show a message, which may quote what anybody wrote."""
+    from auditor.core.text import clean_message
+
+    typer.echo(f"audit: {clean_message(message)}", err=True)
 
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -248,7 +279,7 @@ def _with_progress(work: Callable[[Any], "AuditRecord"], quiet: bool) -> "AuditR
 
 def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: bool) -> None:
     """Write the reports and show the table."""
-    from auditor.commands.printing import print_shown
+    from auditor.commands.printing import print_path, print_shown
     from auditor.report.files import write_reports
     from auditor.report.terminal import summary_table
 
@@ -256,9 +287,9 @@ def _delivered(record: "AuditRecord", folder: Path, formats: list[Any], quiet: b
     if not quiet:
         print_shown(summary_table(record))
         for path in written.paths:
-            typer.echo(str(path))
+            print_path(path)
     for problem in written.problems:
-        typer.echo(f"audit: {problem}", err=True)
+        _told(problem)
 
 
 def _ended(record: "AuditRecord", fail_on: FailOn) -> None:

@@ -17,6 +17,7 @@ from auditor.core.request import Request
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
+from auditor.core.whole import write_whole
 from auditor.diagnosis import diagnosed, trials
 from auditor.engine.judge import findings_of, judged
 from auditor.engine.plan import Plan, plan_of
@@ -35,21 +36,21 @@ Found = tuple[tuple[Check, Finding], ...]
 class Record(AuditRecord):
     """An audit's record that can write and show itself."""
 
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write `record.json`."""
-        Path(path).write_text(record_to_json(self), encoding="utf-8")
+    def to_json(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
+        """Write `record.json`. Nobody else can read it, unless it is `shared`."""
+        write_whole(Path(path), record_to_json(self).encode(), shared=shared)
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as one self-contained HTML file."""
+    def to_html(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
+        """Write the report as one self-contained HTML file; see `to_json`."""
         from auditor.report.html import render_html
 
-        Path(path).write_text(render_html(self), encoding="utf-8")
+        write_whole(Path(path), render_html(self).encode(), shared=shared)
 
-    def to_pdf(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as a PDF file."""
+    def to_pdf(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
+        """Write the report as a PDF file; see `to_json`."""
         from auditor.report.pdf import render_pdf
 
-        Path(path).write_bytes(render_pdf(self))
+        write_whole(Path(path), render_pdf(self), shared=shared)
 
     def keep(self, history: str | os.PathLike[str] | None = None) -> str:
         """Add the audit to the history, yours unless a file is named, and return its id there."""

@@ -12,7 +12,14 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
 
 from auditor.core.request import Profile
-from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, Task, TrainingSpec
+from auditor.core.spec import (
+    AuditSettings,
+    AuditSpec,
+    OptimizerSpec,
+    OutputSpec,
+    Task,
+    TrainingSpec,
+)
 from auditor.core.verdict import Verdict
 from auditor.intake.live import device_of, live_parts
 from auditor.intake.subject import Subject, assemble
@@ -88,12 +95,16 @@ def subject_of(
     factory: Callable[[], nn.Module] | None = None,
     optimizer: OptimizerSpec | None = SGD,
 ) -> Subject:
-    """Return a subject of live objects; validation batches serve as training batches too."""
+    """Return a subject of live objects; validation batches serve as training batches too.
+
+    Its inputs may be shown, so that tests of pictures have some to look at.
+    """
     device = device_of(model)
     spec = AuditSpec(
         task=task,
         training=TrainingSpec(optimizer=optimizer),
         audit=AuditSettings(profile=profile, seed=seed, device=device),
+        output=OutputSpec(include_samples=True),
     )
     train = loader if train is None else train
     parts = live_parts(model, factory, loss, train, loader, None, None, device)

@@ -5,6 +5,7 @@ HOSTILE_NAMES = (
     "'); import os  #",
     "a\n```\nimport os\n```python\n",
     "back`tick``s``` and ````",
+    '"><script>window.hit=1</script>',
     "abc\u202edef\u2066",
     "nul\x00 esc\x1b[31m tab\t line\u2028sep\x85",
     "back\\slash\\",

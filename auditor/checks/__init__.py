@@ -65,6 +65,11 @@ def find(name: str) -> Check:
     """
     known = {item.id: item for item in catalogue()}
     if name not in known:
+        if {part.strip() for part in name.split(",")} <= known.keys():
+            raise InputError(
+                f"{clean_text(name, 80)!r} names several checks: give each its own --only or "
+                "--skip, and in a spec make it a list"
+            )
         raise InputError(
             f"no check is named {clean_text(name, 80)!r}; {_nearest(name, list(known))}"
         )

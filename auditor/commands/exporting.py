@@ -73,6 +73,7 @@ def model_card(
 ) -> None:
     """Write measured metrics and an audit section for a Hugging Face model card."""
     from auditor.commands.looking_back import opened
+    from auditor.commands.printing import print_path
     from auditor.exports.card_file import card_of, write_card
     from auditor.exports.model_card import About
     from auditor.history.named import record_named
@@ -83,4 +84,4 @@ def model_card(
         typer.echo(card_of(record, about), nl=False)
         return
     write_card(Path(into), record, about)
-    typer.echo(into)
+    print_path(Path(into))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.commands.options import HistoryOption, TableFormat, TableFormatOption
+from auditor.commands.options import HistoryOption, SharedOption, TableFormat, TableFormatOption
 
 if TYPE_CHECKING:
     from auditor.history.named import Named
@@ -80,17 +80,18 @@ def compare(
         str | None,
         typer.Option("--out", "-o", help="File to write [HTML: compare.html; else it is printed]."),
     ] = None,
+    shared: SharedOption = False,
     file: HistoryOption = None,
 ) -> None:
     """Compare two audits: what is new, fixed, worse, unchanged or can't be compared.
 
     `last` is the audit of the same subject before the other one.
     """
-    from auditor.commands.printing import write_shown
+    from auditor.commands.printing import print_path, write_shown
     from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
-    from auditor.core.whole import write_whole
+    from auditor.core.whole import make_folder, write_whole
     from auditor.report.compare.machine import compare_json
     from auditor.report.compare.page import render_compare
     from auditor.report.compare.text import compare_table
@@ -113,9 +114,10 @@ def compare(
     if form is not CompareFormat.HTML and out is None:
         typer.echo(text, nl=False)
         return
-    writable(page.parent).mkdir(parents=True, exist_ok=True)
-    write_whole(page, text.encode("utf-8", "surrogateescape"))
-    typer.echo(f"{view.headline}\n{page}")
+    make_folder(writable(page.parent), shared=shared)
+    write_whole(page, text.encode("utf-8", "surrogateescape"), shared=shared)
+    typer.echo(view.headline)
+    print_path(page)
 
 
 def opened(file: str | None = None) -> "SqliteHistory":

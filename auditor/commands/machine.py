@@ -77,4 +77,4 @@ def _cost(plan: Plan) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, indent=2)
+    return json.dumps(value, indent=2, allow_nan=False)

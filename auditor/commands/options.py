@@ -45,9 +45,24 @@ Target = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="module:callable that builds the model.")
 ]
-CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", help="File of the weights.")]
+CheckpointOption = Annotated[
+    str | None, typer.Option("--checkpoint", help="File, folder or address of the weights.")
+]
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Where the state dict sits in the checkpoint.")
+]
+AllowTorchscriptOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-torchscript", help="Read the weights of a TorchScript archive; run none of it."
+    ),
+]
+AllowPickleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--allow-pickle",
+        help="sha256:HEX of a checkpoint whose pickle may run: it can do whatever you can.",
+    ),
 ]
 TrainOption = Annotated[
     str | None, typer.Option("--train", help="module:callable of the training loader.")
@@ -103,6 +118,12 @@ BaselineOption = Annotated[
 HistoryOption = Annotated[
     str | None,
     typer.Option("--history", help="File of the history [$AUDIT_HISTORY, or one in your home]."),
+]
+SharedOption = Annotated[
+    bool, typer.Option("--shared", help="Let others read what is written; else nobody can.")
+]
+SamplesOption = Annotated[
+    bool, typer.Option("--include-samples", help="Show inputs of single examples in reports.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 IfRunningOption = Annotated[

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from auditor.commands.options import (
+    AllowPickleOption,
+    AllowTorchscriptOption,
     BatchOption,
     CheckpointOption,
     DeviceOption,
@@ -30,6 +32,8 @@ def plan(
     model: ModelOption = None,
     checkpoint: CheckpointOption = None,
     key: KeyOption = None,
+    allow_torchscript: AllowTorchscriptOption = None,
+    allow_pickle: AllowPickleOption = None,
     train: TrainOption = None,
     val: ValOption = None,
     batch: BatchOption = None,
@@ -45,6 +49,7 @@ def plan(
 ) -> None:
     """Show the passes that an audit would make, without making them."""
     from auditor.commands.machine import plan_json
+    from auditor.commands.own_code import tell_own_code
     from auditor.commands.plan_table import plan_table, plans_by_section
     from auditor.commands.printing import print_shown
     from auditor.commands.targets import flags_named, flags_of, spec_of
@@ -54,6 +59,7 @@ def plan(
 
     flags = flags_of(locals())
     spec = spec_of(target, flags)
+    tell_own_code(spec)
     with flags_named(flags):
         checks = chosen(spec)
         subject = brought_in(spec)

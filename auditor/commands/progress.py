@@ -20,6 +20,9 @@ from auditor.engine.plan import Plan, Work
 class Silent:
     """Shows nothing."""
 
+    def fetching(self) -> None:
+        """Say nothing."""
+
     def loading(self) -> None:
         """Say nothing."""
 
@@ -44,6 +47,10 @@ class Lines(Silent):
         self._done = 0
         self._all = 0
         self._since = time.monotonic()
+
+    def fetching(self) -> None:
+        """Say that the checkpoint is being fetched."""
+        self._say("fetching the checkpoint")
 
     def loading(self) -> None:
         """Say that the subject is being brought in."""
@@ -90,6 +97,14 @@ class Live(Silent):
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def fetching(self) -> None:
+        """Show that the checkpoint is being fetched."""
+        self._progress.update(self._task, description="fetching the checkpoint")
+
+    def loading(self) -> None:
+        """Show that the subject is being brought in."""
+        self._progress.update(self._task, description="loading model and data")
 
     def planned(self, plan: Plan) -> None:
         """Set the length of the bar: the passes of all the work."""

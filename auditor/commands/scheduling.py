@@ -155,7 +155,8 @@ def list_schedules(form: TableFormatOption = TableFormat.TEXT) -> None:
     ]
     if form is TableFormat.JSON:
         keys = ("name", "by", "when", "next", "spec")
-        typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        told = [dict(zip(keys, row, strict=True)) for row in rows]
+        typer.echo(json.dumps(told, indent=2, allow_nan=False))
         return
     if not rows:
         typer.echo("No schedules; `audit schedule add SPEC --every day` makes one.")

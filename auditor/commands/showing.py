@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.commands.options import FormatOption
+from auditor.commands.options import FormatOption, SharedOption
 
 if TYPE_CHECKING:
     from auditor.report.fleet.models import Audit
@@ -42,8 +42,10 @@ def render(
         str | None, typer.Option("--out", "-o", help="Folder for the reports [the record's].")
     ] = None,
     formats: FormatOption = None,
+    shared: SharedOption = False,
 ) -> None:
     """Draw the reports of a record again."""
+    from auditor.commands.printing import print_path
     from auditor.report.pdf_process import PdfProcess
 
     chosen = formats or ["html", "pdf", "markdown", "junit"]
@@ -60,9 +62,9 @@ def render(
         if out is None and named.path is None:
             raise InputError("--out: name a folder for the reports of an audit in the history")
         folder = writable(named.path.parent if out is None and named.path else Path(out or "."))
-        written = write_reports(named.record, folder, chosen, process)
+        written = write_reports(named.record, folder, chosen, process, shared=shared or None)
     for file in written.paths:
-        typer.echo(str(file))
+        print_path(file)
     for problem in written.problems:
         typer.echo(f"audit: {problem}", err=True)
 
@@ -79,6 +81,7 @@ def show(
     """Show a record again; nothing is written."""
     from auditor.commands.looking_back import opened
     from auditor.core.record import record_to_json
+    from auditor.core.text import clean_text
     from auditor.history.named import record_named
 
     named = record_named(target, opened)
@@ -109,7 +112,7 @@ def show(
             report = named.path.with_name("report.html") if named.path else None
             print_shown(summary_table(record, whole=True))
             shown = report if report and report.is_file() else named.path
-            text = f"\n{shown or named.source}\n"
+            text = f"\n{clean_text(shown or named.source, 4096)}\n"
     typer.echo(text, nl=False)
 
 
@@ -125,16 +128,17 @@ def fleet(
     form: Annotated[
         FleetFormat, typer.Option("--format", help="A page to write, or what to print.")
     ] = FleetFormat.HTML,
+    shared: SharedOption = False,
 ) -> None:
     """Show the audits of many models: one line a model, the newest changes first.
 
     Audits are of one model where its name, factory and task agree.
     """
-    from auditor.commands.printing import write_shown
+    from auditor.commands.printing import print_path, write_shown
     from auditor.commands.targets import writable
     from auditor.core.errors import InputError
     from auditor.core.text import clean_text
-    from auditor.core.whole import write_whole
+    from auditor.core.whole import make_folder, write_whole
     from auditor.report.fleet.machine import fleet_json
     from auditor.report.fleet.models import fleet as models_of
     from auditor.report.fleet.page import render_fleet
@@ -158,9 +162,10 @@ def fleet(
     if form is not FleetFormat.HTML and out is None:
         typer.echo(text, nl=False)
         return
-    writable(file.parent).mkdir(parents=True, exist_ok=True)
-    write_whole(file, text.encode("utf-8", "surrogateescape"))
-    typer.echo(f"{view.headline} {', '.join(one.text for one in view.tally)}.\n{file}")
+    make_folder(writable(file.parent), shared=shared)
+    write_whole(file, text.encode("utf-8", "surrogateescape"), shared=shared)
+    typer.echo(f"{view.headline} {', '.join(one.text for one in view.tally)}.")
+    print_path(file)
 
 
 def _audits(targets: list[str]) -> "Iterator[Audit]":

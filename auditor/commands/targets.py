@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.spec import FORMATS, AuditSpec
 from auditor.core.spec_file import SPEC, from_home, read_spec, spec_from
-from auditor.core.text import clean_text
+from auditor.core.text import clean_text, without_login
+from auditor.opening.kinds import reader_of_folder
 
 Flags = dict[tuple[str, ...], Any]
 
@@ -19,6 +21,8 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("model", "factory"): "--model",
     ("model", "checkpoint"): "--checkpoint",
     ("model", "key"): "--key",
+    ("model", "allow_torchscript"): "--allow-torchscript",
+    ("model", "allow_pickle"): "--allow-pickle",
     ("data", "train"): "--train",
     ("data", "val"): "--val",
     ("data", "batch"): "--batch",
@@ -38,8 +42,13 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("history", "keep"): "--no-history",
     ("output", "dir"): "--out",
     ("output", "formats"): "--format",
+    ("output", "shared"): "--shared",
+    ("output", "include_samples"): "--include-samples",
 }
 """The flag of each key of the spec that has one."""
+
+_SWITCHES = (("output", "shared"), ("output", "include_samples"))
+"""Flags without a value, which leave what a spec says as it is unless they are given."""
 
 
 def flags_of(given: dict[str, Any]) -> Flags:
@@ -47,15 +56,17 @@ def flags_of(given: dict[str, Any]) -> Flags:
     named = {**given, "format": formats_known(given.get("formats"))}
     values = {path: named.get(flag[2:].replace("-", "_")) for path, flag in FLAGS.items()}
     values["history", "keep"] = False if given.get("no_history") else None
+    for path in _SWITCHES:
+        values[path] = values[path] or None
     return {path: None if value == [] else value for path, value in values.items()}
 
 
 def spec_of(target: str | None, flags: Flags) -> AuditSpec:
     """Return the spec of a target, with the flags that were given put over it.
 
-    The target is a spec, a folder that holds one, or a checkpoint; without one, it is the spec
-    in this folder unless flags name a model or a checkpoint. Paths in flags are relative to the
-    current folder.
+    The target is a spec, a folder that holds one, or a checkpoint: a file, a folder or an address.
+    Without one, it is the spec in this folder unless flags name a model or a checkpoint. Paths in
+    flags are relative to the current folder.
 
     Raises:
         InputError: there is no such target, or spec and flags make no valid spec.
@@ -70,7 +81,7 @@ def spec_of(target: str | None, flags: Flags) -> AuditSpec:
         spec = read_spec(file)
         values, base, notify = spec.model_dump(mode="json"), spec.base, spec.notify
     checkpoint = given.get(("model", "checkpoint"))
-    if checkpoint is not None and file is not None:
+    if checkpoint is not None and file is not None and not is_address(checkpoint):
         given["model", "checkpoint"] = str(from_home(checkpoint, "--checkpoint").absolute())
     for place in _BESIDE_THE_USER & given.keys():
         given[place] = _from_here(given[place], FLAGS[place])
@@ -102,12 +113,14 @@ def command_of(target: str | None, flags: Flags) -> str:
 
     What chooses checks, formats, folder and history is left out: whoever repeats it chooses anew.
     """
-    words = ["audit", "run", *([] if target is None else [target])]
+    words = ["audit", "run", *([] if target is None else [without_credentials(target)])]
     for path, flag in FLAGS.items():
         value = flags.get(path)
-        if value is not None and path[0] not in {"output", "history"} and "checks" not in path:
-            words += [flag, str(value)]
-    return shlex.join(words)
+        if value is True and path[-1] == "include_samples":
+            words.append(flag)
+        elif value is not None and path[0] not in {"output", "history"} and "checks" not in path:
+            words += [flag, without_credentials(str(value))]
+    return without_login(shlex.join(words))
 
 
 @contextlib.contextmanager
@@ -160,13 +173,19 @@ def _spec_file(target: str | None, given: Flags) -> Path | None:
                 "give --model and --checkpoint"
             )
         return here
+    if is_address(target):
+        return None
     path = Path(target)
     if path.is_dir():
-        if not (path / SPEC).is_file():
+        if (path / SPEC).is_file():
+            return path / SPEC
+        try:
+            reader_of_folder(path)
+        except InputError as error:
             raise InputError(
-                f"{clean_text(path)}: a folder without {SPEC}; name a spec or a checkpoint in it"
-            )
-        return path / SPEC
+                f"{clean_text(path)}: no {SPEC} lies in it, and it is {error}"
+            ) from error
+        return None
     if path.suffix in (".yaml", ".yml"):
         return path
     if not path.exists():

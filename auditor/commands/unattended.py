@@ -64,7 +64,7 @@ def report_folder(spec: "AuditSpec", dated: bool) -> Iterator[Path]:
     if not dated:
         yield folder
         return
-    with dated_folder(folder, datetime.now(UTC)) as own:
+    with dated_folder(folder, datetime.now(UTC), shared=spec.output.shared) as own:
         yield own
 
 
@@ -80,7 +80,8 @@ def afterwards(
 
     if metrics is not None:
         try:
-            write_whole(Path(metrics), render_prometheus(record).encode())
+            # Read by another user's program: the folder tells who may.
+            write_whole(Path(metrics), render_prometheus(record).encode(), shared=True)
         except OSError as error:
             yield f"--metrics: {clean_text(metrics)}: not written: {error.strerror}"
     if keep is not None:

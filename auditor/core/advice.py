@@ -80,7 +80,8 @@ def fence(code: str) -> str:
 def quoted(name: object) -> str:
     """Return a literal for a text: one and the same in Python and in YAML, on one line.
 
-    Whatever a checkpoint calls its layers, pasted code only names them.
+    Whatever a checkpoint calls its layers, pasted code only names them. No tag opens in it, where a
+    reader of Markdown overlooks that it is code.
     """
     return f'"{"".join(map(_escaped, str(name)))}"'
 
@@ -88,7 +89,7 @@ def quoted(name: object) -> str:
 def _escaped(character: str) -> str:
     if character in '"\\':
         return f"\\{character}"
-    if character.isprintable():
+    if character.isprintable() and character != "<":
         return character
     code = ord(character)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

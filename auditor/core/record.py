@@ -1,19 +1,23 @@
 """The record: the one document that every report is drawn from."""
 
+import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from auditor.core.cleaned import cleaned
 from auditor.core.comparison import Comparison
 from auditor.core.errors import InputError
 from auditor.core.finding import Finding
 from auditor.core.layer import LayerFacts
 from auditor.core.past import Past
 from auditor.core.scores import ExampleScores
+from auditor.core.secrets import told_spec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text
 from auditor.core.values import Number
@@ -23,6 +27,8 @@ from auditor.core.waiver import Waiver
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 """The record's file in the folder of an audit's reports."""
+LARGEST = 1 << 26
+"""Bytes of the largest record that is read from a file."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,8 @@ class AuditRecord:
     """What became of each waiver of the spec, on the day of the audit."""
     comparison: Comparison | None = None
     """With the earlier audit that the spec names (`audit.baseline`)."""
+    spec_sha256: str = ""
+    """Of the spec as canonical JSON (`spec_digest`); empty in records of earlier versions."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -135,6 +143,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ADAPTER: TypeAdapter[AuditRecord] = TypeAdapter(AuditRecord)
 
 
+Recorded = TypeVar("Recorded", bound=AuditRecord)
+
+
+def safe(record: Recorded) -> Recorded:
+    """Return a record that is safe to show: its texts cleaned, its spec without secrets."""
+    return cleaned(replace(record, spec=told_spec(record.spec)))
+
+
 def record_to_json(record: AuditRecord) -> str:
     """Return the record as JSON text, the same for equal records.
 
@@ -143,6 +159,12 @@ def record_to_json(record: AuditRecord) -> str:
     plain = _ADAPTER.dump_python(record, mode="json")
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def spec_digest(spec: dict[str, Any]) -> str:
+    """Return the SHA-256 of a spec: of its JSON in ASCII, keys sorted, without spaces."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def record_schema() -> dict[str, Any]:
@@ -156,7 +178,7 @@ def read_record(path: Path) -> AuditRecord:
     Raises:
         InputError: the file can't be read or is no record of this schema version.
     """
-    return parsed(path, _ADAPTER)
+    return _whole(parsed(path, _ADAPTER), clean_text(path))
 
 
 Read = TypeVar("Read")
@@ -171,9 +193,11 @@ def parsed(path: Path, adapter: TypeAdapter[Read]) -> Read:
     if path.exists() and not path.is_file():
         raise InputError(f"{clean_text(path)}: can't be read: no regular file")
     try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{clean_text(path)}: a record has at most {LARGEST:,} bytes")
         text = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(f"{clean_text(path)}: can't be read: {reason}") from error
     return _checked(text, clean_text(path), adapter)
 
@@ -184,7 +208,22 @@ def record_from_json(text: bytes, origin: str = "the text") -> AuditRecord:
     Raises:
         InputError: it is no record of this schema version.
     """
-    return _checked(text, origin, _ADAPTER)
+    return _whole(_checked(text, origin, _ADAPTER), origin)
+
+
+def _whole(record: AuditRecord, origin: str) -> AuditRecord:
+    """Return a record that was read, without the secrets that earlier versions kept.
+
+    Raises:
+        InputError: a check stands in it twice, so that what is said of it may not be of it.
+    """
+    counts = Counter(finding.check for finding in record.findings)
+    twice = next((check for check, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{origin}: not an audit record: two findings of the check {clean_text(twice, 80)!r}"
+        )
+    return replace(record, spec=told_spec(record.spec))
 
 
 def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:
@@ -195,10 +234,12 @@ def _checked(text: bytes, origin: str, adapter: TypeAdapter[Read]) -> Read:
                 f"{origin}: a record of schema version {version}; "
                 f"this program reads version {SCHEMA_VERSION}"
             )
-        return adapter.validate_json(text)
+        return cleaned(adapter.validate_json(text))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = clean_text(".".join(map(str, first["loc"])) or "the file", 80)
         raise InputError(
             f"{origin}: not an audit record: {place}: {clean_text(first['msg'])}"
         ) from error
+    except ValueError as error:
+        raise InputError(f"{origin}: not an audit record: {error}") from error

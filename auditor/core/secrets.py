@@ -1,8 +1,14 @@
 """Settings that look like secrets are told by name alone, wherever a value of theirs is shown."""
 
+import hashlib
+import json
+import math
 import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
 
-from auditor.core.text import LONGEST, clean_text
+from auditor.core.text import LONGEST, clean_text, without_login
 
 MASK = "(hidden: looks like a secret)"
 """What stands in the place of a secret."""
@@ -57,6 +63,58 @@ def is_secret(name: str, value: object) -> bool:
 def shown_setting(name: str, value: object, longest: int = LONGEST) -> str:
     """Return the value of a setting as safe text, masked where it looks like a secret."""
     return MASK if is_secret(name, value) else clean_text(value, longest)
+
+
+FREE = ("model.args", "data.args", "training.schedule", "training.optimizer")
+"""Parts of a spec whose keys are the user's own, so that their names may tell of a secret."""
+
+
+def told_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values of a spec as a record and a journal keep them: without secrets.
+
+    Numbers that JSON has no word for become words.
+    """
+    told: dict[str, Any] = _told(spec, "", "", {})
+    return told
+
+
+def sealed(spec: Mapping[str, Any], seal: str = "") -> str:
+    """Return a seal of what `told_spec` leaves out, to tell later whether it is still the same.
+
+    It is empty where nothing is left out. Given an earlier seal, it is equal if the secrets are.
+    Seals are salted and slow to make, lest short secrets be guessed from them.
+    """
+    left_out: dict[str, Any] = {}
+    _told(spec, "", "", left_out)
+    if not left_out:
+        return ""
+    salt = seal.partition(":")[0] or secrets.token_hex(16)
+    whole = json.dumps(left_out, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")
+    digest = hashlib.scrypt(whole, salt=salt.encode("utf-8"), n=1 << 14, r=8, p=1, dklen=32)
+    return f"{salt}:{digest.hex()}"
+
+
+def _told(value: Any, place: str, name: str, left_out: dict[str, Any]) -> Any:
+    """Return what is told of a value; `place` is its key, `name` what of it is the user's own."""
+    if isinstance(value, Mapping):
+        return {
+            key: _told(
+                inner,
+                f"{place}.{key}" if place else str(key),
+                (f"{name}.{key}" if name else str(key)) if name or place in FREE else "",
+                left_out,
+            )
+            for key, inner in value.items()
+        }
+    if name and is_secret(name, value):
+        left_out[place] = value
+        return MASK
+    if isinstance(value, list | tuple):
+        return [_told(one, f"{place}.{n}", name, left_out) for n, one in enumerate(value)]
+    if isinstance(value, str) and (shown := without_login(value)) != value:
+        left_out[place] = value
+        return shown
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _flat(value: object) -> tuple[object, ...]:

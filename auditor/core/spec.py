@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auditor.core.addresses import without_credentials
 from auditor.core.notify_spec import NotifySpec
 from auditor.core.request import Profile
 
@@ -30,6 +31,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+Patterns = Annotated[tuple[str, ...], Field(max_length=100)]
+
+
+class AllowSpec(Strict):
+    """What may not fit between checkpoint and model, by patterns of names such as `head.*`.
+
+    It stays as the factory made it, and the report says so.
+    """
+
+    missing: Patterns = ()
+    """Names of the model that the checkpoint may lack."""
+    unexpected: Patterns = ()
+    """Names of the checkpoint that the model may do without."""
+    misshapen: Patterns = ()
+    """Names of tensors that may have another shape in the checkpoint."""
+
+
 class ModelSpec(Strict):
     """Where the model and its weights come from."""
 
@@ -39,9 +57,39 @@ class ModelSpec(Strict):
     args: dict[str, Any] = {}
     """Keyword arguments of the factory."""
     checkpoint: str | None = None
-    """The file of the weights: a state dict, a training checkpoint or safetensors."""
+    """The weights: a file, a folder of a model or a trainer, or an address such as `s3://...`."""
     key: str | None = None
-    """Where the state dict sits in that file; found by itself where it can be."""
+    """Where the state dict sits in it; found by itself where it can be."""
+    allow_pickle: Annotated[str, Field(pattern=r"^sha256:[0-9a-fA-F]{64}$")] | None = None
+    """The hash of the checkpoint, as `sha256:...`, if its pickle may run: it can do whatever you
+    can."""
+    allow: AllowSpec = AllowSpec()
+    """What may not fit, by pattern; anything else that does not ends the audit."""
+    allow_torchscript: bool = False
+    """Whether the weights of a TorchScript archive are read; its code is not run either way."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Return what is read that is refused otherwise, by its names."""
+        return frozenset({"torchscript"} if self.allow_torchscript else ())
+
+
+Place = str | Annotated[int, Field(ge=0)]
+"""A place in a batch: a key, the number of an item, an attribute, or several joined by dots."""
+
+Places = Place | list[Place] | dict[str, Place]
+
+
+class BatchSpec(Strict):
+    """Where inputs and target stand in a batch.
+
+    A list is given to the model in its order, a mapping by name.
+    """
+
+    inputs: Places
+    """The place of the inputs, such as `image` or `[0, 1]` or `{input_ids: tokens.ids}`."""
+    target: Places
+    """The place of the target."""
 
 
 class DataSpec(Strict):
@@ -53,8 +101,9 @@ class DataSpec(Strict):
     """The same for validation; it alone is enough for most checks."""
     args: dict[str, Any] = {}
     """Keyword arguments of both callables."""
-    batch: str | None = None
-    """`module:callable` from a batch to (inputs, target); common shapes are understood."""
+    batch: str | BatchSpec | None = None
+    """`module:callable` from a batch to (inputs, target), or their places in it; common shapes are
+    understood."""
 
 
 class OptimizerSpec(BaseModel):
@@ -166,6 +215,10 @@ class OutputSpec(Strict):
     """The folder of the reports."""
     formats: Annotated[list[Format], Field(min_length=1)] = list(USUAL)
     """Which reports to write."""
+    shared: bool = False
+    """Whether others may read what is written, as far as the umask lets them; else nobody may."""
+    include_samples: bool = False
+    """Whether reports may show inputs of single examples: pictures, tokens, rows of a table."""
 
 
 class AuditSpec(Strict):
@@ -200,8 +253,11 @@ class AuditSpec(Strict):
     notify: Annotated[NotifySpec | None, Field(exclude=True)] = None
     """Whom to tell what came out; neither record nor journal has it."""
     base: Annotated[Path, Field(exclude=True)] = Path()
+    fetched: Annotated[Path | None, Field(exclude=True)] = None
+    """Where on this machine the checkpoint lies that has an address."""
 
     @property
     def title(self) -> str:
         """Return the name of the subject."""
-        return self.name or (Path(self.model.checkpoint).stem if self.model.checkpoint else "model")
+        named = without_credentials(self.model.checkpoint or "")
+        return self.name or Path(named).stem or "model"

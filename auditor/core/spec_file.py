@@ -1,70 +1,24 @@
 """Reading a spec from YAML: strict, with errors that name the key and the nearest known one."""
 
 import difflib
-import re
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from auditor.core.errors import InputError
 from auditor.core.spec import AuditSpec
+from auditor.core.spec_yaml import loaded
 from auditor.core.text import clean_text, kind_of
 
 SPEC = "audit.yaml"
 """The spec's file in a folder that is named as what to audit."""
 
-LARGEST = 1 << 20
+LARGEST = 1 << 18
 """Bytes of the largest spec that is read."""
 
 MOST = 5
 """Lines of errors that are shown at once."""
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice, or an alias, is an error; keys and `no` are words."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed here", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
-        if not isinstance(node, yaml.MappingNode):
-            raise yaml.MarkedYAMLError(problem="not a mapping", problem_mark=node.start_mark)
-        made: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            problem = ""
-            if not isinstance(key_node, yaml.ScalarNode):
-                problem = "a key is a word here, not a list or a mapping"
-            elif key_node.tag == f"{_TAG}merge":
-                problem = "merge keys are not allowed here"
-            elif key_node.value in made:
-                problem = f"the key {clean_text(key_node.value, 40)!r} stands here twice"
-            if problem:
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
-            made[key_node.value] = self.construct_object(value_node, deep=True)
-        return made
-
-
-_TAG = "tag:yaml.org,2002:"
-_UniqueKeys.yaml_constructors = {
-    tag: construct
-    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
-    if tag not in {f"{_TAG}{kind}" for kind in ("binary", "set", "omap", "pairs")}
-}
-_UniqueKeys.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_TAG}bool" or first in "tTfF"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_UniqueKeys.add_implicit_resolver(
-    f"{_TAG}float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)\Z"),
-    list("-+.0123456789"),
-)
-"""Numbers such as 1e-3, which YAML 1.1 takes for words."""
 
 
 def read_spec(path: Path) -> AuditSpec:
@@ -86,15 +40,9 @@ def read_spec(path: Path) -> AuditSpec:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{clean_text(path)}: can't be read: {reason}") from error
     try:
-        values = yaml.load(text, _UniqueKeys)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise InputError(
-            f"{clean_text(path)}: not valid YAML: {where}{clean_text(error.problem)}"
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{clean_text(path)}: not valid YAML: {clean_text(error)}") from error
+        values = loaded(text)
+    except ValueError as error:
+        raise InputError(f"{clean_text(path)}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise InputError(
             f"{clean_text(path)}: a spec is a mapping of keys to values (version, model, data, "
@@ -112,6 +60,8 @@ def spec_from(values: dict[Any, Any], origin: str, base: Path) -> AuditSpec:
     try:
         if "base" in values:
             raise InputError(f"{origin}: unknown key 'base'; paths are relative to the spec")
+        if "fetched" in values:
+            raise InputError(f"{origin}: unknown key 'fetched'; the address is `model: checkpoint`")
         return AuditSpec.model_validate({**values, "base": base})
     except ValidationError as error:
         items = error.errors(include_url=False)
@@ -146,7 +96,7 @@ def _is_branch(part: Any) -> bool:
 
 def _explained(item: Any) -> str:
     place = [str(part) for part in item["loc"] if not _is_branch(part)]
-    where = clean_text(".".join(place) or "the spec", 80)
+    where = clean_text(".".join(place), 80) if place else "the spec"
     if item["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
         near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
@@ -174,7 +124,8 @@ def _keys_at(place: list[str]) -> list[str]:
         inner = [kind for kind in _flattened(candidates) if issubclass(kind, BaseModel)]
         if inner:
             part = inner[0]
-    return [field.alias or name for name, field in part.model_fields.items() if name != "base"]
+    fields = part.model_fields.items()
+    return [field.alias or name for name, field in fields if name not in ("base", "fetched")]
 
 
 def _flattened(kinds: tuple[Any, ...]) -> list[type]:

@@ -16,10 +16,25 @@ Capabilities = Annotated[
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What does not fit between checkpoint and model and was allowed to, by name.
+
+    `missing` and `misshapen` are names of the model, `unexpected` of the checkpoint.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CheckpointFacts:
     """The checkpoint's file: where, what kind, which bytes, and what stood beside the weights.
 
     `extras` holds the plain values found beside the weights ("epoch" -> "20"), as text.
+    `classes` are the dotted names of Python classes that it asks for; nothing was made of them.
+    `pickle_ran` tells that the user vouched for it, and that its pickle was run.
+    `key` is the dotted key that the weights stand under in it, empty where they are the whole.
     """
 
     path: str
@@ -29,6 +44,12 @@ class CheckpointFacts:
     tensors: int
     removed_prefix: str = ""
     extras: tuple[tuple[str, str], ...] = ()
+    classes: tuple[str, ...] = ()
+    key: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    """Names and hashes of several files; `sha256` is then that of their list."""
+    left_out: LeftOut = LeftOut()
+    pickle_ran: bool = False
 
 
 @dataclass(frozen=True)

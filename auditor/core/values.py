@@ -45,10 +45,13 @@ def _array_to_json(array: NDArray[Any]) -> dict[str, Any]:
 def _array_from_json(value: Any) -> NDArray[Any]:
     if isinstance(value, np.ndarray):
         return value
-    dtype = np.dtype(value["dtype"])
-    if dtype.hasobject:
-        raise ValueError("an array of Python objects can't be read from JSON")
-    return np.frombuffer(base64.b64decode(value["base64"]), dtype).reshape(value["shape"])
+    try:
+        dtype = np.dtype(value["dtype"])
+        if dtype.hasobject:
+            raise ValueError("an array of Python objects can't be read from JSON")
+        return np.frombuffer(base64.b64decode(value["base64"]), dtype).reshape(value["shape"])
+    except (KeyError, TypeError, SyntaxError) as error:
+        raise ValueError("an array wants dtype, shape and base64") from error
 
 
 Array = Annotated[

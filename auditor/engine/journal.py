@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from auditor.core.errors import InputError
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.subject import SubjectFacts
-from auditor.core.text import clean_text
-from auditor.core.whole import write_whole
+from auditor.core.text import clean_text, escaped_json
+from auditor.core.whole import make_folder, write_whole
 
 FOLDER = "journal"
 HEAD = "audit.json"
@@ -39,6 +39,8 @@ class Head:
     host: str = field(default_factory=platform.node)
     process: int = field(default_factory=os.getpid)
     """Who began it, whoever goes on with it."""
+    secrets: str = ""
+    """A seal of what `spec` does not tell."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,16 @@ _FAILED = TypeAdapter(Failed)
 _UNAVAILABLE = TypeAdapter(Unavailable)
 
 
+def _head_in_json(head: Head) -> bytes:
+    return escaped_json(_HEAD.dump_json(head).decode("utf-8")).encode("utf-8")
+
+
 class Journal:
     """The answers of one audit, in `folder`/journal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self.path = folder / FOLDER
+        self._shared = shared
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -77,7 +84,7 @@ class Journal:
             InputError: another audit is writing there.
         """
         folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, shared=self._shared)
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,14 +100,14 @@ class Journal:
     def begin(self, head: Head) -> None:
         """Start anew, forgetting an earlier audit's answers."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        write_whole(self.path / HEAD, _HEAD.dump_json(head))
+        make_folder(self.path, shared=self._shared)
+        self._write(self.path / HEAD, _head_in_json(head))
 
     def go_on(self, head: Head) -> None:
         """Keep the answers of an audit that goes on under a new head."""
         for left in self.path.glob(".*"):
             left.unlink(missing_ok=True)
-        write_whole(self.path / HEAD, _HEAD.dump_json(head))
+        self._write(self.path / HEAD, _head_in_json(head))
 
     def head(self) -> Head:
         """Return what this journal is of.
@@ -139,8 +146,8 @@ class Journal:
             "seconds": seconds,
         }
         # Half a surrogate pair, which a name out of a checkpoint may hold, can't be read again.
-        text = json.dumps(entry, allow_nan=False, ensure_ascii=False)
-        write_whole(self._file(request), text.encode(errors="replace"))
+        text = escaped_json(json.dumps(entry, allow_nan=False, ensure_ascii=False))
+        self._write(self._file(request), text.encode(errors="replace"))
 
     def read(self, request: Request[Any]) -> tuple[Any, float] | None:
         """Return the answer to a request and its seconds, None where there is none.
@@ -181,6 +188,9 @@ class Journal:
                 if found is not None and not isinstance(found[0], Failed):
                     kept.add(request)
         return kept
+
+    def _write(self, path: Path, data: bytes) -> None:
+        write_whole(path, data, shared=self._shared)
 
     def _file(self, request: Request[Any]) -> Path:
         digest = hashlib.sha256(request.key.encode()).hexdigest()[:12]

@@ -10,7 +10,16 @@ from auditor.core.advice import one_line
 from auditor.core.check import SECTIONS, Check, Limits, Seen
 from auditor.core.finding import Finding, Judgement
 from auditor.core.layer import LayerFacts
-from auditor.core.record import SCHEMA_VERSION, AuditRecord, Cause, Section, Volatile
+from auditor.core.process_state import left_changed, process_kept
+from auditor.core.record import (
+    SCHEMA_VERSION,
+    AuditRecord,
+    Cause,
+    Section,
+    Volatile,
+    safe,
+    spec_digest,
+)
 from auditor.core.request import Failed, Request, Unavailable
 from auditor.core.scores import ExampleScores
 from auditor.core.spec import AuditSpec
@@ -64,14 +73,16 @@ def judged(
         )
         for section, title in SECTIONS.items()
     )
+    plain = spec.model_dump(mode="json")
     waivers = outcomes(spec.audit.waive, [finding for _, finding in found], today)
-    return AuditRecord(
+    record = AuditRecord(
         schema_version=SCHEMA_VERSION,
         verdict=Verdict.INCOMPLETE if error else worst(s.verdict for s in sections),
         sections=sections,
         causes=causes,
         subject=facts,
-        spec=spec.model_dump(mode="json"),
+        spec=plain,
+        spec_sha256=spec_digest(plain),
         environment=environment,
         plan=plan.lines(),
         warnings=tuple(waiver.warning for waiver in waivers if waiver.urgent),
@@ -82,6 +93,7 @@ def judged(
         scores=scores,
         waivers=waivers,
     )
+    return safe(record)
 
 
 def _finding(
@@ -126,10 +138,13 @@ def _judgement(
             return Judgement(Verdict.NOT_APPLICABLE, f"Not looked at: {answer.reason}.")
     digest = hashlib.sha256(f"{seed}:{check.id}".encode()).digest()
     try:
-        judgement = check(Seen(answers, int.from_bytes(digest[:8])), limits)
+        with process_kept() as changed:
+            judgement = check(Seen(answers, int.from_bytes(digest[:8])), limits)
     except Exception as error:  # noqa: BLE001 - one broken check must not take the others along
         said = clean_text(f"{type(error).__name__}: {error}")
         return Judgement(Verdict.ERROR, f"The check itself broke: {said}.")
+    if changed:
+        return Judgement(Verdict.ERROR, f"The check itself {left_changed(changed)}.")
     lost = next((a for r in check.wants if isinstance(a := answers[r], Failed)), None)
     if lost is not None and judgement.verdict not in (Verdict.WARN, Verdict.FAIL):
         reason = f"Could not be measured in full: {clean_text(lost.reason)}. {judgement.summary}"

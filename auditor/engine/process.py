@@ -68,6 +68,7 @@ class WorkerProcess:
         self._order = {
             "spec": spec.model_dump(mode="json"),
             "base": str(spec.base.resolve()),
+            "fetched": None if spec.fetched is None else str(spec.fetched),
             "folder": str(folder.resolve()),
             "earlier": EARLIER.dump_python(earlier or {}, mode="json"),
         }

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from auditor.core.errors import AuditBrokenError, InputError
 from auditor.core.request import Failed, Request
+from auditor.core.secrets import sealed, told_spec
 from auditor.core.spec import AuditSpec
 from auditor.core.subject import SubjectFacts
 from auditor.core.text import clean_text, listed
@@ -22,12 +23,16 @@ from auditor.engine.journal import VERSION, Head, Journal
 from auditor.engine.plan import Plan, Work
 from auditor.engine.process import WorkerDiedError, WorkerProcess
 from auditor.observations.earlier import Earlier, Which
+from auditor.opening.located import at_hand
 
 Answers = Mapping[Request[Any], Any]
 
 
 class Progress(Protocol):
     """Is told how an audit goes on."""
+
+    def fetching(self) -> None:
+        """The checkpoint is being fetched from its address."""
 
     def loading(self) -> None:
         """The subject is being brought in."""
@@ -67,7 +72,9 @@ class SubjectLostError(WorkerDiedError):
 
 
 JUDGING = (
-    "spec.output",
+    "spec.output.dir",
+    "spec.output.formats",
+    "spec.output.shared",
     "spec.history",
     "spec.audit.time_limit",
     "spec.audit.checks",
@@ -99,14 +106,17 @@ def observed(
         AuditBrokenError: the worker died, or took too long, while bringing the subject in.
     """
     began = time.monotonic()
-    journal = Journal(folder)
+    journal = Journal(folder, shared=spec.output.shared)
     progress.loading()
     crew = _Crew(spec, folder, earlier)
     try:
         facts, environment = crew.bring_in()
-        head = Head(VERSION, spec.model_dump(mode="json"), facts, environment, _now(), command)
+        settings = spec.model_dump(mode="json")
+        head = Head(VERSION, told_spec(settings), facts, environment, _now(), command)
         if resume:
-            head = _resumed(journal, head)
+            head = _resumed(journal, head, settings)
+        else:
+            head = replace(head, secrets=sealed(settings))
         with journal.held():
             if resume:
                 journal.go_on(head)
@@ -223,7 +233,7 @@ def brought_in(spec: AuditSpec) -> SubjectFacts:
         InputError: the subject can't be brought in.
         AuditBrokenError: the worker died, or took too long.
     """
-    worker = WorkerProcess(spec, Path())
+    worker = WorkerProcess(at_hand(spec), Path())
     try:
         return worker.load(spec.audit.time_limit)[0]
     except WorkerDiedError as error:
@@ -232,7 +242,7 @@ def brought_in(spec: AuditSpec) -> SubjectFacts:
         worker.kill()
 
 
-def _resumed(journal: Journal, head: Head) -> Head:
+def _resumed(journal: Journal, head: Head, settings: dict[str, Any]) -> Head:
     """Return the head of an audit that goes on, once it is sure that it is the same audit.
 
     Raises:
@@ -240,15 +250,23 @@ def _resumed(journal: Journal, head: Head) -> Head:
     """
     before = journal.head()
     changed = _changes(
-        {"spec": before.spec, "facts": before.facts, "environment": before.environment},
+        {"spec": told_spec(before.spec), "facts": before.facts, "environment": before.environment},
         {"spec": head.spec, "facts": head.facts, "environment": head.environment},
     )
+    if not changed and sealed(settings, before.secrets) != before.secrets:
+        changed = ["what is hidden of its settings has changed"]
     if changed:
         raise InputError(
             f"--resume: {clean_text(journal.path)} is of another audit: {listed(changed)}; "
             "run without --resume to start anew"
         )
-    return replace(head, started=before.started, host=before.host, process=before.process)
+    return replace(
+        head,
+        started=before.started,
+        host=before.host,
+        process=before.process,
+        secrets=before.secrets,
+    )
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -12,10 +12,11 @@ from auditor.core.request import Depth, Failed, Request, Riding, Sweep, Unavaila
 from auditor.engine.refusal import by_nature, inference_only, raised_on
 from auditor.intake.batches import Batch
 from auditor.intake.modes import keep_statistics
-from auditor.intake.preserve import preserved
+from auditor.intake.preserve import SubjectChangedError, preserved
 from auditor.intake.reference import blame
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.subject import Subject
+from auditor.intake.watch import PARAMETERS, watched
 from auditor.observers.observer import Observer, Place, Step
 from auditor.observers.tap import Tap
 
@@ -28,8 +29,11 @@ def run_sweep(
     sweep: Sweep,
     observers: Mapping[Riding[Any], Observer],
     advance: Advance = lambda: None,
+    left: list[str] | None = None,
 ) -> Iterator[Answer]:
     """Yield the answer of each observer as soon as it has seen enough.
+
+    What it leaves changed of process and model, and had to be put back, is told in `left`.
 
     An observer that raises fails alone; a model, loss or loader that raises fails all that still
     watch, unless it does so in training mode alone: such a model is made for inference.
@@ -41,6 +45,7 @@ def run_sweep(
     batches = subject.batches(sweep.split, max(request.batches for request in observers))
     training = sweep.mode == "train"
     batch: Batch | None = None
+    changed = [] if left is None else left
     several = subject.facts.data[sweep.split].batch_size > 1
     try:
         with (
@@ -52,14 +57,19 @@ def run_sweep(
             if not several:
                 keep_statistics(model)
             tap = Tap(model)
-            for index, batch in enumerate(source):
-                for request in [r for r in watching if r.batches <= index]:
-                    yield request, watching.pop(request).answer()
-                if training and several and batch.size == 1:
-                    continue
-                _pass(subject, tap, watching, batch, index)
-                advance()
+            with watched(model, changed):
+                for index, batch in enumerate(source):
+                    for request in [r for r in watching if r.batches <= index]:
+                        yield request, watching.pop(request).answer()
+                    if training and several and batch.size == 1:
+                        continue
+                    _pass(subject, tap, watching, batch, index)
+                    advance()
+                for request in [*watching]:
+                    yield request, watching[request].answer()
     except InputError as error:
+        if isinstance(error, SubjectChangedError):
+            changed.append(PARAMETERS)
         yield from ((request, Failed(str(error))) for request in watching)
     except (torch.OutOfMemoryError, MemoryError):
         reason = "memory ran out in a pass over one batch; a loader with smaller batches may fit"
@@ -70,8 +80,6 @@ def run_sweep(
         if meant and batch is not None and raised_on(subject, batch) is None:
             answer = inference_only(error)
         yield from ((request, answer) for request in watching)
-    else:
-        yield from ((request, observer.answer()) for request, observer in watching.items())
 
 
 def _pass(

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
+from auditor.core.cleaned import cleaned
 from auditor.core.errors import InputError
 from auditor.core.request import Cost, Failed, Request, Sweep, request_from_json
 from auditor.core.spec import AuditSpec
@@ -53,7 +54,8 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
     if not first:
         return
     order = json.loads(first)
-    spec = AuditSpec.model_validate({**order["spec"], "base": Path(order["base"])})
+    places = {"base": Path(order["base"]), "fetched": order["fetched"]}
+    spec = AuditSpec.model_validate({**order["spec"], **places})
     from auditor.engine.process import EARLIER
     from auditor.intake.subject import load
     from auditor.intake.surroundings import environment
@@ -64,11 +66,11 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
         say(event="refused", reason=str(error))
         return
     _choose_threads(subject.facts)
-    facts = TypeAdapter(SubjectFacts).dump_python(subject.facts, mode="json")
+    facts = TypeAdapter(SubjectFacts).dump_python(cleaned(subject.facts), mode="json")
     say(event="loaded", facts=facts, environment=environment(str(subject.device)))
     from auditor.engine.perform import REQUESTS, perform
 
-    journal = Journal(Path(order["folder"]))
+    journal = Journal(Path(order["folder"]), shared=spec.output.shared)
     for line in lines:
         told = json.loads(line)
         work = Work(

@@ -111,8 +111,8 @@ def _pictured(
     quantiles, zeros = _distributions(plan, seen)
     units, exciting = excited_units(subject, what, seen.head, seen.places)
     return ActivationPictures(
-        pictured=tuple(_shown(inputs, kind, what, row, numbers) for row in rows),
-        maps=tuple(_maps(name, out) for name, out in values if _is_map(out)),
+        pictured=tuple(_shown(subject, inputs, kind, what, row, numbers) for row in rows),
+        maps=tuple(_maps(subject, name, out) for name, out in values if _is_map(out)),
         units=tuple(_unit_maps(model, read, plan, values, rows, what, numbers)),
         layers=tuple(plan.names[module] for module in plan.layers),
         quantiles=quantiles,
@@ -120,7 +120,7 @@ def _pictured(
         head=plan.names[plan.head] if plan.head is not None else "",
         head_units=seen.head[0].shape[1] if seen.head else 0,
         excited=units,
-        examples=tuple(_shown(inputs, kind, what, row, numbers) for row in exciting),
+        examples=tuple(_shown(subject, inputs, kind, what, row, numbers) for row in exciting),
         read=count,
         split=request.split,
     )
@@ -133,11 +133,16 @@ def _kind(inputs: torch.Tensor) -> Kind:
 
 
 def _shown(
-    inputs: torch.Tensor, kind: Kind, what: Explained | None, row: int, numbers: list[int]
+    subject: Subject,
+    inputs: torch.Tensor,
+    kind: Kind,
+    what: Explained | None,
+    row: int,
+    numbers: list[int],
 ) -> ShownExample:
     answer = what.names[row] if what is not None else ""
     truth = what.truths[row] if what is not None and what.truths else ""
-    shown = shown_input(inputs[row].detach().cpu(), kind)
+    shown = shown_input(subject, inputs[row].detach().cpu(), kind)
     return ShownExample(numbers[row], answer, truth, kind, shown)
 
 
@@ -198,8 +203,11 @@ def _is_map(values: torch.Tensor) -> bool:
     return values.ndim == 4 and values.shape[2:].numel() >= 4
 
 
-def _maps(name: str, values: torch.Tensor) -> LayerMaps:
-    """Return the most and the least active channels of [examples, channels, height, width]."""
+def _maps(subject: Subject, name: str, values: torch.Tensor) -> LayerMaps:
+    """Return the most and the least active channels of [examples, channels, height, width].
+
+    The maps of the first layers show the input, and are as private.
+    """
     size = values.float().abs().flatten(2).mean(dim=2).nan_to_num(0.0)
     order = size.argsort(dim=1, descending=True, stable=True)
     most = min(CHANNELS - 1, max(1, order.shape[1] - 1))
@@ -208,12 +216,15 @@ def _maps(name: str, values: torch.Tensor) -> LayerMaps:
     kept = values.float().gather(1, index)
     small = torch.stack([signed(one) for one in kept])
     peak = small.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+    maps = (small / peak).nan_to_num(0.0)
+    if not subject.include_samples:
+        maps = maps[..., :0, :0]
     return LayerMaps(
         name,
         values.shape[1],
         picks.cpu().numpy(),
         size.gather(1, picks).double().cpu().numpy(),
-        (small / peak).nan_to_num(0.0).cpu().numpy().astype(np.float16),
+        maps.cpu().numpy().astype(np.float16),
     )
 
 

@@ -85,7 +85,7 @@ def _attributed(
         baseline="the mean example" if scene.kind == "features" else "zero",
         cam_layer=camera[0],
         steps=path.steps,
-        pictured=tuple(_pictures(scene, pictured, whole, path, known)),
+        pictured=tuple(_pictures(subject, scene, pictured, whole, path, known)),
         feature_numbers=features[0],
         features=features[1],
         shuffled_features=known.features[features[0]] if len(known.features) else known.features,
@@ -150,7 +150,7 @@ def _features(scene: Scene, rows: list[int], steps: int) -> tuple[Array, Array]:
 
 
 def _pictures(
-    scene: Scene, rows: list[int], whole: Maps, path: Path, known: Shuffling
+    subject: Subject, scene: Scene, rows: list[int], whole: Maps, path: Path, known: Shuffling
 ) -> list[Attributed]:
     scale = _scaled if scene.kind == "picture" else _kept
     values = scene.source.values(scene.batch).detach().cpu()
@@ -168,7 +168,7 @@ def _pictures(
                 truth=scene.what.truths[row] if scene.what.truths else "",
                 right=_told(float(scene.what.right[row])),
                 score=float(whole.scores[place]),
-                shown=shown_input(values[row], scene.kind),
+                shown=shown_input(subject, values[row], scene.kind),
                 saliency=scale(whole.saliency[place]),
                 integrated=scale(path.integrated[place]),
                 cam=cam,

@@ -282,7 +282,8 @@ class _Columns:
             lost=lost.sum(0).astype(np.int64),
             binary=np.asarray(binary.all(0), bool),
             square=np.concatenate(self._squares),
-            sample=np.concatenate(self._samples),
+            # Each column sorted for itself: a row of them is no example's.
+            sample=np.sort(np.concatenate(self._samples), axis=0),
             compared=self._kept,
             layer=clean_text(self._entry.name) if self._entry else "",
             normalises=isinstance(module, NORMS),

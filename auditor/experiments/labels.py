@@ -42,6 +42,7 @@ def label_evidence(request: LabelEvidenceOver, subject: Subject) -> LabelEvidenc
     checkpoint = _by_checkpoint(subject, reads)
     splits, note = _by_fresh_models(request, subject, reads, checkpoint.reason)
     rows = repeated(reads)
+    pictures = tuple(_thumbnails((*splits, checkpoint), reads))
     return LabelEvidence(
         splits=splits,
         checkpoint=checkpoint,
@@ -50,7 +51,8 @@ def label_evidence(request: LabelEvidenceOver, subject: Subject) -> LabelEvidenc
         repeated_group=rows[:, 2],
         repeated_label=rows[:, 3],
         near=near_share(reads, subject.seed) if len(rows) else 0.0,
-        thumbnails=tuple(_thumbnails((*splits, checkpoint), reads)),
+        thumbnails=pictures if subject.include_samples else (),
+        left_out=bool(pictures) and not subject.include_samples,
         note=note,
         copies=copied(reads["train"]) if "train" in reads else Copies(),
     )

@@ -135,12 +135,15 @@ def chosen(what: Explained, most: int) -> list[int]:
     return [*rest, *(int(row) for row in wrong)]
 
 
-def shown_input(values: torch.Tensor, kind: Kind) -> Array:
+def shown_input(subject: Subject, values: torch.Tensor, kind: Kind) -> Array:
     """Return one example's input as it is shown: ids, numbers, or a picture from 0 to 1.
 
+    It is empty where the audit was not asked to include such inputs.
     Three channels, or the first three of four, are colours; of other numbers of channels the mean
     is shown. The least value is 0 and the greatest 1.
     """
+    if not subject.include_samples:
+        return np.zeros(0)
     if kind == "tokens":
         return values.flatten()[:MOST_TOKENS].numpy().astype(np.int64)
     if kind == "features":

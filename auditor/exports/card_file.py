@@ -72,7 +72,7 @@ def write_card(path: Path, record: AuditRecord, about: About) -> None:
         raise InputError(f"{origin}: mixes line ends of Windows and Unix; use one of them")
     text = carded(given.replace("\r\n", "\n"), record, about, origin)
     made = text.replace("\n", "\r\n") if windows else text
-    write_whole(path.resolve(), made.encode("utf-8"))
+    write_whole(path.resolve(), made.encode("utf-8"), shared=True)
 
 
 def _with_result(

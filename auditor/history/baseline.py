@@ -12,6 +12,7 @@ from auditor.history.named import LAST, Named, kept, record_named
 from auditor.history.place import history_file
 from auditor.history.sqlite import SqliteHistory
 from auditor.observations.earlier import Earlier, Which, earlier_of
+from auditor.opening.hub_config import implied_factory
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def baseline_of(spec: AuditSpec, before: str | None = None, besides: str | None 
         return Baseline()
     about = About(
         name=clean_text(spec.title, 120),
-        factory=spec.model.factory or "",
+        factory=implied_factory(spec) or "",
         task=spec.task,
         before=before,
         besides=besides,

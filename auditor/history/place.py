@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auditor.core.spec_file import from_home
 from auditor.core.text import clean_text
+from auditor.core.whole import make_folder
 from auditor.history.history import HistoryError
 
 VARIABLE = "AUDIT_HISTORY"
@@ -52,8 +53,7 @@ def made(file: Path) -> None:
         HistoryError: what is there is no file.
     """
     if not file.parent.is_dir():
-        file.parent.parent.mkdir(parents=True, exist_ok=True)
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(file.parent)
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:

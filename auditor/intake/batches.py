@@ -1,4 +1,4 @@
-"""From whatever a loader yields to inputs and a target."""
+"""Batches: the arguments of a forward pass, the target, and parts of both."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -8,13 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from auditor.core.errors import InputError
 from auditor.core.text import clean_text, kind_of
-from auditor.intake.reference import blame
-
-TARGET_KEYS = ("labels", "label", "target", "targets", "y")
-
-Adapter = Callable[[Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -191,59 +185,6 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from tensors_in(getattr(value, field.name))
-
-
-def understood(raw: Any, adapter: Adapter | None, split: str) -> Batch:
-    """Return what a loader yielded as inputs and target.
-
-    An adapter decides where there is one. Else a pair is (inputs, target); a mapping or a
-    dataclass holds its target under one of `TARGET_KEYS` and the inputs beside it, given to the
-    model by name where there are several.
-
-    Raises:
-        InputError: the batch can be read in more than one way, or in none.
-    """
-    if adapter is not None:
-        try:
-            pair = adapter(raw)
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"data.batch: the adapter {blame(error)}\nIt was given {described(raw)}."
-            ) from error
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise InputError(
-                f"data.batch: the adapter returned {described(pair)}, expected (inputs, target)"
-            )
-        if next(tensors_in(pair[0]), None) is None:
-            raise InputError(
-                f"data.batch: the adapter returned {described(pair)}: no tensor among the inputs"
-            )
-        return _from_pair(pair[0], pair[1])
-    if dataclasses.is_dataclass(raw) and not isinstance(raw, type):
-        raw = {field.name: getattr(raw, field.name) for field in dataclasses.fields(raw)}
-    if isinstance(raw, Mapping):
-        keys = [key for key in TARGET_KEYS if key in raw]
-        inputs = {key: value for key, value in raw.items() if key not in keys}
-        if len(keys) == 1 and inputs and any(True for _ in tensors_in(inputs)):
-            only = next(iter(inputs.values())) if len(inputs) == 1 else inputs
-            return _from_pair(only, raw[keys[0]])
-    elif isinstance(raw, tuple | list) and len(raw) == 2 and any(True for _ in tensors_in(raw[0])):
-        return _from_pair(raw[0], raw[1])
-    raise InputError(
-        f"data.{split}: can't tell inputs from target in a batch that is {described(raw)}.\n"
-        "Write in the spec:\n"
-        "  data: {batch: data:adapt}\n"
-        "and in data.py:\n"
-        "  def adapt(batch): return inputs, target"
-    )
-
-
-def _from_pair(inputs: Any, target: Any) -> Batch:
-    if isinstance(inputs, Mapping):
-        return Batch((), dict(inputs), target)
-    if isinstance(inputs, tuple | list):
-        return Batch(tuple(inputs), {}, target)
-    return Batch((inputs,), {}, target)
 
 
 def described(value: Any, depth: int = 0) -> str:

@@ -1,44 +1,31 @@
 """Opening a checkpoint: weights and plain values only, never code out of the file."""
 
-import difflib
-import hashlib
-import json
-import pickle
-import struct
-import warnings
-import zipfile
-from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch.torch_version import TorchVersion
+from torch import nn
 
 from auditor.core.errors import InputError
-from auditor.core.secrets import shown_setting
 from auditor.core.subject import CheckpointFacts
-from auditor.core.text import clean_text, kind_of, listed
+from auditor.core.text import clean_text, listed
+from auditor.intake.besides import (
+    bulky_keys,
+    extras_in,
+    main_optimizer,
+    optimizers_in,
+    weights_file,
+)
+from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
 from auditor.intake.kept import beside, plain_tree
-from auditor.intake.pickle_names import asked_for
+from auditor.intake.live_tensors import live
 from auditor.intake.recorder_file import Header, read_header, recording_beside
-
-WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
-"""Where training scripts put the weights, in the order they are looked for."""
-
-OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states")
-
-DEEPEST_EXTRA = 6
-
-DEEPEST_OPTIMIZER = 3
-
-MOST_OPTIMIZERS = 32
-
-LONGEST_HEADER = 100_000_000
-"""Bytes of the longest header that safetensors allows."""
+from auditor.intake.run_pickle import ran
+from auditor.opening.contents import Contents, FileRead
+from auditor.opening.process import looked_into
+from auditor.opening.state_dicts import StateDict, part_of, state_dict_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,9 @@ class Checkpoint:
     under; `optimizer` is the one of them that can only be the model's. `plain` are the plain values
     as they are, nested; `beside` those of files in the checkpoint's folder, by the file's name, and
     `notes` tell of files there that were ignored. `recorded` is the header of what a Recorder wrote
-    there.
+    there. `path` is where it lies, absolute, and `file` the first of the files that hold its
+    weights: the same unless it is a folder. `arguments` are what Lightning keeps of those that its
+    modules were made with. `module` is the model itself, where the user let a pickle make one.
     """
 
     weights: dict[str, torch.Tensor]
@@ -61,268 +50,110 @@ class Checkpoint:
     beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     recorded: Header | None = None
+    path: Path = Path()
+    file: Path = Path()
+    arguments: dict[str, Arguments] = field(default_factory=dict)
+    module: nn.Module | None = None
 
 
-def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """Return what stands in the checkpoint file `path`, on the CPU.
+Chosen = tuple[StateDict, tuple[StateDict, ...]]
 
-    `key` is the dotted key of the state dict in it; found by itself where it is None.
+
+def open_checkpoint(
+    path: Path,
+    key: str | None = None,
+    allow: frozenset[str] = frozenset(),
+    vouched: str | None = None,
+) -> Checkpoint:
+    """Return what stands in the checkpoint `path`, a file or a folder, on the CPU.
+
+    `key` is the dotted key of the state dict in it; found by itself where it is None. `allow` names
+    what is refused unless the user allows it. `vouched` is the hash of a file whose pickle may run.
 
     Raises:
         InputError: the file is missing, truncated, no checkpoint, or wants to run code.
     """
-    shown = clean_text(path)
-    if not path.exists():
-        raise InputError(f"{shown}: the checkpoint does not exist")
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a regular file"
-        raise InputError(f"{shown}: the checkpoint is {kind}; name the file that holds the weights")
+    if vouched is not None:
+        one = ran(path, vouched)
+        chosen = _chosen(path, key, one.tree)
+        facts = CheckpointFacts(
+            str(path), "pickle, which was run", one.sha256, one.bytes, 0, pickle_ran=True
+        )
+        made = _checkpoint(path, chosen, one.tree, one.held, facts)
+        return replace(made, module=one.modules.get(chosen[0].key))
+    with looked_into(path, allow) as opened:
+        contents = opened.contents
+        chosen = _chosen(path, key, contents.tree, contents.classes)
+        held = live(opened)
+    facts = CheckpointFacts(
+        path=str(path),
+        format=contents.container,
+        sha256=contents.sha256,
+        bytes=contents.bytes,
+        tensors=0,
+        classes=tuple(clean_text(name, 120) for name in contents.classes),
+        files=_several(contents.files),
+    )
+    return _checkpoint(path, chosen, contents.tree, held, facts, contents)
+
+
+def _chosen(path: Path, key: str | None, tree: Any, classes: tuple[str, ...] = ()) -> Chosen:
+    """Return the state dict to audit, and those beside it.
+
+    Raises:
+        InputError: there is none, or several; or its tensors are not dense.
+    """
     try:
-        with path.open("rb") as file:
-            head = file.read(512)
-            sha256 = hashlib.file_digest(_rewound(file), "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{shown}: can't be read: {error.strerror}") from error
-    kind = _kind(path, head)
-    held = _loaded_safetensors(path) if kind == "safetensors" else _loaded_torch(path, kind)
-    weights = _weights(held, key, shown)
-    extras = _plain(held, weights)
-    files, notes = beside(path)
-    recording = recording_beside(path)
+        chosen = state_dict_of(tree, key, classes)
+    except InputError as error:
+        raise InputError(f"{clean_text(path)}: {error}") from error
+    return chosen
+
+
+def _checkpoint(
+    path: Path,
+    chosen: Chosen,
+    tree: Any,
+    held: Any,
+    facts: CheckpointFacts,
+    contents: Contents | None = None,
+) -> Checkpoint:
+    """Return a checkpoint of whose tree, as described and live, one state dict was chosen."""
+    key = chosen[0].key
+    named = part_of(held, key)
+    weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+    extras = extras_in(held, weights.keys())
+    file = weights_file(path.absolute(), contents.files if contents is not None else ())
+    files, notes = beside(file.parent)
+    recording = recording_beside(file)
     recorded, note = read_header(recording) if recording is not None else (None, "")
+    found = contents.notes if contents is not None else ()
     return Checkpoint(
         weights=weights,
-        optimizer=_optimizer(held),
+        optimizer=main_optimizer(held),
         extras=extras,
         optimizers=optimizers_in(held),
-        plain=plain_tree(held, _bulky(held)),
+        plain=plain_tree(held, bulky_keys(held)),
         beside=files,
-        notes=(*notes, note) if note else notes,
+        notes=(*found, *_told(chosen[1]), *notes, *([note] if note else [])),
         recorded=recorded,
-        facts=CheckpointFacts(
-            path=str(path),
-            format=kind,
-            sha256=sha256,
-            bytes=path.stat().st_size,
-            tensors=len(weights),
-            extras=tuple(extras.items()),
-        ),
+        path=path.absolute(),
+        file=file,
+        arguments=arguments_in(tree, held),
+        facts=replace(facts, tensors=len(weights), key=key, extras=tuple(extras.items())),
     )
 
 
-def _rewound(file: Any) -> Any:
-    file.seek(0)
-    return file
+def _several(files: tuple[FileRead, ...]) -> tuple[tuple[str, str], ...]:
+    """Return names and hashes of files, none where there is a single one."""
+    return tuple((clean_text(one.name), one.sha256) for one in files) if len(files) > 1 else ()
 
 
-def _kind(path: Path, head: bytes) -> str:
-    shown = clean_text(path)
-    if not head:
-        raise InputError(f"{shown}: the checkpoint is empty (0 bytes)")
-    if head[:4] == b"PK\x03\x04":
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{shown}: the checkpoint is truncated: a zip file without its end")
-        _refuse_other_zips(path)
-        return "torch zip"
-    if head[:1] == b"\x80":
-        return "torch legacy"
-    (length,) = struct.unpack("<Q", head[:8].ljust(8, b"\xff"))
-    if head[8:9] == b"{" and length <= LONGEST_HEADER:
-        if length > path.stat().st_size - 8:
-            raise InputError(
-                f"{shown}: the checkpoint is truncated: its safetensors header wants "
-                f"{length:,} bytes, the file has {path.stat().st_size:,}"
-            )
-        return "safetensors"
-    if head.startswith(b"version https://git-lfs"):
-        raise InputError(f"{shown}: a Git LFS pointer, not the weights; run `git lfs pull`")
-    raise InputError(
-        f"{shown}: not a checkpoint: expected a file written by torch.save or safetensors, "
-        f"this one starts with {clean_text(head[:16])}"
-    )
-
-
-def _refuse_other_zips(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.partition("/")[2] or name for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{clean_text(path)}: the checkpoint is a damaged zip file") from error
-    if "constants.pkl" in names:
-        raise InputError(
-            f"{clean_text(path)}: a TorchScript archive, which holds code; save plain weights "
-            "instead: torch.save(torch.jit.load(path).state_dict(), other)"
+def _told(others: tuple[StateDict, ...]) -> Iterator[str]:
+    """Yield a sentence on the state dicts beside the one that is audited."""
+    if others:
+        keys = [other.key for other in others]
+        yield (
+            f"The checkpoint also holds weights under {listed(keys)}; `model: {{key: "
+            f"{clean_text(keys[0], 60)}}}` audits those."
         )
-    if "data.pkl" not in names:
-        raise InputError(
-            f"{clean_text(path)}: not a checkpoint: a zip file that torch.save did not write; "
-            f"it holds {listed(names, 3) or 'nothing'}"
-        )
-
-
-def _loaded_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            metadata = json.loads(file.read(length)).get("__metadata__") or {}
-        return {**metadata, "state_dict": load_file(path)}
-    except (SafetensorError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{clean_text(path)}: a truncated or damaged safetensors file: {clean_text(error, 120)}"
-        ) from error
-
-
-def _loaded_torch(path: Path, kind: str) -> Any:
-    shown = clean_text(path)
-    try:
-        if kind == "torch zip":
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-            if broken is not None:
-                raise InputError(
-                    f"{shown}: the checkpoint is damaged: the checksum of {clean_text(broken)} "
-                    "does not fit its bytes"
-                )
-        with (
-            warnings.catch_warnings(),
-            torch.sparse.check_sparse_tensor_invariants(),
-            torch.serialization.safe_globals([TorchVersion, Namespace]),
-        ):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        names = asked_for(path)
-        if names:
-            raise InputError(
-                f"{shown}: the checkpoint holds a pickle that asks Python to import "
-                f"{listed(names)}; nothing of it was run.\n"
-                "Save plain weights instead: torch.save(model.state_dict(), path)."
-            ) from error
-        raise InputError(
-            f"{shown}: not a checkpoint, or a damaged one: its pickle can't be read as weights"
-        ) from error
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{shown}: the checkpoint is truncated or damaged: it can't be read as {kind}"
-        ) from error
-
-
-def _weights(held: Any, key: str | None, shown: str) -> dict[str, torch.Tensor]:
-    if key is not None:
-        for part in key.split("."):
-            if not isinstance(held, Mapping) or part not in held:
-                known = [str(k) for k in held] if isinstance(held, Mapping) else []
-                near = difflib.get_close_matches(part, known, n=1)
-                hint = f"it has {listed(known) or 'no keys'} there"
-                if near:
-                    hint = f"did you mean {clean_text(near[0], 60)!r}?"
-                raise InputError(
-                    f"{shown}: model.key: no {clean_text(key, 60)!r} in the checkpoint; {hint}"
-                )
-            held = held[part]
-        if not _is_state_dict(held):
-            raise InputError(f"{shown}: model.key: {clean_text(key, 60)!r} holds no state dict")
-        return dict(held)
-    if not isinstance(held, Mapping):
-        raise InputError(
-            f"{shown}: holds {kind_of(held)}, not a state dict (a dict of named tensors)"
-        )
-    if _is_state_dict(held):
-        return dict(held)
-    for name in WEIGHT_KEYS:
-        inner: Any = held.get(name)
-        if _is_state_dict(inner):
-            return dict(inner)
-    candidates = [str(name) for name, inner in held.items() if _is_state_dict(inner)]
-    if len(candidates) == 1:
-        return dict(held[candidates[0]])
-    if candidates:
-        raise InputError(
-            f"{shown}: several state dicts: {listed(candidates)}; say which with `model: {{key: "
-            f"{clean_text(candidates[0], 40)}}}`"
-        )
-    there = listed([str(k) for k in held])
-    raise InputError(
-        f"{shown}: no state dict (a dict of named tensors) in it; it "
-        f"{f'has {there}' if there else 'is empty'}"
-    )
-
-
-def _is_state_dict(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and len(value) > 0
-        and all(isinstance(name, str) for name in value)
-        and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
-    )
-
-
-def _optimizer(held: Any) -> dict[str, Any] | None:
-    if not isinstance(held, Mapping):
-        return None
-    for name in OPTIMIZER_KEYS:
-        state = held.get(name)
-        if isinstance(state, list) and len(state) == 1:
-            state = state[0]
-        if isinstance(state, Mapping) and _is_optimizer_state(state):
-            return dict(state)
-    return None
-
-
-def _bulky(held: Any) -> frozenset[str]:
-    """Return the keys under which weights and optimizers stand."""
-    parts = held.items() if isinstance(held, Mapping) else ()
-    return frozenset(key for key, part in parts if key in OPTIMIZER_KEYS or _is_state_dict(part))
-
-
-def optimizers_in(held: Any) -> dict[str, dict[str, Any]]:
-    """Return everything that looks like an optimizer's state, by its dotted key.
-
-    Trainers keep several in a list or a mapping, some of them in one more.
-    """
-    found: dict[str, dict[str, Any]] = {}
-
-    def walk(value: Any, name: str, depth: int) -> None:
-        if _is_optimizer_state(value):
-            found[name] = dict(value)
-        elif depth < DEEPEST_OPTIMIZER and len(found) < MOST_OPTIMIZERS:
-            inner: Any = ()
-            if isinstance(value, Mapping) and not _is_state_dict(value):
-                inner = value.items()
-            elif isinstance(value, list | tuple):
-                inner = enumerate(value[:MOST_OPTIMIZERS])
-            for key, part in inner:
-                walk(part, f"{name}.{key}" if name else str(key), depth + 1)
-
-    walk(held, "", 0)
-    return found
-
-
-def _is_optimizer_state(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("state"), Mapping)
-        and isinstance(groups := value.get("param_groups"), list | tuple)
-        and all(isinstance(group, Mapping) for group in groups)
-    )
-
-
-def _plain(held: Any, weights: dict[str, torch.Tensor]) -> dict[str, str]:
-    """Return the plain values beside the weights, by dotted key, as safe text without secrets."""
-    found: dict[str, str] = {}
-
-    def walk(value: Any, name: str, depth: int) -> None:
-        if len(found) >= 200 or depth > DEEPEST_EXTRA:
-            return
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(inner, f"{name}.{key}" if name else str(key), depth + 1)
-        elif isinstance(value, str | int | float | bool | None):
-            found[clean_text(name, 120)] = shown_setting(name, value, 200)
-
-    if isinstance(held, Mapping) and held.keys() != weights.keys():
-        skipped = {*OPTIMIZER_KEYS, *WEIGHT_KEYS}
-        walk({k: v for k, v in held.items() if k not in skipped}, "", 0)
-    return found

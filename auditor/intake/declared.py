@@ -8,12 +8,10 @@ Read are the usual places: `hyper_parameters` (Lightning), `args` and `config` d
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import Any, Protocol
 
 from auditor.core.text import clean_text
-from auditor.intake.checkpoint import Checkpoint
+from auditor.intake.optimizer_kinds import CLASSES
 from auditor.intake.recorder_file import Header
 
 Tree = Mapping[str, Any]
@@ -77,7 +75,23 @@ class Told:
     source: str
 
 
-def told_by(checkpoint: Checkpoint) -> Iterator[Told]:
+class Kept(Protocol):
+    """What a checkpoint and the files beside it keep: see `intake.checkpoint.Checkpoint`."""
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Plain values beside the weights, nested."""
+
+    @property
+    def beside(self) -> dict[str, dict[str, Any]]:
+        """Those of files in the checkpoint's folder, by the file's name."""
+
+    @property
+    def recorded(self) -> Header | None:
+        """The header of what a Recorder wrote there."""
+
+
+def told_by(checkpoint: Kept) -> Iterator[Told]:
     """Yield what a checkpoint and the files beside it tell of training, the surest first."""
     yield from _schedule_states(checkpoint.plain)
     lightning = "pytorch-lightning_version" in checkpoint.plain
@@ -96,7 +110,7 @@ def _recorded(header: Header) -> Iterator[Told]:
     yield from _counters({"step": header.steps, "epoch": header.epochs}, where, whole=True)
 
 
-def _holders(checkpoint: Checkpoint) -> Iterator[tuple[str, Tree]]:
+def _holders(checkpoint: Kept) -> Iterator[tuple[str, Tree]]:
     for key in HOLDERS:
         held = checkpoint.plain.get(key)
         if isinstance(held, Mapping):
@@ -116,10 +130,21 @@ def _counters(tree: Tree, where: str, *, whole: bool = False, lightning: bool = 
         yield Told("steps", float(steps), where.format(key))
     epoch = tree.get("epoch", tree.get("current_epoch"))
     if _is_number(epoch) and epoch >= 0:
-        # Lightning keeps the number of the last epoch, counted from 0.
-        made = float(epoch) + (1 if lightning and not whole else 0)
+        made = lightning_epochs(tree, epoch) if lightning and not whole else float(epoch)
         if made > 0:
             yield Told("epochs", made, where.format("epoch"))
+
+
+def lightning_epochs(tree: Tree, epoch: float) -> float:
+    """Return how many epochs Lightning has gone through.
+
+    Its `epoch` is the number of the one that it was in, counted from 0, or of the next where
+    training was over; its loops tell the two apart.
+    """
+    held: Any = tree
+    for key in ("loops", "fit_loop", "epoch_progress", "current", "processed"):
+        held = held.get(key) if isinstance(held, Mapping) else None
+    return float(held) if _is_number(held) and held in (epoch, epoch + 1) else float(epoch) + 1
 
 
 def _settings(tree: Tree, where: str) -> Iterator[Told]:
@@ -201,7 +226,7 @@ def flat(state: Tree, deep: bool = True) -> dict[str, Any]:
 def optimizer_named(text: str) -> str:
     """Return the class of `torch.optim` that a text names, "" where it names none."""
     plain = text.rpartition(".")[2].lower().replace("_", "").removesuffix("torch")
-    return next((n for n in vars(torch.optim) if n.lower() == plain and n != "Optimizer"), "")
+    return next((name for name in CLASSES if name.lower() == plain), "")
 
 
 def _schedule_named(text: str) -> str:

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from auditor.core.text import clean_text
 
 BESIDE = ("trainer_state.json", "config.json", "hparams.yaml", "training_args.json", "args.json")
@@ -20,8 +18,10 @@ BESIDE = ("trainer_state.json", "config.json", "hparams.yaml", "training_args.js
 DEEPEST = 6
 MOST = 20_000
 """Values that are kept of one file."""
-LARGEST = 32_000_000
-"""Bytes of the largest file beside a checkpoint that is read."""
+LARGEST = 4_000_000
+"""Bytes of the largest file of settings beside a checkpoint that is read."""
+LARGEST_STATE = 16_000_000
+"""Bytes of the largest `trainer_state.json`, which holds a row for each step that was logged."""
 LONGEST = 400
 """Characters kept of a text."""
 
@@ -38,13 +38,14 @@ def plain_tree(held: Any, skipped: frozenset[str] = frozenset()) -> dict[str, An
         left -= 1
         if left < 0 or depth > DEEPEST:
             return None
-        if isinstance(value, bool | int | float) or value is None:
+        if isinstance(value, bool | float) or value is None:
             return value
+        if isinstance(value, int):
+            return value if -(2**63) <= value < 2**64 else clean_text(value, 40)
         if isinstance(value, str):
             return value[:LONGEST]
-        if isinstance(value, torch.Tensor):
-            one = value.numel() == 1 and value.layout is torch.strided and not value.is_complex()
-            return value.item() if one else None
+        if hasattr(value, "numel"):
+            return _number(value)
         if isinstance(value, Namespace):
             value = vars(value)
         if isinstance(value, Mapping):
@@ -64,16 +65,24 @@ def plain_tree(held: Any, skipped: frozenset[str] = frozenset()) -> dict[str, An
     if not isinstance(held, Mapping):
         return {}
     return {
-        str(key)[:LONGEST]: copied(value, 1) for key, value in held.items() if key not in skipped
+        str(key)[:LONGEST]: copied(value, 1)
+        for key, value in _first(held.items())
+        if key not in skipped
     }
 
 
-def beside(checkpoint: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+def _number(tensor: Any) -> Any:
+    """Return the number in a dense tensor of one value, None of any other, without torch."""
+    one = tensor.numel() == 1 and str(tensor.layout) == "torch.strided"
+    return tensor.item() if one and not tensor.is_complex() else None
+
+
+def beside(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     """Return what the known files in a checkpoint's folder hold, by name, and notes on the rest."""
     found: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     for name in BESIDE:
-        path = checkpoint.parent / name
+        path = folder / name
         if path.is_file():
             held, note = read_json(path) if path.suffix == ".json" else _flat_yaml(path)
             if held:
@@ -102,7 +111,7 @@ def read_text(path: Path) -> tuple[str, str]:
     name = clean_text(path.name, 80)
     try:
         size = path.stat().st_size
-        if size > LARGEST:
+        if size > (LARGEST_STATE if path.name == "trainer_state.json" else LARGEST):
             return "", f"{name} beside the checkpoint is too large to be read ({size:,} bytes)."
         return path.read_text(encoding="utf-8"), ""
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """Live objects, as a notebook or a test hands them in, made the parts of a subject."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from auditor.intake import optimizer as optimizers
 from auditor.intake.losses import Loss, callable_loss, named_loss, summed
 from auditor.intake.preserve import copied, preserved
 from auditor.intake.subject import Parts, parameters_of
+from auditor.intake.torch_state import state_kept
 
 
 def live_parts(
@@ -94,10 +95,14 @@ def device_of(model: nn.Module) -> str:
 
 
 @contextmanager
-def lent(model: nn.Module) -> Iterator[None]:
-    """Lend a caller's model out; it comes back as it was, on the device it was on."""
-    if isinstance(model, nn.Module):
-        with preserved(model):
-            yield
-    else:
+def lent(model: nn.Module, loss: Any = None) -> Iterator[None]:
+    """Lend a caller's model, loss and process out; they come back as they were, whatever happens.
+
+    The model is on the device that it was on.
+    """
+    terms = [*loss.values()] if isinstance(loss, Mapping) else [loss]
+    with ExitStack() as stack:
+        stack.enter_context(state_kept())
+        for one in dict.fromkeys(term for term in (*terms, model) if isinstance(term, nn.Module)):
+            stack.enter_context(preserved(one))
         yield

@@ -12,7 +12,8 @@ from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import kind_of
 from auditor.core.values import Array
-from auditor.intake.batches import Adapter, Batch, described, tensors_in, understood
+from auditor.intake.batch_reading import Adapter, understood
+from auditor.intake.batches import Batch, described, tensors_in
 from auditor.intake.features import FeatureSurvey
 from auditor.intake.fingerprint import MODULUS, digests, shortened, summed
 from auditor.intake.reference import blame
@@ -131,6 +132,20 @@ def opened(loader: Any, split: Split, adapter: Adapter | None, seed: int) -> Bat
     except Exception as error:
         raise InputError(f"{key}: the loader {blame(error)}") from error
     return Batches(split, loader, adapter, seed)
+
+
+def first_raw(split: Split, loader: Any, seed: int) -> Any:
+    """Return what a loader yields first, as it yields it.
+
+    Raises:
+        InputError: it can't be iterated, or is empty.
+    """
+    batches = opened(loader, split, None, seed)
+    with loader_state_kept(loader), RandomState(seed):
+        raw = batches.following(batches.started())
+    if raw is END:
+        raise InputError(f"data.{split}: the loader is empty: it yields no batch")
+    return raw
 
 
 def surveyed(batches: Batches, most: int) -> Survey:

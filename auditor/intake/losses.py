@@ -182,6 +182,11 @@ def stands_for(function: Any) -> str:
     return _MODULES.get(type(function), "")
 
 
+def known_module(name: str) -> type[nn.Module] | None:
+    """Return the module of torch's that stands for one of its losses by name, if there is one."""
+    return next((kind for kind, known in _MODULES.items() if known == name), None)
+
+
 def summed(terms: Mapping[str, Callable[[Any, Any], Any]]) -> Loss:
     """Return the loss that is the sum of named terms."""
     return Loss(dict(terms), "", " + ".join(clean_text(name, 40) for name in terms))

@@ -15,7 +15,7 @@ from torch import nn
 
 from auditor.core.text import clean_text
 from auditor.intake.optimizer import LiveOptimizer, rate_of
-from auditor.intake.weights import PREFIXES
+from auditor.intake.weights import LEADING
 
 SECOND = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
 """Means and sums of squares, which are never below zero."""
@@ -127,7 +127,7 @@ def identified(entries: Sequence[Entry], known: Sequence[Known]) -> Match:
 
 def _without_prefix(name: str, wanted: set[str]) -> str:
     while name not in wanted:
-        prefix = next((p for p in PREFIXES if name.startswith(p)), None)
+        prefix = next((p for p in LEADING if name.startswith(p)), None)
         if prefix is None:
             return name
         name = name.removeprefix(prefix)

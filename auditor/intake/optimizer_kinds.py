@@ -1,9 +1,10 @@
-"""Which class of torch.optim a saved optimizer is of, by what it keeps: PyTorch saves no name."""
+"""Which class of torch.optim a saved optimizer is of, by what it keeps: PyTorch saves no name.
+
+Nothing here imports torch, so that `audit inspect` tells it too.
+"""
 
 from collections.abc import Mapping
 from typing import Any
-
-import torch
 
 from auditor.core.text import clean_text
 
@@ -31,6 +32,9 @@ _NEEDED: dict[str, frozenset[str]] = {
     }.items()
 }
 """What each class keeps of a parameter, once it made a step."""
+
+CLASSES = tuple(_NEEDED)
+"""The classes of torch.optim."""
 
 _FURTHER: dict[str, frozenset[str]] = {
     "SGD": frozenset({"momentum_buffer"}),
@@ -71,6 +75,15 @@ _ANY = frozenset[str]().union(*_TELLING.values())
 _KEPT = frozenset[str]().union(*_NEEDED.values(), *_FURTHER.values())
 
 
+READ = frozenset({"SGD", "Adam", "AdamW", "RMSprop"})
+"""The classes that an audit builds again from their saved state alone."""
+
+
+def telling(name: str) -> frozenset[str]:
+    """Return the arguments of a class of torch.optim by which it differs from the others."""
+    return _TELLING[name]
+
+
 def slots_of(saved: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of what a saved optimizer keeps of its parameters."""
     entries = saved.get("state")
@@ -99,8 +112,7 @@ def kinds_of(saved: Mapping[str, Any]) -> tuple[str, ...]:
     fitting = tuple(
         name
         for name, needed in _NEEDED.items()
-        if hasattr(torch.optim, name)
-        and _TELLING[name] == settings
+        if _TELLING[name] == settings
         and (not slots or needed <= slots <= needed | _FURTHER.get(name, frozenset()))
     )
     if isinstance(decoupled, bool) and fitting:

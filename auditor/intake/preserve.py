@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
+from auditor.intake.parameter_state import Side, Value, content_of, refill
 from auditor.intake.seeding import rng_kept
 
 _OWN = frozenset({"_parameters", "_buffers", "_modules"})
@@ -76,10 +77,10 @@ def preserved(model: nn.Module) -> Iterator[None]:
 
     Buffers, and tensors, arrays, lists, sets, mappings and random generators in plain attributes,
     are replaced by copies for the length of the block, so that batch norm and the like write into
-    those. Modes,
-    plain attributes, hooks, gradients and what requires them, and the global random generators
-    are put back. That parameters stayed what they were is checked; where they hold no more than
-    `KEPT` bytes they are put back as well, and that they had to be is told all the same.
+    those; gradients are laid aside. Modes, plain attributes, hooks, classes, what requires
+    gradients, and the global random generators are put back, whether the block raises or not.
+    That parameters stayed what they were is checked; where they hold no more than `KEPT` bytes
+    they are put back as well, and that they had to be is told all the same.
 
     Raises:
         SubjectChangedError: a parameter was replaced or written to.
@@ -93,33 +94,45 @@ def preserved(model: nn.Module) -> Iterator[None]:
         )
     large = sum(p.numel() * p.element_size() for p in model.parameters()) > KEPT
     before = _fingerprints(model) if large else {}
-    values = [] if large else [_Value(name, p) for name, p in model.named_parameters()]
-    gradients = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    values = [] if large else [Value(name, p) for name, p in model.named_parameters()]
+    sides = [Side(parameter) for parameter in model.parameters()]
     with rng_kept(), _not_compiled():
         kept = [_Kept(module) for module in modules]
-        copies: dict[int, Any] = {}
-        for module in modules:
-            for name, value in module._buffers.items():
-                module._buffers[name] = _structure(value, copies)
-            for name, value in vars(module).items():
-                if name not in _OWN and "_hooks" not in name:
-                    vars(module)[name] = _structure(value, copies)
+        told = True
         try:
+            _swap(modules)
+            for side in sides:
+                side.lay_aside()
             yield
+        except Exception:
+            raise
+        except BaseException:
+            told = False  # whoever interrupts it wants to hear of that
+            raise
         finally:
             for state in kept:
                 state.restore()
-            for parameter, gradient, required in gradients:
-                parameter.grad = gradient
-                parameter.requires_grad_(required)
-    after = _fingerprints(model) if large else {}
-    changed = [name for name, value in after.items() if before.get(name) != value]
-    changed += [value.name for value in values if value.put_back()]
-    if changed:
-        raise SubjectChangedError(
-            f"the parameter {changed[0]!r} of the audited model was changed by its own forward "
-            "pass or by a hook"
-        )
+            changed = [value.name for value in values if value.put_back()]
+            for side in sides:
+                side.restore()
+            after = _fingerprints(model) if large else {}
+            changed += [name for name, value in after.items() if before.get(name) != value]
+            if changed and told:
+                raise SubjectChangedError(
+                    f"the parameter {changed[0]!r} of the audited model was changed by its own "
+                    "forward pass or by a hook"
+                )
+
+
+def _swap(modules: list[nn.Module]) -> None:
+    """Put copies in the place of buffers, and of what plain attributes hold."""
+    copies: dict[int, Any] = {}
+    for module in modules:
+        for name, value in module._buffers.items():
+            module._buffers[name] = _structure(value, copies)
+        for name, value in vars(module).items():
+            if name not in _OWN and "_hooks" not in name:
+                vars(module)[name] = _structure(value, copies)
 
 
 def _not_compiled() -> AbstractContextManager[object]:
@@ -135,38 +148,12 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_buffers()
 
 
-class _Value:
-    """A parameter's own memory and what stands in it."""
-
-    def __init__(self, name: str, parameter: nn.Parameter) -> None:
-        self.name = name
-        self._parameter = parameter
-        self._memory = parameter.data
-        self._kept = parameter.detach().clone()
-
-    def put_back(self) -> bool:
-        """Give the parameter its memory and its values back; return whether that was needed."""
-        now = self._parameter.data
-        same = now.layout is not torch.strided or now.data_ptr() == self._memory.data_ptr()
-        if same and now.shape == self._kept.shape and _same_bits(now, self._kept):
-            return False
-        self._memory.copy_(self._kept)
-        self._parameter.data = self._memory
-        return True
-
-
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.layout is not torch.strided or one.is_meta:
-        return _content(one) == _content(other)
-    bits = [(torch.view_as_real(t) if t.is_complex() else t).reshape(-1) for t in (one, other)]
-    return torch.equal(*(t.view(torch.uint8) for t in bits))
-
-
 class _Kept:
     """One module's own state, apart from the values of its parameters."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
+        self._class = type(module)
         self._parameters = dict(module._parameters)
         self._buffers = dict(module._buffers)
         self._modules = dict(module._modules)
@@ -180,14 +167,16 @@ class _Kept:
 
     def restore(self) -> None:
         module = self._module
+        if type(module) is not self._class:  # as a parametrisation makes it
+            module.__class__ = self._class
         for name in [n for n in module.__dict__ if n not in self._rest and n not in _OWN]:
             del module.__dict__[name]
         module.__dict__.update(self._rest)
         for container, content in self._inside:
-            _refill(container, content)
-        _refill(module._parameters, self._parameters)
-        _refill(module._buffers, self._buffers)
-        _refill(module._modules, self._modules)
+            refill(container, content)
+        refill(module._parameters, self._parameters)
+        refill(module._buffers, self._buffers)
+        refill(module._modules, self._modules)
 
 
 def _structure(value: Any, copies: dict[int, Any]) -> Any:
@@ -221,25 +210,6 @@ def _generator(value: Any) -> Any:
     return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
 
 
-def _refill(container: Any, content: Any) -> None:
-    """Make a container hold what it held, in its order."""
-    if not container and not content:
-        return
-    if _objects(container) == _objects(content):
-        return
-    container.clear()
-    if isinstance(container, list | deque):
-        container.extend(content)
-    else:
-        container.update(content)
-
-
-def _objects(container: Any) -> list[int]:
-    """Return the identities of what a container holds."""
-    values = container.values() if isinstance(container, dict) else ()
-    return [id(held) for held in (*container, *values)]
-
-
 def _fingerprints(model: nn.Module) -> dict[str, tuple[object, ...]]:
     """Return, by parameter, what changes when it is replaced or written to."""
     return {
@@ -247,22 +217,7 @@ def _fingerprints(model: nn.Module) -> dict[str, tuple[object, ...]]:
             id(parameter),
             parameter.data_ptr() if parameter.layout is torch.strided else 0,
             parameter._version,
-            *_content(parameter),
+            *content_of(parameter),
         )
         for name, parameter in model.named_parameters(remove_duplicate=False)
     }
-
-
-def _content(parameter: torch.Tensor) -> tuple[int, str]:
-    """Return a hash and the sum of the values; the version counter misses writes by `.data`.
-
-    The hash is an exclusive or of bits, blind to what happens to pairs of equal values alike;
-    the sum sees that.
-    """
-    values = parameter.detach()
-    if values.layout is not torch.strided or values.is_meta or values.numel() == 0:
-        return 0, ""
-    real = torch.view_as_real(values) if values.is_complex() else values
-    if real.dtype.itemsize == 1:
-        real = real.view(torch.uint8)
-    return int(torch.hash_tensor(real).view(torch.int64)), str(real.sum().item())

@@ -7,12 +7,19 @@ they can be held against one another.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from auditor.core.text import clean_text
 from auditor.intake.checkpoint import Checkpoint
-from auditor.intake.declared import HOLDERS, NESTED, STEPS, flat, kind_of_schedule, told_by
+from auditor.intake.declared import (
+    HOLDERS,
+    NESTED,
+    STEPS,
+    flat,
+    kind_of_schedule,
+    lightning_epochs,
+    told_by,
+)
 from auditor.intake.plain_settings import is_finite, number_in, plain_of
 from auditor.intake.setting_names import (
     DATA,
@@ -61,9 +68,7 @@ LAID_OUT = frozenset(
 """What schedules are laid out by."""
 
 
-def recorded_by(
-    checkpoint: Checkpoint, path: Path, arguments: Sequence[str]
-) -> tuple[list[Stated], list[str]]:
+def recorded_by(checkpoint: Checkpoint, arguments: Sequence[str]) -> tuple[list[Stated], list[str]]:
     """Return what is recorded of training, and the files that were read.
 
     `arguments` are the names of the model's arguments to look for.
@@ -71,7 +76,7 @@ def recorded_by(
     told = list(_counted(checkpoint.plain, "", CHECKPOINT, "pytorch-lightning_version"))
     for prefix, tree in _holders(checkpoint.plain):
         told += _called(tree, prefix, CHECKPOINT, arguments)
-    files = settings_beside(checkpoint, path.parent)
+    files = settings_beside(checkpoint)
     files |= _recording(checkpoint)
     for name, held in files.items():
         shown = clean_text(name, 80)
@@ -81,17 +86,17 @@ def recorded_by(
     for one in told_by(checkpoint):
         if one.field == "schedule_state":
             told += _scheduled(one.value, "the scheduler's state", CHECKPOINT)
-    for name, state in states_beside(path.parent):
+    for name, state in states_beside(checkpoint):
         if "param_groups" not in state:
             told += _scheduled(flat(state), "the scheduler's state", name)
         files[name] = {}
     return told, [CHECKPOINT, *(clean_text(name, 80) for name in files)]
 
 
-def picked_by(checkpoint: Checkpoint, path: Path) -> str:
+def picked_by(checkpoint: Checkpoint) -> str:
     """Return what tells that a checkpoint is the best of several, empty where nothing does."""
-    if "best" in path.name.lower():
-        return f"the name {clean_text(path.name, 60)}"
+    if "best" in checkpoint.path.name.lower():
+        return f"the name {clean_text(checkpoint.path.name, 60)}"
 
     def search(tree: Tree, depth: int) -> str:
         for key, value in tree.items():
@@ -144,8 +149,7 @@ def _counted(tree: Tree, prefix: str, file: str, lightning: str = "") -> Iterato
     for key in ("epoch", "current_epoch"):
         made = number_in(tree.get(key))
         if made is not None and made >= 0:
-            # Lightning keeps the number of the last epoch, counted from 0.
-            made += 1 if lightning and lightning in tree else 0
+            made = lightning_epochs(tree, made) if lightning and lightning in tree else made
             yield stated("epochs", made, key)
             break
     for key in STEPS:

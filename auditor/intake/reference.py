@@ -22,6 +22,16 @@ _NOT_THE_USERS = (
 """Folders whose lines tell the user nothing: Python's, installed packages', this package's."""
 
 
+EXTRAS = {
+    "lightning": "lightning",
+    "pytorch_lightning": "lightning",
+    "timm": "timm",
+    "torchvision": "torchvision",
+    "transformers": "hf",
+}
+"""The extras that bring packages of which models are made."""
+
+
 def resolve(reference: str, base: Path, key: str) -> Callable[..., Any]:
     """Return the callable that `reference` names; `key` is the spec's key that holds it.
 
@@ -35,7 +45,7 @@ def resolve(reference: str, base: Path, key: str) -> Callable[..., Any]:
     if module_name.endswith(".py"):
         meant = f"{module_name.removesuffix('.py')}:{attribute}"
         raise InputError(f"{key}: {shown!r} names a file; did you mean {clean_text(meant, 80)!r}?")
-    with _first_on_path(base):
+    with first_on_path(base):
         module = _imported(module_name, base, key)
     found: Any = module
     for name in attribute.split("."):
@@ -93,6 +103,12 @@ def blame(error: BaseException) -> str:
     return f"raised {clean_text(place)}{clean_text(said)}"
 
 
+def how_to_install(package: str) -> str:
+    """Return "; pip install 'auditor[hf]'" for a package that an extra brings, else nothing."""
+    extra = EXTRAS.get(package.partition(".")[0])
+    return f"; pip install 'auditor[{extra}]'" if extra else ""
+
+
 def _imported(name: str, base: Path, key: str) -> Any:
     beside = base / f"{name.partition('.')[0]}.py"
     cached = sys.modules.get(name)
@@ -111,14 +127,14 @@ def _imported(name: str, base: Path, key: str) -> Any:
             ) from error
         raise InputError(
             f"{key}: module {clean_text(name, 60)!r} needs {clean_text(top, 60)!r}, which is not "
-            "installed in this Python"
+            f"installed in this Python{how_to_install(top)}"
         ) from error
     except (Exception, SystemExit) as error:
         raise InputError(f"{key}: importing {clean_text(name, 60)!r} {blame(error)}") from error
 
 
 @contextmanager
-def _first_on_path(base: Path) -> Iterator[None]:
+def first_on_path(base: Path) -> Iterator[None]:
     """Let imports look in `base` first; it stays on the path last, for imports made later."""
     folder = str(base.resolve())
     sys.path.insert(0, folder)

@@ -1,15 +1,12 @@
-"""What saved optimizers tell of the settings of training, those in files of their own too."""
+"""What a saved optimizer tells of the settings of training. No torch."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from auditor.core.text import clean_text
-from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.optimizer_kinds import kinds_of, ruled_out, slots_of
 from auditor.intake.plain_settings import number_in, plain_of
-from auditor.intake.trainer_files import states_beside
-from auditor.observations.setting_sources import CHECKPOINT, SavedOptimizer, Stated
+from auditor.observations.setting_sources import SavedOptimizer, Stated
 from auditor.observations.settings import Plain
 
 Tree = Mapping[str, Any]
@@ -21,16 +18,6 @@ STEP_BY_STEP = frozenset(
     {"params", "param_names", "foreach", "fused", "capturable", "differentiable", "maximize"}
 )
 """What groups hold that says how a step is computed."""
-
-
-def optimizers_of(checkpoint: Checkpoint, path: Path) -> Iterator[tuple[str, str, Tree]]:
-    """Yield each saved optimizer: its key, its file, and its state."""
-    for key, state in checkpoint.optimizers.items():
-        yield f"`{clean_text(key, 80)}`", CHECKPOINT, state
-    if not checkpoint.optimizers:
-        for name, held in states_beside(path.parent):
-            if isinstance(held.get("param_groups"), list):
-                yield "the optimizer's state", name, held
 
 
 def optimizer_told(where: str, file: str, saved: Tree) -> tuple[SavedOptimizer, tuple[Stated, ...]]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
+from auditor.intake.code_places import code_named_in
 from auditor.intake.reference import resolve
 
 MOST_CLASSES = 200
@@ -35,25 +36,18 @@ class Source:
     file: Path | None
 
 
-def named_code(spec: AuditSpec) -> dict[str, Any]:
-    """Return the callables that a spec names, by its keys.
+def named_code(spec: AuditSpec, factory: Any = None) -> dict[str, Any]:
+    """Return the callables that a spec names, by its keys; `factory` is what builds the model.
 
     Raises:
         InputError: one of them can't be found.
     """
-    losses = spec.loss if isinstance(spec.loss, dict) else {"": spec.loss}
-    named = {
-        "model.factory": spec.model.factory,
-        "data.train": spec.data.train,
-        "data.val": spec.data.val,
-        "data.batch": spec.data.batch,
-        **{f"loss.{name}" if name else "loss": value for name, value in losses.items()},
-    }
-    return {
+    found = {
         key: resolve(reference, spec.base, key)
-        for key, reference in named.items()
-        if reference is not None and ":" in reference
+        for key, reference in code_named_in(spec).items()
+        if key != "model.factory"
     }
+    return found if factory is None else {"model.factory": factory, **found}
 
 
 def model_sources(model: nn.Module, code: Mapping[str, Any]) -> list[Source]:

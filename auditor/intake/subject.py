@@ -10,21 +10,32 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from auditor.core.addresses import is_address, without_credentials
 from auditor.core.errors import InputError
 from auditor.core.request import SCALE, Capability, Split, Unavailable
-from auditor.core.spec import AuditSpec, OptimizerSpec, Task, TrainingSpec
+from auditor.core.spec import AuditSpec, BatchSpec, OptimizerSpec, Task, TrainingSpec
 from auditor.core.spec_file import from_home
 from auditor.core.subject import SplitFacts, SubjectFacts
 from auditor.core.text import clean_text, kind_of, listed
 from auditor.core.values import Array
 from auditor.intake import optimizer as optimizers
-from auditor.intake.batches import Adapter, Batch
+from auditor.intake.batch_paths import adapter_of
+from auditor.intake.batch_reading import Adapter
+from auditor.intake.batches import Batch
 from auditor.intake.checkpoint import Checkpoint, open_checkpoint
 from auditor.intake.devices import chosen_device
-from auditor.intake.loaders import Batches, Survey, opened, surveyed
+from auditor.intake.frameworks.choose import (
+    loader_maker,
+    model_in,
+    optimizer_of,
+    source_of,
+    told_of,
+)
+from auditor.intake.frameworks.source import Told
+from auditor.intake.loaders import Batches, Survey, first_raw, opened, surveyed
 from auditor.intake.losses import IGNORED, Loss, callable_loss, named_loss, summed
 from auditor.intake.optimizer import LiveOptimizer
-from auditor.intake.reference import blame, call, resolve
+from auditor.intake.reference import blame, call, first_on_path, resolve
 from auditor.intake.running_statistics import keepers
 from auditor.intake.seeding import derived_seed, seeded
 from auditor.intake.sources import named_code
@@ -35,6 +46,8 @@ from auditor.intake.weights import fit
 from auditor.intake.wrapped import bare
 from auditor.observations.earlier import Earlier, Which
 from auditor.observations.training_log import TrainingLog
+from auditor.opening.hub_config import implied_factory
+from auditor.opening.located import located, told_by_name
 
 SURVEYED = 64
 """Batches of each split that are looked through at the standard profile; no request asks more."""
@@ -70,6 +83,7 @@ class Parts:
     adapter: Adapter | None = None
     warnings: tuple[str, ...] = ()
     optimizer: LiveOptimizer | None = None
+    configured: OptimizerSpec | None = None
     earlier: Mapping[Which, Earlier] = field(default_factory=dict)
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
@@ -105,6 +119,8 @@ class Subject:
     code: Mapping[str, Any] = field(default_factory=dict)
     loader_of: Mapping[Split, Callable[[], Any]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    include_samples: bool = False
+    """Whether answers may hold the inputs of single examples."""
     log: TrainingLog | Unavailable = field(default_factory=lambda: Unavailable("no log was read"))
 
     def fresh(self, seed: int) -> nn.Module:
@@ -138,23 +154,25 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
         InputError: something that it names is missing, broken or does not fit.
     """
     base = spec.base
-    model, factory = None, None
-    if spec.model.factory is not None:
-        build = resolve(spec.model.factory, base, "model.factory")
-        with seeded(derived_seed(spec.audit.seed, "factory")):
-            model = _module(call(build, spec.model.args, "model.factory"), spec.model.factory)
-
-        def factory() -> nn.Module:
-            return _module(build(**spec.model.args), str(spec.model.factory))
-
     checkpoint = None
     if spec.model.checkpoint is not None:
-        path = base / from_home(spec.model.checkpoint, "model.checkpoint")
-        checkpoint = open_checkpoint(path, spec.model.key)
+        checkpoint = _opened(spec, spec.model.checkpoint)
+    source = source_of(spec, checkpoint)
+    named = implied_factory(spec) or ""
+    built, model, factory = None, None, None
+    if source is not None:
+        with seeded(derived_seed(spec.audit.seed, "factory")):
+            built = call(source.function, dict(source.arguments), "model.factory")
+            model = _module(model_in(built), named)
+
+        def factory() -> nn.Module:
+            return _module(model_in(source.function(**source.arguments)), named)
+
     if model is not None and checkpoint is not None:
-        weights, prefix = fit(checkpoint.weights, model, clean_text(checkpoint.facts.path))
+        weights = (source.weights if source is not None else None) or checkpoint.weights
+        fitted = fit(dict(weights), model, clean_text(checkpoint.facts.path), spec.model.allow)
         try:
-            model.load_state_dict(weights)
+            model.load_state_dict(fitted.weights)
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"{clean_text(checkpoint.facts.path)}: the model can't load the checkpoint: "
@@ -162,44 +180,75 @@ def load(spec: AuditSpec, earlier: Mapping[Which, Earlier] | None = None) -> Sub
             ) from error
         checkpoint = replace(
             checkpoint,
-            facts=replace(checkpoint.facts, path=str(spec.model.checkpoint), removed_prefix=prefix),
+            facts=replace(
+                checkpoint.facts,
+                path=without_credentials(str(spec.model.checkpoint)),
+                removed_prefix=fitted.removed,
+                left_out=fitted.left_out,
+            ),
         )
+    elif checkpoint is not None and checkpoint.module is not None:
+        model = checkpoint.module
     if model is None and checkpoint is None:
         raise InputError(
             "model: nothing to audit: name a factory and a checkpoint, for instance\n"
             "  model: {factory: model:build, checkpoint: weights.pt}"
         )
-    adapter = resolve(spec.data.batch, base, "data.batch") if spec.data.batch else None
-    named: tuple[tuple[Split, str | None], ...] = (
+    adapter = _adapter(spec.data.batch, base)
+    splits: tuple[tuple[Split, str | None], ...] = (
         ("train", spec.data.train),
         ("val", spec.data.val),
     )
     loader_of: dict[Split, Callable[[], Any]] = {
-        split: partial(
-            call, resolve(reference, base, f"data.{split}"), spec.data.args, f"data.{split}"
-        )
-        for split, reference in named
+        split: loader_maker(reference, spec, split, checkpoint, source)
+        for split, reference in splits
         if reference is not None
     }
     loaders = tuple((split, build()) for split, build in loader_of.items())
+    told = Told()
+    if source is not None and loaders:
+        first = partial(first_raw, *loaders[0], derived_seed(spec.audit.seed, "first batch"))
+        told = told_of(source, built, first, adapter, spec.loss)
     return assemble(
         Parts(
             name=spec.title,
-            shown_factory=spec.model.factory or "",
+            shown_factory=named,
             model=model,
             factory=factory,
             checkpoint=checkpoint,
-            loss=_loss(spec.loss, base),
+            loss=_loss(spec.loss, base) or told.loss,
             loaders=loaders if model is not None else (),
-            adapter=adapter,
-            warnings=_warnings(checkpoint, spec),
+            adapter=told.adapter or adapter,
+            warnings=(
+                *_warnings(checkpoint, spec),
+                *(source.notes if source is not None else ()),
+                *told.notes,
+            ),
+            configured=optimizer_of(built),
             earlier=earlier or {},
-            code=named_code(spec),
+            code=named_code(spec, source.code if source is not None else None),
             loader_of=loader_of,
             arguments=spec.model.args,
         ),
         spec,
     )
+
+
+def _opened(spec: AuditSpec, named: str) -> Checkpoint:
+    """Return the checkpoint that a spec names; one that was fetched is known by its address."""
+    path = spec.fetched or located(named, spec.base)
+    with told_by_name(path, named):
+        checkpoint = _read(spec, path)
+    if not is_address(named):
+        return checkpoint
+    return replace(checkpoint, facts=replace(checkpoint.facts, path=without_credentials(named)))
+
+
+def _read(spec: AuditSpec, path: Path) -> Checkpoint:
+    if spec.model.allow_pickle is None:
+        return open_checkpoint(path, spec.model.key, spec.model.allowed)
+    with first_on_path(spec.base):  # where the classes may be that the pickle makes
+        return open_checkpoint(path, spec.model.key, vouched=spec.model.allow_pickle)
 
 
 def assemble(parts: Parts, spec: AuditSpec) -> Subject:
@@ -238,6 +287,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         optimizer = optimizers.validated(optimizer)
     elif parts.checkpoint is not None and parts.checkpoint.optimizer is not None:
         optimizer = optimizers.read_from(parts.checkpoint.optimizer)
+    optimizer = optimizer or parts.configured
     present: dict[Capability, object] = {
         "model": model,
         "weights": parts.checkpoint or model,
@@ -289,6 +339,7 @@ def assemble(parts: Parts, spec: AuditSpec) -> Subject:
         code=parts.code,
         loader_of=parts.loader_of,
         arguments=parts.arguments,
+        include_samples=spec.output.include_samples,
         log=log,
     )
 
@@ -297,9 +348,7 @@ def _log(spec: AuditSpec, checkpoint: Checkpoint | None) -> TrainingLog | Unavai
     """Return the log of training that the spec names, or that lies beside the checkpoint."""
     named = spec.training.log
     path = None if named is None else spec.base / from_home(named, "training.log")
-    there = spec.model.checkpoint if checkpoint is not None else None
-    beside = None if there is None else spec.base / from_home(there, "model.checkpoint")
-    return log_of(path, named or "", checkpoint, beside)
+    return log_of(path, named or "", checkpoint)
 
 
 def _module(built: Any, reference: str) -> nn.Module:
@@ -374,6 +423,12 @@ def _loss(named: str | dict[str, str] | None, base: Path) -> Loss | None:
     return summed(terms)
 
 
+def _adapter(named: str | BatchSpec | None, base: Path) -> Adapter | None:
+    if isinstance(named, BatchSpec):
+        return adapter_of(named)
+    return resolve(named, base, "data.batch") if named else None
+
+
 def _facts(survey: Survey, task: Task | None, loss: Loss | None) -> SplitFacts:
     targets = survey.targets.facts(task, loss.ignored if loss else IGNORED)
     return SplitFacts(
@@ -411,5 +466,5 @@ def _warnings(checkpoint: Checkpoint | None, spec: AuditSpec) -> tuple[str, ...]
         said.append("No checkpoint is named: the model is audited as its factory hands it out.")
     elif checkpoint.facts.removed_prefix:
         prefix = checkpoint.facts.removed_prefix
-        said.append(f"The prefix {prefix!r} was taken off the checkpoint's names.")
+        said.append(f"{clean_text(prefix, 80)!r} was taken off the checkpoint's names.")
     return tuple(said)

@@ -82,6 +82,20 @@ def tried(
             return task, width
     except SubjectChangedError as error:
         raise InputError(f"model: {error}; an audit wants a model that stays as it is") from error
+    except InputError as error:
+        if str(error).startswith("loss") and _own_target(batch):
+            raise InputError(
+                f"{error}\nEach batch of data.{batches.split} is one tensor and so its own target; "
+                "`data: {batch: ...}` says otherwise."
+            ) from error
+        raise
+
+
+def _own_target(batch: Batch) -> bool:
+    first = batch.args[0] if batch.args else None
+    if not isinstance(first, torch.Tensor) or not isinstance(batch.target, torch.Tensor):
+        return False
+    return torch.equal(first, batch.target)
 
 
 def none_finite(outputs: Any) -> bool:

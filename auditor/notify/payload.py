@@ -28,8 +28,8 @@ def payload(news: News) -> tuple[bytes, str]:
         "report": clean_text(news.report, 4096),
         "started": clean_text(news.started, 60),
     }
-    delivery = hashlib.sha256(json.dumps(told).encode("ascii")).hexdigest()[:32]
-    return json.dumps({**told, "delivery": delivery}).encode("ascii"), delivery
+    delivery = hashlib.sha256(json.dumps(told, allow_nan=False).encode("ascii")).hexdigest()[:32]
+    return json.dumps({**told, "delivery": delivery}, allow_nan=False).encode("ascii"), delivery
 
 
 def _change(change: Change) -> dict[str, Any]:

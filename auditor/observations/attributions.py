@@ -42,12 +42,12 @@ class Attributed:
 
     `example` counts as the loader yields them, from 0. `shown` is the input: grey values
     [height, width] or colours [height, width, 3] from 0 to 1, token ids [positions], or the values
-    of features [features]. `saliency` is |d score / d input|, `integrated` the integrated
-    gradients (signed), `cam` the class activation map (empty where there is none), each of the
-    places of the input, pictures scaled to a largest magnitude of 1. The three `shuffled_` ones
-    are the same with shuffled weights. Of tokens and features `integrated` is in the score's own
-    units. `score` is the explained output, `total` how much of it the path has to account for,
-    `attributed` the sum of the integrated gradients.
+    of features [features]; empty where inputs are left out. `saliency` is |d score / d input|,
+    `integrated` the integrated gradients (signed), `cam` the class activation map (empty where
+    there is none), each of the places of the input, pictures scaled to a largest magnitude of 1.
+    The three `shuffled_` ones are the same with shuffled weights. Of tokens and features
+    `integrated` is in the score's own units. `score` is the explained output, `total` how much of
+    it the path has to account for, `attributed` the sum of the integrated gradients.
     """
 
     example: int

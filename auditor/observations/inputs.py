@@ -23,8 +23,8 @@ class InputColumns:
 
     `square` [examples] is each example's mean squared value. `sample` [rows, columns] holds what
     splits are compared by: the values of a table; else each example's mean and then its deviation,
-    since values within an example depend on one another. `compared` numbers the columns that
-    stand in `sample`.
+    since values within an example depend on one another. Each column is sorted. `compared` numbers
+    the columns that stand in `sample`.
 
     `layer` names the first layer with weights that takes this input as it is, empty where the
     model changes it first or has no such layer; `normalises` tells that this layer is a

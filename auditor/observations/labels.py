@@ -83,6 +83,8 @@ class LabelEvidence:
     thumbnails: tuple[Thumbnail, ...]
     note: str = ""
     copies: Copies = field(default_factory=Copies)
+    left_out: bool = False
+    """Whether there are pictures that nobody asked for."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from auditor.observations.finite import NonFiniteInTrainingOver, NonFiniteOver, 
 from auditor.observations.fresh_activity import FreshActivityOver
 from auditor.observations.gradient_memory import GradientMemoryOver
 from auditor.observations.gradients import GradientNormsOver
+from auditor.observations.left_out import LoadedWeightsOf
 from auditor.observations.losses import LossesOver
 from auditor.observations.norm_layers import NormLayersOf, NormSequenceOver
 from auditor.observations.optimizer_moments import OptimizerMomentsOf
@@ -52,6 +53,7 @@ from auditor.observers.finite import NonFiniteObserver
 from auditor.observers.fresh_activity import fresh_activity
 from auditor.observers.gradient_memory import GradientMemoryObserver
 from auditor.observers.gradients import GradientNormsObserver
+from auditor.observers.left_out import loaded_weights
 from auditor.observers.losses import LossesObserver
 from auditor.observers.norm_layers import norm_layers
 from auditor.observers.norm_sequence import NormSequenceObserver
@@ -99,6 +101,7 @@ FACTS: Mapping[type[Request[Any]], Callable[..., Any]] = MappingProxyType(
         EnvironmentEvidenceOf: environment_evidence,
         EnvironmentNow: environment_now,
         FreshActivityOver: fresh_activity,
+        LoadedWeightsOf: loaded_weights,
         NormLayersOf: norm_layers,
         OptimizerMomentsOf: optimizer_moments,
         OptimizersHeldIn: optimizers_held,

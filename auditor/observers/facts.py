@@ -71,8 +71,7 @@ def environment_evidence(request: EnvironmentEvidenceOf, subject: Subject) -> En
     held = subject.checkpoint
     if held is None:
         return EnvironmentEvidence((), ())
-    beside = (subject.base / held.facts.path).parent
-    return evidence(held.extras, [subject.base, beside], held.recorded)
+    return evidence(held.extras, [subject.base, held.file.parent], held.recorded)
 
 
 def environment_now(request: EnvironmentNow, subject: Subject) -> Environment:

@@ -141,7 +141,7 @@ class FeaturesObserver(Observer):
         if rows.shape[1] != self._size_of_inputs:
             self._size_of_inputs = -1
             return
-        self._inputs.append(self._narrowed(rows))
+        self._inputs.append(self._narrowed(_mixed(rows)))
 
     def _labels(self, step: Step, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each example's class and the predicted one, -1 where it has none of its own."""
@@ -221,3 +221,17 @@ def _weighted(module: nn.Module | None) -> bool:
     if module is None or isinstance(module, norms):
         return False
     return next(module.parameters(), None) is not None
+
+
+def _mixed(rows: torch.Tensor) -> torch.Tensor:
+    """Return the rows of inputs turned at random, so that none is an example as it was handed in.
+
+    Distances and singular values stay what they are. Wider rows are summed up anyway.
+    """
+    width = rows.shape[1]
+    if width > WIDTH:
+        return rows
+    generator = torch.Generator().manual_seed(width)
+    turn = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+    turned: torch.Tensor = rows.double().cpu() @ turn
+    return turned.to(rows)

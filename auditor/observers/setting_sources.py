@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.core.text import clean_text
+from auditor.intake.checkpoint import Checkpoint
 from auditor.intake.moments import entries_at_hand, number
 from auditor.intake.plain_settings import plain_of
 from auditor.intake.recorded import picked_by, recorded_by
-from auditor.intake.saved_optimizers import optimizer_told, optimizers_of
+from auditor.intake.saved_optimizers import optimizer_told
 from auditor.intake.subject import Subject
+from auditor.intake.trainer_files import states_beside
 from auditor.observations.setting_sources import (
+    CHECKPOINT,
     SPEC,
     SavedOptimizer,
     SettingSources,
@@ -29,14 +32,13 @@ def setting_sources(request: SettingSourcesOf, subject: Subject) -> SettingSourc
     picked = ""
     checkpoint = subject.checkpoint
     if checkpoint is not None:
-        path = subject.base / checkpoint.facts.path
-        recorded, files = recorded_by(checkpoint, path, tuple(subject.arguments))
+        recorded, files = recorded_by(checkpoint, tuple(subject.arguments))
         told += recorded
-        for where, file, saved in optimizers_of(checkpoint, path):
+        for where, file, saved in _optimizers(checkpoint):
             kept, stated = optimizer_told(where, file, saved)
             optimizers.append(kept)
             told += stated
-        picked = picked_by(checkpoint, path)
+        picked = picked_by(checkpoint)
     if subject.live_optimizer is not None:
         told += _at_hand(subject)
     train = subject.facts.data.get("train")
@@ -51,6 +53,16 @@ def setting_sources(request: SettingSourcesOf, subject: Subject) -> SettingSourc
         batches=train.batches if train else 0,
         batch_size=train.batch_size if train else 0,
     )
+
+
+def _optimizers(checkpoint: Checkpoint) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield each saved optimizer, also of a file of its own: its key, its file, and its state."""
+    for key, state in checkpoint.optimizers.items():
+        yield f"`{clean_text(key, 80)}`", CHECKPOINT, state
+    if not checkpoint.optimizers:
+        for name, held in states_beside(checkpoint):
+            if isinstance(held.get("param_groups"), list):
+                yield "the optimizer's state", name, held
 
 
 def _declared(subject: Subject) -> Iterator[Stated]:

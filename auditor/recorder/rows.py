@@ -96,7 +96,7 @@ def go_on(path: Path, after: int | None, mark: Mapping[str, Any]) -> tuple[int, 
             kept.append(line)
             step, epoch = max(step, at), row.get("epoch") or epoch
     step = step if after is None else after
-    write_whole(path, b"".join(kept))
+    write_whole(path, b"".join(kept), shared=True)
     append(path, [line_of({"step": step, **mark})])
     return step, epoch
 

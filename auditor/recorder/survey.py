@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from auditor.core.errors import InputError
 from auditor.core.request import Split
 from auditor.core.text import clean_text
-from auditor.intake.batches import understood
+from auditor.intake.batch_reading import understood
 from auditor.intake.loaders import Survey, opened, surveyed
 from auditor.intake.losses import IGNORED
 from auditor.intake.seeding import derived_seed

@@ -9,12 +9,13 @@ from pathlib import Path
 from auditor.core.record import RECORD, AuditRecord, record_to_json
 from auditor.core.spec import Format
 from auditor.core.text import clean_text
-from auditor.core.whole import write_whole
+from auditor.core.whole import make_folder, write_whole
 from auditor.report.html import render_html
 from auditor.report.junit import render_junit
 from auditor.report.markdown import render_markdown
 from auditor.report.pdf_process import PdfProcess
 from auditor.report.sarif import render_sarif
+from auditor.report.sums import write_sums
 
 NAMES: dict[Format, str] = {
     "json": RECORD,
@@ -40,17 +41,24 @@ def write_reports(
     folder: Path,
     formats: Sequence[Format],
     process: PdfProcess | None = None,
+    *,
+    shared: bool | None = None,
 ) -> Written:
     """Write the reports asked for into `folder`, which is made where there is none.
 
+    Nobody else can read them unless they are `shared`, as the record's spec says where it is left
+    out.
     The record goes first and the PDF last; `process`, where one was started, makes it meanwhile.
-    A report that can't be made becomes a problem and costs no other one.
+    A report that can't be made becomes a problem and costs no other one. The hashes of all stand
+    in a file beside them.
 
     Raises:
         OSError: a file can't be written; the earlier one of its name stays as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
+    if shared is None:
+        shared = bool(record.spec.get("output", {}).get("shared", False))
+    make_folder(folder, shared=shared)
+    written: dict[str, bytes] = {}
     problems: list[str] = []
     with ExitStack() as stack:
         for name, render in _renderers(record, formats, process, stack).items():
@@ -61,9 +69,11 @@ def write_reports(
                 reason = clean_text(error) or type(error).__name__
                 problems.append(f"{path.name} was not written: {reason}")
                 continue
-            write_whole(path, data)
-            paths.append(path)
-    return Written(tuple(paths), tuple(problems))
+            write_whole(path, data, shared=shared)
+            written[path.name] = data
+    if written:
+        write_sums(folder, written, shared=shared)
+    return Written(tuple(folder / name for name in written), tuple(problems))
 
 
 _TEXTS: dict[Format, Callable[[AuditRecord], str]] = {

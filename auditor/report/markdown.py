@@ -92,6 +92,7 @@ def _top(page: PageView) -> list[str]:
         f"**May it ship?** {escaped(page.answer)} {escaped(page.headline)}",
         f"**How sure?** {escaped(page.sureness)}",
     ]
+    blocks[1:1] = [f"> {_SIGNS[Verdict.FAIL]} **{escaped(alarm, 600)}**" for alarm in page.alarms]
     if page.error:
         blocks.append(f"**The audit did not run to its end.** {escaped(page.error)}")
     if page.compared:

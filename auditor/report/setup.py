@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.core import snippets
+from auditor.core.addresses import is_address
 from auditor.core.advice import LONGEST_LINE, quoted
 from auditor.core.record import AuditRecord
 from auditor.core.text import clean_text
@@ -30,8 +31,16 @@ def setup_code(record: AuditRecord) -> str:
     if record.subject.checkpoint is not None and model.get("checkpoint"):
         imports.append("from auditor.intake.checkpoint import open_checkpoint")
         key = f", {quoted(model['key'])}" if model.get("key") else ""
-        lines.append(f"path = Path({quoted(model['checkpoint'])})")
-        lines.append(f"model.load_state_dict(open_checkpoint(path{key}).weights)")
+        if model.get("allow_pickle"):
+            key += f", vouched={quoted(model['allow_pickle'])}"
+        place = str(model["checkpoint"])
+        if is_address(place):
+            imports.append("from auditor.opening.remote import fetched")
+        lines.append(f"path = {'fetched' if is_address(place) else 'Path'}({quoted(place)})")
+        imports.append("from auditor.intake.weights import fit")
+        allowed = _allowed(_part(model, "allow"), imports)
+        lines.append(f"saved = open_checkpoint(path{key}).weights")
+        lines.append(f'model.load_state_dict(fit(saved, model, "checkpoint"{allowed}).weights)')
     for split in ("train", "val"):
         loaded = _call(data.get(split), f"load_{split}", data.get("args"), imports)
         if loaded:
@@ -47,6 +56,16 @@ def setup_code(record: AuditRecord) -> str:
         lines.append(snippets.optimizer(name, settings))
     code = [clean_text(line) for line in (*imports, "", *lines) if line or line == ""]
     return "\n".join(code) if max(map(len, code)) <= LONGEST_LINE else ""
+
+
+def _allowed(allow: Mapping[str, Any], imports: list[str]) -> str:
+    """Return the argument of `fit` for what the spec allows to be left out, "" for nothing."""
+    given = {what: patterns for what, patterns in allow.items() if patterns}
+    if not given:
+        return ""
+    imports.append("from auditor.core.spec import AllowSpec")
+    named = (f"{what}=({''.join(f'{quoted(one)}, ' for one in given[what])})" for what in given)
+    return f", AllowSpec({', '.join(named)})"
 
 
 def _part(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -62,6 +62,7 @@ def _opening(page: PageView) -> list[RenderableType]:
         paragraph(f"May it ship? {page.answer}", "bold"),
         paragraph(f"{page.headline} {page.sureness}"),
     ]
+    lines[1:1] = [paragraph(alarm, "bold red") for alarm in page.alarms]
     if page.error:
         lines.append(paragraph(f"Stopped early: {cropped(page.error, 300)}", "magenta"))
     if page.compared:

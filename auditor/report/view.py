@@ -74,6 +74,8 @@ class PageView:
     headline: str
     sureness: str
     error: str
+    alarms: tuple[str, ...]
+    """What whoever reads the report has to know of how the audit was made, before all else."""
     compared: ComparedView | None
     facts: tuple[Row, ...]
     running: str
@@ -132,6 +134,7 @@ def view_page(record: AuditRecord) -> PageView:
         headline=headline(record),
         sureness=sureness(record),
         error=prose(record.error) if record.error is not None else "",
+        alarms=_alarms(record),
         compared=view_compared(record.comparison),
         facts=facts,
         running=_running(record),
@@ -146,6 +149,17 @@ def view_page(record: AuditRecord) -> PageView:
         unjudged=_by_reason(sorted(unjudged, key=lambda finding: _ORDER[finding.verdict])),
         map=view_map(record, known),
         audit=view_audit(record),
+    )
+
+
+def _alarms(record: AuditRecord) -> tuple[str, ...]:
+    checkpoint = record.subject.checkpoint
+    if checkpoint is None or not checkpoint.pickle_ran:
+        return ()
+    return (
+        "The checkpoint's pickle was run (--allow-pickle): code out of the file could do anything "
+        "on the machine that audited it, and change what this report says. It ran because whoever "
+        f"started the audit vouched for sha256:{clean_text(checkpoint.sha256, 80)}.",
     )
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from auditor.core.record import AuditRecord
 from auditor.core.subject import SplitFacts, SubjectFacts, TargetFacts
-from auditor.core.text import bounded, clean_text, counted
+from auditor.core.text import bounded, clean_text, counted, listed
 from auditor.core.waiver import Waiver
 from auditor.report.setup import setup_code
 from auditor.report.tables import TableView, table_of
@@ -120,6 +120,12 @@ def _subject(subject: SubjectFacts) -> tuple[Row, ...]:
             ("SHA-256", clean_text(file.sha256, 80)),
             ("Tensors", f"{file.tensors:,}"),
         ]
+        if file.key:
+            rows.append(("Weights under", clean_text(file.key, 80)))
+        if file.pickle_ran:
+            rows.append(("Pickle", "run, as the spec or a flag allowed by its hash"))
+        if file.classes:
+            rows.append(("Classes asked for", f"{listed(list(file.classes), 8)}; none was made"))
         if file.removed_prefix:
             rows.append(("Prefix taken off names", clean_text(file.removed_prefix, 80)))
     rows += [

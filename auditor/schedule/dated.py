@@ -15,13 +15,14 @@ from auditor.core.fingerprint import Identity, identity_of
 from auditor.core.glance import read_glance
 from auditor.core.record import RECORD
 from auditor.core.text import clean_text
+from auditor.core.whole import OWN_FOLDER, make_folder
 from auditor.engine.journal import Journal
 
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{4}Z(?:-\d{1,3})?", re.ASCII)
 
 
 @contextlib.contextmanager
-def dated_folder(parent: Path, now: datetime) -> Iterator[Path]:
+def dated_folder(parent: Path, now: datetime, *, shared: bool = False) -> Iterator[Path]:
     """Make a folder of its own for reports: `2026-11-27T0200Z`, or that and `-2`.
 
     Where nothing was written to it, it is taken away again.
@@ -30,7 +31,8 @@ def dated_folder(parent: Path, now: datetime) -> Iterator[Path]:
     for count in itertools.count(1):
         folder = parent / (name if count == 1 else f"{name}-{count}")
         try:
-            folder.mkdir(parents=True)
+            make_folder(parent, shared=shared)
+            folder.mkdir(mode=0o777 if shared else OWN_FOLDER)
             break
         except FileExistsError:
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditor.core.errors import AuditBrokenError, InputError
 from auditor.core.text import clean_text
-from auditor.core.whole import write_whole
+from auditor.core.whole import make_folder, write_whole
 from auditor.schedule.job import Entry, Job, entry_of
 from auditor.schedule.programs import must, ran
 from auditor.schedule.systemd import MARK, unit, units
@@ -34,7 +34,7 @@ def install(job: Job) -> None:
     """
     folder = _folder()
     before = {name: _ours(folder / name) for name in units(job)}
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         for name, text in units(job).items():
             write_whole(folder / name, text.encode())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from auditor.core.spec import AuditSpec
 from auditor.core.text import clean_text
+from auditor.core.whole import make_folder
 from auditor.history.place import state_folder
 
 
@@ -66,6 +67,6 @@ def _file(key: str) -> Path:
     if state is None:
         raise OSError("no home folder")
     folder = state / "auditor" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return folder / f"{digest}.lock"

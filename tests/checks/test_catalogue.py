@@ -147,3 +147,8 @@ def test_a_file_without_a_judge_is_an_error(tmp_path: Path, monkeypatch) -> None
     with pytest.raises(TypeError, match="no `judge`"):
         checks.catalogue.__wrapped__()
     sys.modules.pop("auditor.checks.loss.stray", None)
+
+
+def test_names_joined_by_commas_are_told_apart() -> None:
+    with pytest.raises(InputError, match="names several checks: give each its own --only"):
+        checks.select(["dead-units,overfitted"])

@@ -49,3 +49,11 @@ def test_the_command_line_reads_what_it_wrote(monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 0, result.output
     kept = {p: GIVEN[p] for p in FLAGS if GIVEN.get(p) is not None}
     assert read == [{p: v for p, v in kept.items() if p[0] != "output" and "checks" not in p}]
+
+
+def test_a_command_is_told_without_its_secrets() -> None:
+    flags = {("model", "checkpoint"): "https://me:hunter2@host/w.pt?token=hunter2&v=1"}
+    told = command_of("s3://me:hunter2@bucket/w.pt", flags)
+    assert "hunter2" not in told
+    assert "s3://bucket/w.pt" in told
+    assert "https://host/w.pt" in told

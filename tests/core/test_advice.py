@@ -17,6 +17,7 @@ def test_a_quoted_name_is_that_name_and_nothing_else(name):
     assert isinstance(argument, ast.Constant)
     assert argument.value == name
     assert all(character.isprintable() for character in code)
+    assert "<" not in code
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE_NAMES if "\ud800" not in name])

@@ -1,8 +1,12 @@
 """What looks like a secret is hidden, and what only sounds like one is not."""
 
+import copy
+import json
+from typing import Any
+
 import pytest
 
-from auditor.core.secrets import MASK, is_secret, shown_setting
+from auditor.core.secrets import MASK, is_secret, sealed, shown_setting, told_spec
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,43 @@ def test_what_is_shown_is_one_line_and_bounded() -> None:
     assert "\n" not in shown
     assert "\u202e" not in shown
     assert len(shown) < 150
+
+
+SPEC: dict[str, Any] = {
+    "name": "digits",
+    "model": {
+        "factory": "hf_model_builder:build",
+        "args": {
+            "width": 8,
+            "token": "abc",
+            "store": {"password": "hunter2"},
+            "ratio": float("nan"),
+        },
+        "checkpoint": "s3://AKID:hunter2@bucket/w.pt?sig=hunter2&v=1",
+        "key": "state.token",
+    },
+    "data": {"args": {"urls": ["https://me:hunter2@host/x", "https://host/y"], "path": "a/b"}},
+}
+
+
+def test_a_spec_is_told_without_its_secrets() -> None:
+    told = told_spec(SPEC)
+    assert "hunter2" not in json.dumps(told, allow_nan=False)
+    assert told["model"] == {
+        "factory": "hf_model_builder:build",
+        "args": {"width": 8, "token": MASK, "store": {"password": MASK}, "ratio": "nan"},
+        "checkpoint": "s3://bucket/w.pt?sig=(hidden)&v=1",
+        "key": "state.token",
+    }
+    assert told["data"] == {"args": {"urls": MASK, "path": "a/b"}}
+    assert told_spec(told) == told
+
+
+def test_a_seal_tells_whether_secrets_are_the_same_and_no_more() -> None:
+    seal = sealed(SPEC)
+    assert sealed(SPEC, seal) == seal != sealed(SPEC)
+    other = copy.deepcopy(SPEC)
+    other["model"]["args"]["store"]["password"] = "hunter3"
+    assert sealed(other, seal) != seal
+    assert "hunter2" not in seal
+    assert sealed({"model": {"args": {"width": 8}}}) == ""

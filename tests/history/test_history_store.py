@@ -12,6 +12,7 @@ from kept_records import audited, found
 
 from auditor.core.errors import InputError
 from auditor.core.fingerprint import Identity
+from auditor.core.record import safe
 from auditor.history import schema
 from auditor.history.entry import id_of
 from auditor.history.history import About, HistoryError
@@ -124,7 +125,9 @@ def test_names_are_text_and_nothing_else(history: SqliteHistory) -> None:
     for day, name in enumerate(names, 1):
         id_ = history.add(audited(day, name=name, factory=name))
         assert id_ == id_of(history.record(id_))
-    assert ids(history, About(name=HOSTILE)) == [id_of(audited(1, name=HOSTILE, factory=HOSTILE))]
+    first = safe(audited(1, name=HOSTILE, factory=HOSTILE))
+    assert "\x1b" not in first.subject.name
+    assert ids(history, About(name=first.subject.name)) == [id_of(first)]
     assert len(history.subjects()) == len(names)
     assert len(ids(history, About(name="%"))) == 1
 

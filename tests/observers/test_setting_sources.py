@@ -14,8 +14,8 @@ from torch import nn
 from auditor.core.secrets import MASK
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec, OptimizerSpec, TrainingSpec
 from auditor.engine.journal import Journal
-from auditor.intake.inert_pickle import plain_values
 from auditor.intake.subject import load
+from auditor.intake.trainer_files import arguments_in
 from auditor.observations.setting_sources import SettingSources, SettingSourcesOf
 from auditor.observers.setting_sources import setting_sources
 
@@ -61,6 +61,12 @@ def test_the_hparams_of_lightning_stand_a_folder_above(tmp_path: Path) -> None:
     (tmp_path / "hparams.yaml").write_text("lr: 0.25\n")
     found = sources_of(tmp_path / "checkpoints", {})
     assert told(found, "../hparams.yaml") == {"lr": 0.25}
+
+
+@pytest.mark.parametrize("tag", ["!!bool maybe", "!!timestamp never", "!!int ''", "!!float x"])
+def test_a_file_of_settings_that_is_no_good_yaml_tells_nothing(tmp_path: Path, tag: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"lr: {tag}\n")
+    assert "config.yaml" not in sources_of(tmp_path, {}).files
 
 
 def test_the_states_of_a_trainer_stand_in_files_of_their_own(tmp_path: Path) -> None:
@@ -155,6 +161,10 @@ def test_secrets_are_hidden_wherever_they_stand(tmp_path: Path) -> None:
     assert "k3y-of-w" not in whole
 
 
+class Other:
+    """A class of whoever wrote the file."""
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return os.system, ("touch pwned-by-pickle",)
@@ -165,16 +175,17 @@ def test_a_pickle_is_read_and_nothing_of_it_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "training_args.bin"
-    torch.save(Namespace(lr=0.1, evil=Evil(), seed=3), path)
-    assert plain_values(path)["lr"] == 0.1
-    torch.save(Evil(), path)
-    assert plain_values(path) == {}
+    torch.save(Namespace(lr=0.1, other=Other(), seed=3), path)
+    assert arguments_in(path)["lr"] == 0.1
+    for evil in (Evil(), Namespace(lr=0.1, evil=Evil())):
+        torch.save(evil, path)
+        assert arguments_in(path) == {}
     assert not Path("pwned-by-pickle").exists()
     deep = b"\x80\x02}X\x01\x00\x00\x00a)" + b"\x85" * 30_000 + b"s."
     for raw in (deep, deep[:100], b"\x80\x02}(" + b"K\x01" * 9 + b"u.", b"\x80\x02X" + b"\xff" * 4):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a/data.pkl", raw)
-        assert set(plain_values(path)) <= {"a"}
+        assert set(arguments_in(path)) <= {"a"}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", b"\x00" * (1 << 26))
-    assert plain_values(path) == {}, "too large to be read"
+    assert arguments_in(path) == {}, "too large to be read"

@@ -234,7 +234,7 @@ def test_hostile_files_tell_nothing_and_break_nothing(tmp_path: Path, text: str)
 def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, *_ = trained()
     (tmp_path / "trainer_state.json").write_text(json.dumps({"epoch": 3}))
-    monkeypatch.setattr("auditor.intake.kept.LARGEST", 5)
+    monkeypatch.setattr("auditor.intake.kept.LARGEST_STATE", 5)
     subject = subject_of(tmp_path, {"state_dict": model.state_dict()})
     assert settings(SettingsOf(), subject).epochs is None
     assert any("too large" in warning for warning in subject.facts.warnings)

@@ -115,7 +115,7 @@ class Stream(IterableDataset[Any]):
         (DataLoader(Stream()), "its dataset is a stream"),
         (iter([1]), "only a DataLoader, a list or a tuple"),
         ((1 for _ in "ab"), "only a DataLoader, a list or a tuple"),
-        (DataLoader(TensorDataset(torch.zeros(4, 2)), 2), "can't tell inputs from target"),
+        (DataLoader(TensorDataset(*[torch.zeros(4, 2)] * 3), 2), "can't tell inputs from target"),
         ([], "the loader is empty"),
     ],
 )

@@ -12,7 +12,7 @@ from auditor.commands.printing import write_shown
 from auditor.core.compare import compared
 from auditor.core.finding import Limit
 from auditor.core.past import Past, PastAudit, Point, Trend
-from auditor.core.record import AuditRecord, record_from_json, record_to_json
+from auditor.core.record import AuditRecord, record_from_json, record_to_json, safe
 from auditor.core.verdict import Verdict
 from auditor.report.html import render_html
 from auditor.report.markdown import render_markdown
@@ -111,7 +111,7 @@ def test_it_stands_in_the_section_on_tracking_on_screen_and_paper() -> None:
 def test_the_past_survives_the_record() -> None:
     odd = trend(float("nan"), float("inf"), 0.1, None, limit=Limit(0.1, None, "below"))
     record = with_past(small_record("a", 1, dead="pass"), odd)
-    text = record_to_json(record)
+    text = record_to_json(safe(record))
     assert record_to_json(record_from_json(text.encode())) == text
 
 

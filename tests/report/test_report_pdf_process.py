@@ -133,7 +133,8 @@ def test_a_failure_leaves_the_other_reports_and_the_old_pdf(small, stand_in, tmp
     assert [path.name for path in written.paths] == ["report.html"]
     assert (folder / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
     assert (folder / "report.pdf").read_bytes() == b"old"
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.pdf"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["SHA256SUMS", "report.html", "report.pdf"]
     [problem] = written.problems
     assert problem.startswith("report.pdf was not written: laying it out failed: ZeroDivisionError")
 
@@ -147,7 +148,7 @@ def test_when_its_parent_gives_up_it_ends(small, stand_in, tmp_path, rooms, monk
         started.append(begin(*given, **named))
         return started[-1]
 
-    def interrupted(path, data):
+    def interrupted(path, data, **_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "Popen", kept)

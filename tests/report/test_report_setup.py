@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from auditor.core import probes, snippets
 from auditor.core.spec_file import read_spec
@@ -30,6 +31,9 @@ def in_sample(monkeypatch):
 
 @pytest.mark.usefixtures("in_sample")
 def test_it_makes_the_sample_and_code_to_paste_runs_on_it(record, tmp_path, monkeypatch, capsys):
+    for name in ("model", "data"):  # those of another test would stand in for the sample's
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     world = {}
     exec(setup_code(of_sample(record, "digits_cnn")), world)
     assert sum(p.numel() for p in world["model"].parameters()) > 1000
@@ -58,6 +62,22 @@ def test_it_makes_the_sample_and_code_to_paste_runs_on_it(record, tmp_path, monk
     assert accuracy() < before
     exec(probes.gradients_listed(), world)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("in_sample")
+def test_a_checkpoint_that_an_audit_takes_is_taken_here_too(record, tmp_path):
+    there = torch.load("digits.pt", weights_only=True)
+    held = there.get("state_dict", there)
+    name = next(iter(held))
+    torch.save({f"module.{n}": t for n, t in held.items() if n != name}, tmp_path / "w.pt")
+    sample = of_sample(record, "digits_cnn")
+    allow = {"missing": [name], "unexpected": []}
+    model = {**sample.spec["model"], "checkpoint": str(tmp_path / "w.pt"), "key": None}
+    world = {}
+    spec = {**sample.spec, "model": {**model, "allow": allow}}
+    exec(setup_code(replace(sample, spec=spec)), world)
+    last = list(held)[-1]
+    assert torch.equal(world["model"].state_dict()[last], held[last])
 
 
 def test_the_page_shows_it(record):

@@ -52,7 +52,7 @@ SPEC: dict[str, Any] = {
     "loss": "cross_entropy",
 }
 
-MOST_LINES = 6
+MOST_LINES = 5
 OUT = "reports"
 
 
@@ -521,8 +521,8 @@ CHECKPOINTS = (
     checkpoint("text with brace", replaced(b"12345678{ is no header"), "not a checkpoint"),
     checkpoint("short", replaced(b"\x80"), "damaged"),
     checkpoint("png", replaced(b"\x89PNG\r\n\x1a\n" + bytes(100)), "not a checkpoint", "PNG"),
-    checkpoint("html", replaced(b"<!DOCTYPE html><html>"), "not a checkpoint", "DOCTYPE", "HTML"),
-    checkpoint("npz", as_npz, "not a checkpoint", "zip", "a.npy"),
+    checkpoint("html", replaced(b"<!DOCTYPE html><html>"), "a web page", "download"),
+    checkpoint("npz", as_npz, "not a checkpoint", "NumPy", "numpy.load"),
     checkpoint("torchscript", scripted, "TorchScript", "state_dict"),
     checkpoint(
         "git lfs",
@@ -533,7 +533,7 @@ CHECKPOINTS = (
     checkpoint("os.system, legacy", evil(os.system, TOUCH, **LEGACY), "system", "run"),
     checkpoint("eval", evil(eval, OPEN), "eval", "nothing of it was run"),
     checkpoint("eval, legacy", evil(eval, OPEN, **LEGACY), "eval", "nothing of it was run"),
-    checkpoint("a class", saved(lambda: {"a": Stranger()}), "Stranger", "torch.save("),
+    checkpoint("a class", saved(lambda: {"a": Stranger()}), "Stranger", "no state dict"),
     checkpoint("a class, legacy", saved(lambda: {"a": Stranger()}, **LEGACY), "Stranger"),
     checkpoint("plain pickle, 2", pickled(Payload(os.system, TOUCH), 2), "system", "run"),
     checkpoint("plain pickle, 4", pickled(Payload(os.system, TOUCH), 4), "system", "run"),
@@ -546,8 +546,7 @@ CHECKPOINTS = (
     checkpoint("plain pickle, 0", pickled(Payload(os.system, TOUCH), 0), "not a checkpoint"),
     checkpoint("pickled arrays", pickled({"a": np.zeros(3)}, 4), "numpy"),
     checkpoint("pickled values", pickled({"a": [1, 2]}, 4), "not a checkpoint"),
-    checkpoint("whole module", saved(small), "Sequential", "state_dict()"),
-    checkpoint("whole module, legacy", saved(small, **LEGACY), "Sequential", "state_dict()"),
+    checkpoint("another whole module", saved(lambda: nn.Linear(4, 8)), "missing", "0.weight"),
     checkpoint("a tensor", saved(lambda: torch.zeros(3)), "Tensor", "state dict"),
     checkpoint("a list", saved(lambda: [torch.zeros(3)]), "list", "state dict"),
     checkpoint("nothing", saved(dict), "no state dict", "empty"),
@@ -582,7 +581,13 @@ CHECKPOINTS = (
         "not in the model (1)",
         "9.weight",
     ),
-    checkpoint("other names", renamed(lambda n: f"backbone.{n}"), "missing", "(4)", "'backbone.'"),
+    checkpoint(
+        "other names",
+        renamed(lambda n: f"backbone.{n}".replace("2.bias", "2.offset")),
+        "missing",
+        "(4)",
+        "'backbone.'",
+    ),
     checkpoint(
         "module on the model's side",
         lambda f: None,
@@ -621,14 +626,16 @@ CHECKPOINTS = (
     checkpoint(
         "sparse weights",
         saved(lambda: {n: v.to_sparse() for n, v in small().state_dict().items()}),
-        "can't load the checkpoint",
-        "dense and sparse",
+        "0.weight",
+        "is sparse",
+        "to_dense()",
     ),
     checkpoint(
         "weights without values",
         saved(lambda: {n: v.to("meta") for n, v in small().state_dict().items()}),
-        "can't load the checkpoint",
-        "meta tensor",
+        "without values",
+        "meta",
+        "0.weight",
     ),
     checkpoint(
         "hostile names",
@@ -770,7 +777,7 @@ DATA_ROWS = (
         "DataLoader",
     ),
     batch("three", f"({X}, {Y}, {Y})", "float32[8, 4]", "batch: ", "def adapt"),
-    batch("bare tensor", X, "float32[8, 4]", "def adapt"),
+    batch("bare tensor", X, "float32[8, 4]", "its own target"),
     batch(
         "two targets",
         f"{{'x': {X}, 'y': {Y}, 'label': {Y}}}",
@@ -778,11 +785,11 @@ DATA_ROWS = (
         "label: int64[8]",
         "def adapt",
     ),
-    batch("no target", f"{{'x': {X}}}", "x: float32[8, 4]", "def adapt"),
+    batch("no target", f"{{'x': {X}}}", "float32[8, 4]", "its own target"),
     batch("target only", f"{{'y': {Y}}}", "y: int64[8]", "def adapt"),
-    batch("strings", "'hello'", "str", "def adapt"),
-    batch("pair of strings", "('a', 'b')", "str", "def adapt"),
-    batch("one", f"({X},)", "float32[8, 4]", "def adapt"),
+    batch("strings", "'hello'", "str", "data: {batch: data:adapt}"),
+    batch("pair of strings", "('a', 'b')", "str", "data: {batch: data:adapt}"),
+    batch("one", f"({X},)", "float32[8, 4]", "its own target"),
     batch("no examples", "(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))", "no examples"),
     batch("scalar input", f"(torch.tensor(3.), {Y})", "model can't take", "float32[]"),
     adapter("adapter not there", "", "no 'adapt'"),

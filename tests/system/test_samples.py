@@ -57,6 +57,7 @@ def test_a_sample_gives_the_expected_verdicts(name: str, tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
     written = {path.name for path in (tmp_path / "report").iterdir()}
     assert written == {
+        "SHA256SUMS",
         "journal",
         "report.html",
         "report.pdf",

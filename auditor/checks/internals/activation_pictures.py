@@ -52,6 +52,7 @@ from auditor.core.figure import Cell, Figure, Heatmap, Image, Images, Lines, Ser
 from auditor.core.finding import Judgement
 from auditor.core.foremost import foremost, how_many
 from auditor.core.png import colour, diverging, grey
+from auditor.core.samples import LEFT_OUT
 from auditor.core.text import clean_text, counted
 from auditor.core.values import Array
 from auditor.core.verdict import Verdict
@@ -79,7 +80,8 @@ TOKENS, FEATURES = 16, 5
 def judge(seen: Seen, limits: Limits) -> Judgement:
     """Show activations; there is nothing to judge."""
     told = seen[PICTURES]
-    figures: list[Figure] = [_channels(told, layer) for layer in told.maps]
+    drawn = _channels if _included(told) else _channel_table
+    figures: list[Figure] = [drawn(told, layer) for layer in told.maps]
     figures += [_units(unit_map) for unit_map in told.units]
     figures += _by_depth(told)
     figures += _excited(told)
@@ -100,8 +102,7 @@ def _channels(told: ActivationPictures, layer: LayerMaps) -> Images:
         images.append(Image(_said(one), _input(one)))
         maps = np.asarray(layer.maps[place], float)
         for column in range(maps.shape[0]):
-            least = column == maps.shape[0] - 1 and column > 0
-            rank = "least active" if least else "most active" if column == 0 else "second"
+            rank = _rank(column, maps.shape[0])
             number, size = layer.channels[place, column], layer.strengths[place, column]
             drawn = diverging(maps[column], limit=1.0) if maps.min() < 0 else grey(maps[column])
             images.append(Image(f"{rank}: channel {number}, mean {size:.3g}", drawn))
@@ -112,6 +113,36 @@ def _channels(told: ActivationPictures, layer: LayerMaps) -> Images:
         images=tuple(images),
         columns=1 + layer.maps.shape[1],
     )
+
+
+def _included(told: ActivationPictures) -> bool:
+    """Tell whether inputs of single examples, and what shows them, are at hand."""
+    return all(one.shown.size for one in (*told.pictured, *told.examples))
+
+
+def _channel_table(told: ActivationPictures, layer: LayerMaps) -> Table:
+    """Return the channels without their maps: those of a first layer show the input."""
+    return Table(
+        title=f"Channels of layer {clean_text(layer.layer, 60)}",
+        caption=f"The most and the least active of {layer.of} channels for each example, by the "
+        f"mean magnitude of their maps. {LEFT_OUT}",
+        columns=("example", "place", "channel", "mean magnitude"),
+        rows=tuple(
+            (
+                _said(one).removeprefix("example "),
+                _rank(column, layer.channels.shape[1]),
+                int(layer.channels[place, column]),
+                float(layer.strengths[place, column]),
+            )
+            for place, one in enumerate(told.pictured)
+            for column in range(layer.channels.shape[1])
+        ),
+    )
+
+
+def _rank(column: int, columns: int) -> str:
+    least = column == columns - 1 and column > 0
+    return "least active" if least else "most active" if column == 0 else "second"
 
 
 def _said(one: ShownExample) -> str:
@@ -204,7 +235,8 @@ def _by_depth(told: ActivationPictures) -> list[Figure]:
 def _excited(told: ActivationPictures) -> list[Figure]:
     if not told.excited:
         return []
-    if told.examples[0].kind == "picture":
+    shown = _included(told)
+    if shown and told.examples[0].kind == "picture":
         return [_gallery(told)]
     rows: list[tuple[Cell, ...]] = []
     for unit in told.excited:
@@ -218,7 +250,7 @@ def _excited(told: ActivationPictures) -> list[Figure]:
                     one.example,
                     clean_text(one.truth or one.answer, 24) or None,
                     value,
-                    _told(one, at),
+                    *((_told(one, at),) if shown else ()),
                 )
             )
     what = "tokens up to the place" if told.examples[0].kind == "tokens" else "largest features"
@@ -226,8 +258,16 @@ def _excited(told: ActivationPictures) -> list[Figure]:
         Table(
             title="Examples that excite a unit most",
             caption=f"Units of what goes into {clean_text(told.head, 60)} that tell examples apart "
-            "best, and for each the examples of its largest values: look for what they share.",
-            columns=("unit", "deviations apart", "example", "target", "activation", what),
+            "best, and for each the examples of its largest values: look for what they share."
+            + ("" if shown else f" {LEFT_OUT}"),
+            columns=(
+                "unit",
+                "deviations apart",
+                "example",
+                "target",
+                "activation",
+                *((what,) if shown else ()),
+            ),
             rows=tuple(rows),
         )
     ]

@@ -57,6 +57,7 @@ from auditor.core.figure import Bars, Cell, Figure, Heatmap, Image, Images, Tabl
 from auditor.core.finding import Judgement, Metric
 from auditor.core.foremost import foremost, how_many
 from auditor.core.png import colour, diverging, grey
+from auditor.core.samples import LEFT_OUT
 from auditor.core.statistics import paired_bootstrap
 from auditor.core.text import clean_text
 from auditor.core.values import Array
@@ -144,28 +145,27 @@ def _gallery(told: Attributions) -> Images:
         if not _shows(one):
             continue
         verdict = {True: ", right", False: f", is {clean_text(one.truth, 30)}", None: ""}[one.right]
-        side = one.shown.shape[0]
+        side = max(map(len, (one.shown, one.saliency, one.integrated, one.cam)))
         rows = (
             ("saliency", one.saliency, one.shuffled_saliency, "saliency"),
             ("integrated gradients", one.integrated, one.shuffled_integrated, "integrated"),
             ("Grad-CAM", one.cam, one.shuffled_cam, "Grad-CAM"),
         )
-        images.append(
-            Image(
-                f"example {one.example}: {clean_text(one.explained, SHORT)}{verdict}",
-                picture(one.shown),
-            )
-        )
-        for name, own, after, method in rows:
+        said = f"example {one.example}: {clean_text(one.explained, SHORT)}{verdict}"
+        if one.shown.size:
+            images.append(Image(said, picture(one.shown)))
+        for row, (method, own, after, short) in enumerate(rows):
+            # Without the input, the first map says which example it is of.
+            name = method if one.shown.size or row else f"{said}; {method}"
             if not own.size:
                 if told.cam_layer:
                     images.append(Image(f"{name}: none", grey(np.zeros((1, 1)))))
                 continue
-            below = f" (below: shuffled weights{_correlation(told, method, place)})"
+            below = f" (below: shuffled weights{_correlation(told, short, place)})"
             both = _stacked(own, after, side)
             drawn = (
                 diverging(both, limit=1.0)
-                if method == "integrated"
+                if short == "integrated"
                 else grey(np.nan_to_num(both, nan=1.0))
             )
             images.append(Image(name + (below if after.size else ""), drawn))
@@ -174,10 +174,14 @@ def _gallery(told: Attributions) -> Images:
         title="What the answers hang on",
         caption="Bright, or of integrated gradients red (for the answer) and blue (against it), is "
         "what counts; each map is set beside itself with shuffled weights, which is to look "
-        f"different.{cam}",
+        f"different.{cam}{_left_out(told)}",
         images=tuple(images),
-        columns=4 if told.cam_layer else 3,
+        columns=2 + bool(told.cam_layer) + bool(told.pictured[0].shown.size),
     )
+
+
+def _left_out(told: Attributions) -> str:
+    return "" if told.pictured[0].shown.size else f" {LEFT_OUT}"
 
 
 def picture(shown: Array) -> str:
@@ -236,15 +240,16 @@ def _token_maps(told: Attributions) -> list[Figure]:
 
 def _tokens(told: Attributions) -> Table:
     rows: list[tuple[Cell, ...]] = []
+    with_tokens = all(one.shown.size for one in told.pictured)
     for one in told.pictured:
-        count = min(len(one.shown), len(one.integrated))
+        count = min(len(one.shown) or len(one.integrated), len(one.integrated))
         for at in np.argsort(-np.abs(one.integrated[:count]), kind="stable")[:TOP_TOKENS]:
             after = one.shuffled_integrated
             rows.append(
                 (
                     _name(one),
                     int(at),
-                    int(one.shown[at]),
+                    *((int(one.shown[at]),) if with_tokens else ()),
                     float(one.integrated[at]),
                     float(one.saliency[at]),
                     float(after[at]) if at < len(after) else None,
@@ -253,8 +258,20 @@ def _tokens(told: Attributions) -> Table:
     return Table(
         title="Tokens that count most",
         caption="Of each example the tokens of the largest integrated gradients, in units of the "
-        "score; no tokenizer is known, so they stand by their numbers.",
-        columns=("example", "position", "token", "integrated", "saliency", "shuffled weights"),
+        "score"
+        + (
+            "; no tokenizer is known, so they stand by their numbers."
+            if with_tokens
+            else f". {LEFT_OUT}"
+        ),
+        columns=(
+            "example",
+            "position",
+            *(("token",) if with_tokens else ()),
+            "integrated",
+            "saliency",
+            "shuffled weights",
+        ),
         rows=tuple(rows),
     )
 

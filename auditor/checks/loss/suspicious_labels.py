@@ -79,6 +79,7 @@ from auditor.core.check import Limits, Seen, check
 from auditor.core.figure import Bars, Figure, Guide, Image, Images, Table
 from auditor.core.finding import Judgement, Limit, Metric, Place
 from auditor.core.request import Split
+from auditor.core.samples import LEFT_OUT
 from auditor.core.statistics import clopper_pearson, examples_to_settle
 from auditor.core.text import counted
 from auditor.core.verdict import Verdict, worst
@@ -491,7 +492,7 @@ def _figures(
         )
     worst_first = ranked(listed, SHOWN)
     if worst_first:
-        figures.append(_table(worst_first))
+        figures.append(_table(worst_first, f" {LEFT_OUT}" if told.left_out else ""))
     pictures = {(one.split, one.example): one.png for one in told.thumbnails}
     images = tuple(
         Image(
@@ -513,7 +514,7 @@ def _figures(
     return tuple(figures)
 
 
-def _table(worst_first: list[tuple[LabelledSplit, int]]) -> Table:
+def _table(worst_first: list[tuple[LabelledSplit, int]], note: str) -> Table:
     rows = []
     for split, row in worst_first:
         probabilities = np.asarray(split.probabilities)[row]
@@ -533,7 +534,7 @@ def _table(worst_first: list[tuple[LabelledSplit, int]]) -> Table:
         title="Labels that are likeliest wrong",
         caption="Suspects by confident learning, the likeliest first. Examples are numbered as the "
         "loader yields them, from 0; the margin is the probability of the label less that of the "
-        "suggested one. In sound data too some stand here: the model's own errors.",
+        f"suggested one. In sound data too some stand here: the model's own errors.{note}",
         columns=("split", "example", "label", "suggested", "P(label)", "P(suggested)", "margin"),
         rows=tuple(rows),
     )

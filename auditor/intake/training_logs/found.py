@@ -23,7 +23,7 @@ NO_PLACE = f"no log of training is known, and there is no checkpoint to look bes
 
 
 def log_of(
-    named: Path | None, shown: str, checkpoint: Checkpoint | None, path: Path | None
+    named: Path | None, shown: str, checkpoint: Checkpoint | None
 ) -> TrainingLog | Unavailable:
     """Return the log of training, or why there is none.
 
@@ -31,17 +31,16 @@ def log_of(
         named: where the log lies that the spec names, or a folder that holds it.
         shown: its name for people.
         checkpoint: what was opened, to tell at which place of the run it was saved.
-        path: where that lies.
 
     Raises:
         InputError: a log that is named does not exist, or is none.
     """
-    of = Saved() if checkpoint is None or path is None else saved(checkpoint.plain, path)
+    of = Saved() if checkpoint is None else saved(checkpoint.plain, checkpoint.path)
     if named is not None:
         return placed(_named(named, clean_text(shown, 120), of), of)
-    if path is None:
+    if checkpoint is None:
         return Unavailable(NO_PLACE)
-    return _beside(path, of)
+    return _beside(checkpoint.file, of)
 
 
 def _named(path: Path, shown: str, of: Saved) -> TrainingLog:

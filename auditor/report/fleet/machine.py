@@ -20,7 +20,7 @@ def fleet_json(models: Sequence[Model]) -> str:
         "verdicts": dict(sorted(verdicts.items())),
         "models": list(map(_model, models)),
     }
-    return json.dumps(told, indent=2) + "\n"
+    return json.dumps(told, indent=2, allow_nan=False) + "\n"
 
 
 def _model(model: Model) -> dict[str, Any]:

@@ -117,16 +117,18 @@ def test_a_changed_file(folder: Path) -> None:
 
 
 def test_a_changed_file_of_the_layers(folder: Path) -> None:
-    (folder / "net.py").write_text("from torch import nn\n\nclass Net(nn.Sequential):\n    pass\n")
+    (folder / "own_layers.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Sequential):\n    pass\n"
+    )
     (folder / "model.py").write_text(
-        "from torch import nn\nfrom net import Net\n\n"
+        "from torch import nn\nfrom own_layers import Net\n\n"
         "def build():\n    return Net(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))\n"
     )
     commit(folder)
     assert judged(folder).verdict is Verdict.PASS
-    with (folder / "net.py").open("a") as file:
+    with (folder / "own_layers.py").open("a") as file:
         file.write("\n# a change\n")
-    assert places(folder) == ["net.py"]
+    assert places(folder) == ["own_layers.py"]
 
 
 def test_what_is_not_the_models_is_only_told(folder: Path) -> None:

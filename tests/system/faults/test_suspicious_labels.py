@@ -82,7 +82,8 @@ def test_wrong_labels_of_training_are_found(name: str, share: float) -> None:
 @cache
 def _found(name: str, split: str, share: float) -> tuple[Finding, set[str]]:
     live, changed = flipped(healthy(name), split, share, CLASSES[name])
-    return live.finding("suspicious-labels"), changed
+    shown = replace(live, options={**live.options, "include_samples": True})
+    return shown.finding("suspicious-labels"), changed
 
 
 def test_a_model_trained_on_wrong_labels_still_shows_them_in_validation() -> None:
