@@ -20,6 +20,14 @@ def of_sample(record, name):
     return replace(record, spec=read_spec(SAMPLES / name / "audit.yaml").model_dump(mode="json"))
 
 
+@pytest.fixture(autouse=True)
+def own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the modules of another test's subject from standing in for the sample's."""
+    for name in ("model", "data"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
 @pytest.fixture
 def in_sample(monkeypatch):
     monkeypatch.chdir(SAMPLES / "digits_cnn")
@@ -31,9 +39,6 @@ def in_sample(monkeypatch):
 
 @pytest.mark.usefixtures("in_sample")
 def test_it_makes_the_sample_and_code_to_paste_runs_on_it(record, tmp_path, monkeypatch, capsys):
-    for name in ("model", "data"):  # those of another test would stand in for the sample's
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     world = {}
     exec(setup_code(of_sample(record, "digits_cnn")), world)
     assert sum(p.numel() for p in world["model"].parameters()) > 1000
