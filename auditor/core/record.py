@@ -162,8 +162,12 @@ def record_to_json(record: AuditRecord) -> str:
 
 
 def spec_digest(spec: dict[str, Any]) -> str:
-    """Return the SHA-256 of a spec: of its JSON in ASCII, keys sorted, without spaces."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return the SHA-256 of a spec: of its JSON in ASCII, keys sorted, without spaces.
+
+    Where reports go, `output`, is left out: it changes no answer.
+    """
+    asked = {key: value for key, value in spec.items() if key != "output"}
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

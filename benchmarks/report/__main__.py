@@ -60,7 +60,7 @@ def seconds(record: Path, case: Case) -> float:
         began = time.perf_counter()
         done = subprocess.run([*command, *flags], capture_output=True, text=True)
         taken = time.perf_counter() - began
-        written = {path.suffix[1:] for path in Path(folder).iterdir()}
+        written = {path.suffix[1:] for path in Path(folder).iterdir() if path.suffix}
     if done.returncode or written != set(case.formats):
         raise RuntimeError(f"audit render did not do its work: {done.stderr.strip()}")
     return taken
