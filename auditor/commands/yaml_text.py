@@ -5,11 +5,11 @@ import re
 import yaml
 
 from auditor.core.errors import InputError
+from auditor.core.spec_yaml import NO_TEXT
 from auditor.core.text import clean_text
 
 _PLAIN = re.compile(r"(?:\.{0,2}/)*[A-Za-z_][A-Za-z0-9_./-]*(?::[A-Za-z_][A-Za-z0-9_.]*)?")
 """Words, paths and references that are read as they stand."""
-_NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 """Words that YAML reads as something else."""
 
@@ -20,7 +20,7 @@ def yaml_scalar(text: str) -> str:
     Raises:
         InputError: it holds a zero byte or half a character, which no spec has.
     """
-    if _NO_TEXT.search(text):
+    if NO_TEXT.search(text):
         raise InputError(
             f"{clean_text(text, 80)!r} can't stand in a spec: it holds a zero byte or half a "
             "character; audit it with flags alone, for instance --key"

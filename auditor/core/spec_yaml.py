@@ -7,6 +7,9 @@ import yaml
 
 from auditor.core.text import clean_text
 
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no text of a spec may hold: a zero byte, or half a character."""
+
 DEEPEST = 64
 """Lists and mappings in one another."""
 
@@ -76,7 +79,7 @@ def _problem(text: str, where: Any) -> yaml.MarkedYAMLError:
 
 def _word(_: _Loader, node: yaml.ScalarNode) -> str:
     text = str(node.value)
-    if _NO_TEXT.search(text):
+    if NO_TEXT.search(text):
         raise _problem("a zero byte or half a character stands in this text", node)
     return text
 
@@ -104,7 +107,6 @@ def _truth(_: _Loader, node: yaml.ScalarNode) -> bool:
 
 
 _TAG = "tag:yaml.org,2002:"
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _Loader.yaml_constructors = {
     **{
         f"{_TAG}{kind}": yaml.SafeLoader.yaml_constructors[f"{_TAG}{kind}"]

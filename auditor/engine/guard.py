@@ -20,7 +20,8 @@ Observers = Callable[[Iterable[Riding[Any]]], Mapping[Riding[Any], Observer]]
 
 def own_doing(subject: Subject, left: Iterable[str]) -> Failed | None:
     """Return what an experiment is to be blamed for of what was left changed after it."""
-    blamed = [name for name in dict.fromkeys(left) if name not in _subjects_doing(subject)]
+    own = _subjects_doing(subject)
+    blamed = [name for name in dict.fromkeys(left) if name not in own]
     return Failed(f"the experiment {left_changed(blamed)}") if blamed else None
 
 

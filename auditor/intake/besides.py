@@ -4,12 +4,14 @@ Read off the tree of `Contents` or off the live one: a tensor is what has a shap
 """
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auditor.core.secrets import shown_setting
 from auditor.core.text import clean_text
-from auditor.intake.recorder_file import CHECKPOINTS
+from auditor.intake.kept import beside
+from auditor.intake.recorder_file import CHECKPOINTS, Header, read_header, recording_beside
 from auditor.opening.contents import FileRead
 from auditor.opening.state_dicts import OPTIMIZER_KEYS
 
@@ -20,7 +22,29 @@ DEEPEST_OPTIMIZER = 3
 MOST_OPTIMIZERS = 32
 
 
-def weights_file(path: Path, files: tuple[FileRead, ...]) -> Path:
+@dataclass(frozen=True)
+class Around:
+    """What lies beside a checkpoint: `settings` of known files by their names, a Recorder's header.
+
+    `file` is the one by whose name and folder they are told; `notes` tell of what is ignored.
+    """
+
+    file: Path
+    settings: dict[str, dict[str, Any]]
+    recorded: Header | None
+    notes: tuple[str, ...]
+
+
+def lying_beside(path: Path, files: tuple[FileRead, ...]) -> Around:
+    """Return what lies beside the checkpoint at `path`, of which `files` were read."""
+    file = _weights_file(path, files)
+    settings, notes = beside(file.parent)
+    recording = recording_beside(file)
+    recorded, note = read_header(recording) if recording is not None else (None, "")
+    return Around(file, settings, recorded, (*notes, note) if note else notes)
+
+
+def _weights_file(path: Path, files: tuple[FileRead, ...]) -> Path:
     """Return the file by which those beside a checkpoint are told: in a folder, the first read."""
     if not path.is_dir():
         return path

@@ -14,14 +14,14 @@ from auditor.core.text import clean_text, listed
 from auditor.intake.besides import (
     bulky_keys,
     extras_in,
+    lying_beside,
     main_optimizer,
     optimizers_in,
-    weights_file,
 )
 from auditor.intake.frameworks.lightning_arguments import Arguments, arguments_in
-from auditor.intake.kept import beside, plain_tree
+from auditor.intake.kept import plain_tree
 from auditor.intake.live_tensors import live
-from auditor.intake.recorder_file import Header, read_header, recording_beside
+from auditor.intake.recorder_file import Header
 from auditor.intake.run_pickle import ran
 from auditor.opening.contents import Contents, FileRead
 from auditor.opening.process import looked_into
@@ -104,10 +104,9 @@ def _chosen(path: Path, key: str | None, tree: Any, classes: tuple[str, ...] = (
         InputError: there is none, or several; or its tensors are not dense.
     """
     try:
-        chosen = state_dict_of(tree, key, classes)
+        return state_dict_of(tree, key, classes)
     except InputError as error:
         raise InputError(f"{clean_text(path)}: {error}") from error
-    return chosen
 
 
 def _checkpoint(
@@ -123,10 +122,7 @@ def _checkpoint(
     named = part_of(held, key)
     weights = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     extras = extras_in(held, weights.keys())
-    file = weights_file(path.absolute(), contents.files if contents is not None else ())
-    files, notes = beside(file.parent)
-    recording = recording_beside(file)
-    recorded, note = read_header(recording) if recording is not None else (None, "")
+    around = lying_beside(path.absolute(), contents.files if contents is not None else ())
     found = contents.notes if contents is not None else ()
     return Checkpoint(
         weights=weights,
@@ -134,11 +130,11 @@ def _checkpoint(
         extras=extras,
         optimizers=optimizers_in(held),
         plain=plain_tree(held, bulky_keys(held)),
-        beside=files,
-        notes=(*found, *_told(chosen[1]), *notes, *([note] if note else [])),
-        recorded=recorded,
+        beside=around.settings,
+        notes=(*found, *_told(chosen[1]), *around.notes),
+        recorded=around.recorded,
         path=path.absolute(),
-        file=file,
+        file=around.file,
         arguments=arguments_in(tree, held),
         facts=replace(facts, tensors=len(weights), key=key, extras=tuple(extras.items())),
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text
-from auditor.intake.besides import bulky_keys, extras_in, optimizers_in, weights_file
+from auditor.intake.besides import Around, bulky_keys, extras_in, lying_beside, optimizers_in
 from auditor.intake.declared import told_by
-from auditor.intake.kept import beside, plain_tree
-from auditor.intake.recorder_file import Header, read_header, recording_beside
+from auditor.intake.kept import plain_tree
+from auditor.intake.recorder_file import Header
 from auditor.intake.saved_optimizers import optimizer_told
 from auditor.intake.training_logs.places import groups_beside
 from auditor.observations.settings import Plain
@@ -140,11 +140,8 @@ def inspected(
             raise InputError(f"{clean_text(path)}: {error}") from error
         check_copies(opened)
         held = with_scalars(opened)
-    file = weights_file(path.absolute(), contents.files)
-    files, notes = beside(file.parent)
-    recording = recording_beside(file)
-    recorded, note = read_header(recording) if recording is not None else (None, "")
-    kept = _Kept(plain_tree(held, bulky_keys(held)), files, recorded)
+    around = lying_beside(path.absolute(), contents.files)
+    kept = _Kept(plain_tree(held, bulky_keys(held)), around.settings, around.recorded)
     weights = _weights(held, chosen)
     return Inspection(
         path=str(path),
@@ -158,9 +155,9 @@ def inspected(
         optimizers=tuple(_optimizer(name, state) for name, state in optimizers_in(held).items()),
         settings=tuple(_settings(kept)),
         extras=tuple(extras_in(held, {tensor.name for tensor in weights.tensors}).items()),
-        beside=tuple(_beside(file, files, recorded)),
+        beside=tuple(_beside(around)),
         classes=tuple(clean_text(name, 120) for name in contents.classes),
-        notes=(*contents.notes, *notes, *([note] if note else [])),
+        notes=(*contents.notes, *around.notes),
     )
 
 
@@ -196,11 +193,12 @@ def _settings(kept: _Kept) -> Iterator[Setting]:
             yield Setting(told.field, told.value, told.source)
 
 
-def _beside(path: Path, files: Mapping[str, Any], recorded: Header | None) -> Iterator[str]:
-    names = [*files, *([recorded.name] if recorded else [])]
+def _beside(around: Around) -> Iterator[str]:
+    names = [*around.settings, *([around.recorded.name] if around.recorded else [])]
+    folder = around.file.parent
     logs = (
-        log.relative_to(path.parent) if log.is_relative_to(path.parent) else Path("..", log.name)
-        for group in groups_beside(path)
+        log.relative_to(folder) if log.is_relative_to(folder) else Path("..", log.name)
+        for group in groups_beside(around.file)
         for log in group.paths
     )
     yield from dict.fromkeys(clean_text(name, 120) for name in (*names, *logs))

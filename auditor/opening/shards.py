@@ -6,6 +6,7 @@ from typing import Any
 from auditor.core.errors import InputError
 from auditor.core.text import clean_text, counted, listed
 from auditor.opening.reading import Reading
+from auditor.opening.unique_keys import unique_keys
 
 LARGEST_INDEX = 64 << 20
 """Bytes of the largest index that is read."""
@@ -25,7 +26,7 @@ def index_of(reading: Reading, name: str) -> dict[str, str]:
     if len(text) > LARGEST_INDEX:
         raise InputError(f"{clean_text(name, 120)}: an index has at most {LARGEST_INDEX:,} bytes")
     try:
-        held = json.loads(text.decode(), object_pairs_hook=_unique)
+        held = json.loads(text.decode(), object_pairs_hook=unique_keys("the index"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{clean_text(name, 120)}: no JSON: {clean_text(error, 80)}") from error
     places = held.get("weight_map") if isinstance(held, dict) else None
@@ -69,12 +70,3 @@ def together(places: dict[str, str], shards: dict[str, dict[str, Any]]) -> tuple
 
 def _leads_out(name: str) -> bool:
     return "/" in name or "\\" in name or "\0" in name or name in (".", "..")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise InputError(f"the index names {clean_text(key, 80)!r} twice")
-        made[key] = value
-    return made

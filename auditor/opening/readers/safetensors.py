@@ -16,6 +16,7 @@ from auditor.core.text import clean_text
 from auditor.opening.contents import ITEM_BYTES, MOST_DIMENSIONS, TensorAt
 from auditor.opening.kinds import LONGEST_HEADER
 from auditor.opening.reading import Reading
+from auditor.opening.unique_keys import unique_keys
 
 TYPES = {
     "BOOL": "bool",
@@ -105,7 +106,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         held = json.loads(
             text.decode(),
-            object_pairs_hook=_unique,
+            object_pairs_hook=unique_keys("its safetensors header"),
             parse_float=_no_number,
             parse_constant=_no_number,
         )
@@ -117,15 +118,6 @@ def _parsed(text: bytes) -> dict[str, Any]:
         raise InputError(f"its safetensors header is damaged: {clean_text(error, 120)}") from error
     assert isinstance(held, dict)
     return held
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise InputError(f"its safetensors header names {clean_text(key, 80)!r} twice")
-        made[key] = value
-    return made
 
 
 def _no_number(text: str) -> Any:
