@@ -97,8 +97,8 @@ def audit(
         InputError: something handed in can't be used.
     """
     from auditor.engine.perform import perform
+    from auditor.intake.assembly import assemble
     from auditor.intake.live import device_of, lent, live_optimizer, live_parts
-    from auditor.intake.subject import assemble
     from auditor.intake.surroundings import environment
     from auditor.intake.wrapped import bare
 

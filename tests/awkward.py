@@ -21,8 +21,9 @@ from auditor.core.spec import (
     TrainingSpec,
 )
 from auditor.core.verdict import Verdict
+from auditor.intake.assembly import assemble
 from auditor.intake.live import device_of, live_parts
-from auditor.intake.subject import Subject, assemble
+from auditor.intake.subject import Subject
 from auditor.observations.earlier import Earlier
 
 SIZES = (6, 6, 6, 3)

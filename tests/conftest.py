@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from auditor.experiments import baselines
-from auditor.intake import subject
+from auditor.intake import assembly
 
 # Tests run side by side, and so do the workers that they start: threads of several processes that
 # wait for one another on the same cores make each ten times slower.
@@ -54,7 +54,7 @@ def frugal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     For tests of what an audit leaves behind or repeats, which training longer does not try harder.
     """
-    monkeypatch.setattr(subject, "flops_of", lambda *_: 5e7)
+    monkeypatch.setattr(assembly, "flops_of", lambda *_: 5e7)
     monkeypatch.setattr(baselines, "BUDGET", 1.0)
 
 

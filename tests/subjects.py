@@ -18,8 +18,8 @@ from auditor.api import Record
 from auditor.core.finding import Finding
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
+from auditor.intake.loading import load
 from auditor.intake.reference import call, resolve
-from auditor.intake.subject import load
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_models"

@@ -57,7 +57,7 @@ def _serve(lines: IO[str], out: IO[str]) -> None:
     places = {"base": Path(order["base"]), "fetched": order["fetched"]}
     spec = AuditSpec.model_validate({**order["spec"], **places})
     from auditor.engine.process import EARLIER
-    from auditor.intake.subject import load
+    from auditor.intake.loading import load
     from auditor.intake.surroundings import environment
 
     try:

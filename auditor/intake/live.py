@@ -12,9 +12,10 @@ from auditor.core.request import Split
 from auditor.core.spec import OptimizerSpec
 from auditor.core.text import kind_of
 from auditor.intake import optimizer as optimizers
+from auditor.intake.assembly import Parts
 from auditor.intake.losses import Loss, callable_loss, named_loss, summed
+from auditor.intake.modules import parameters_of
 from auditor.intake.preserve import copied, preserved
-from auditor.intake.subject import Parts, parameters_of
 from auditor.intake.torch_state import state_kept
 
 

@@ -13,7 +13,7 @@ from auditor.core.request import Profile
 from auditor.core.spec_file import read_spec
 from auditor.core.subject import SubjectFacts
 from auditor.engine.plan import plan_of, planned, times_plain
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.observations.gradients import GradientNormsOver
 from auditor.observations.reproducibility import ReproducibilityOver
 from auditor.observations.weight_matrices import WeightMatricesOf

@@ -14,7 +14,7 @@ from auditor.core.statistics import geometric_interval
 from auditor.experiments.capacity import capacity
 from auditor.experiments.fresh_copies import unregularised
 from auditor.experiments.lab import BUDGET
-from auditor.intake import subject as bringing
+from auditor.intake import assembly
 from auditor.intake.seeding import derived_seed
 from auditor.intake.subject import Subject
 from auditor.observations.capacity import Capacity, CapacityOver, Strait
@@ -169,7 +169,7 @@ def test_random_targets_are_trained_on_until_they_are_learnt() -> None:
 @pytest.mark.usefixtures("frugal")
 def test_awkward_models_get_an_answer(case: Awkward, monkeypatch: pytest.MonkeyPatch) -> None:
     # So costly that copies get the steps asked for, and few beside the linear model.
-    monkeypatch.setattr(bringing, "flops_of", lambda *_: 3e7)
+    monkeypatch.setattr(assembly, "flops_of", lambda *_: 3e7)
     found = capacity(CapacityOver(examples=16, steps=8, seeds=3), case.subject())
     if isinstance(found, Unavailable):
         assert case.name in ("no-parameters", "frozen-whole"), found.reason

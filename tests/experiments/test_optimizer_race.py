@@ -15,9 +15,10 @@ from auditor.core.request import Unavailable
 from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, TrainingSpec
 from auditor.experiments.declared_optimizer import Declared, declared_of
 from auditor.experiments.optimizer_race import optimizer_race
+from auditor.intake.assembly import assemble
 from auditor.intake.live import live_parts
 from auditor.intake.seeding import derived_seed, seeded
-from auditor.intake.subject import Subject, assemble
+from auditor.intake.subject import Subject
 from auditor.observations.optimizer_race import OptimizerRace, OptimizerRaceOver
 from tests.awkward import mlp, vectors
 

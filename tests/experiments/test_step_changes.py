@@ -13,8 +13,9 @@ from auditor.core.request import Unavailable
 from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, TrainingSpec
 from auditor.experiments.initial_weights import initial_weights
 from auditor.experiments.step_changes import step_changes
+from auditor.intake.assembly import assemble
 from auditor.intake.live import live_parts
-from auditor.intake.subject import Subject, assemble
+from auditor.intake.subject import Subject
 from auditor.observations.initial_weights import InitialWeights, InitialWeightsOf
 from auditor.observations.step_changes import StepChanges, StepChangesOver
 from tests.awkward import vectors

@@ -11,8 +11,9 @@ from torch import nn
 
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec
 from auditor.intake import recorder_file
+from auditor.intake.loading import load
 from auditor.intake.recorder_file import Header, read_header, recording_beside
-from auditor.intake.subject import Subject, load
+from auditor.intake.subject import Subject
 from auditor.observations.environment import EnvironmentEvidenceOf
 from auditor.observations.schedule import ScheduleOf
 from auditor.observations.settings import SettingsOf

@@ -15,7 +15,7 @@ from torch import nn
 from auditor.core.errors import InputError
 from auditor.core.spec_file import spec_from
 from auditor.intake.checkpoint import open_checkpoint
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 
 MODEL = """
 from torch import nn

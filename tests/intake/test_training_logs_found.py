@@ -11,7 +11,7 @@ from torch import nn
 from auditor.core.errors import InputError
 from auditor.core.request import Unavailable
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec, TrainingSpec
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.observations.training_log import TrainingLog, TrainingLogOf
 from auditor.observers.training_log import training_log
 

@@ -11,8 +11,9 @@ from torch import nn
 from auditor.core.request import Unavailable
 from auditor.core.spec import AuditSettings, AuditSpec
 from auditor.core.verdict import Verdict
+from auditor.intake.assembly import assemble
 from auditor.intake.live import live_parts
-from auditor.intake.subject import Subject, assemble
+from auditor.intake.subject import Subject
 from auditor.observations.gradient_memory import GradientMemory, GradientMemoryOver
 from auditor.observations.summed_gradients import said_of_sums
 from benchmarks.detection.recipe import Recipe

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.spec import AuditSettings, AuditSpec
+from auditor.intake.assembly import Parts, assemble
 from auditor.intake.running_statistics import keepers
-from auditor.intake.subject import Parts, assemble
 from auditor.observations.norm_layers import NormLayersOf, NormSequence, NormSequenceOver
 from auditor.observers.norm_layers import norm_layers
 from tests.awkward import images, subject_of, vectors

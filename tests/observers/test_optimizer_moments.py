@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.spec import AuditSettings, AuditSpec, OptimizerSpec, TrainingSpec
+from auditor.intake.assembly import assemble
 from auditor.intake.live import live_parts
-from auditor.intake.subject import Subject, assemble
+from auditor.intake.subject import Subject
 from auditor.observations.optimizer_moments import Moments, OptimizerMoments, OptimizerMomentsOf
 from auditor.observers.optimizer_moments import optimizer_moments
 from tests.awkward import mlp, vectors

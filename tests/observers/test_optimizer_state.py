@@ -9,10 +9,11 @@ from torch import nn
 from torch.nn import functional
 
 from auditor.core.spec import AuditSettings, AuditSpec, TrainingSpec
+from auditor.intake.assembly import assemble
 from auditor.intake.checkpoint import open_checkpoint
 from auditor.intake.live import live_parts
 from auditor.intake.moments import Entry, Known, matched
-from auditor.intake.subject import Subject, assemble
+from auditor.intake.subject import Subject
 from auditor.observations.optimizer_state import OptimizersHeld, OptimizersHeldIn
 from auditor.observers.optimizer_state import optimizers_held
 from tests.awkward import mlp, vectors

@@ -14,7 +14,7 @@ from torch import nn
 from auditor.core.secrets import MASK
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec, OptimizerSpec, TrainingSpec
 from auditor.engine.journal import Journal
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.intake.trainer_files import arguments_in
 from auditor.observations.setting_sources import SettingSources, SettingSourcesOf
 from auditor.observers.setting_sources import setting_sources

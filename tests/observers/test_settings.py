@@ -11,7 +11,8 @@ from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec, TrainingSpec
-from auditor.intake.subject import Subject, load
+from auditor.intake.loading import load
+from auditor.intake.subject import Subject
 from auditor.observations.schedule import Schedule, ScheduleOf
 from auditor.observations.settings import Settings, SettingsOf
 from auditor.observers.schedule import schedule

@@ -16,9 +16,9 @@ from auditor.core.spec import AuditSettings, AuditSpec
 from auditor.core.verdict import Verdict
 from auditor.engine.perform import perform
 from auditor.engine.plan import planned
+from auditor.intake.assembly import assemble
 from auditor.intake.checkpoint import open_checkpoint
 from auditor.intake.live import live_parts
-from auditor.intake.subject import assemble
 from auditor.observations.earlier import EarlierOf
 from auditor.observations.splits import SplitsOf, SplitsSeen
 from auditor.recorder import Recorder

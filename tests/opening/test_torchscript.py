@@ -15,7 +15,7 @@ from auditor.core.errors import InputError
 from auditor.core.spec import AuditSpec, ModelSpec
 from auditor.core.spec_file import read_spec
 from auditor.intake.checkpoint import open_checkpoint
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from tests.opening.test_exported import changed
 
 ALLOW = frozenset({"torchscript"})

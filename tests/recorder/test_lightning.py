@@ -128,7 +128,7 @@ def test_a_fit_that_breaks_keeps_its_rows(tmp_path: Path) -> None:
 
 def test_its_audit_knows_settings_and_environment(tmp_path: Path) -> None:
     from auditor.core.spec import AuditSettings, AuditSpec, ModelSpec
-    from auditor.intake.subject import load
+    from auditor.intake.loading import load
     from auditor.observations.settings import SettingsOf
     from auditor.observers.settings import settings
     from auditor.recorder.lightning import RecorderCallback

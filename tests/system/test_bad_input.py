@@ -20,7 +20,7 @@ from torch import nn
 from auditor import cli
 from auditor.core.errors import InputError
 from auditor.core.spec_file import read_spec
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 
 MODEL = """
 from torch import nn

@@ -13,7 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from auditor.core.spec import AuditSpec
 from auditor.core.spec_file import read_spec
-from auditor.intake.subject import Subject, load
+from auditor.intake.loading import load
+from auditor.intake.subject import Subject
 from tests.subjects import SAMPLES
 
 Weights = dict[str, torch.Tensor]

@@ -15,7 +15,8 @@ import torch
 
 from auditor.core.errors import InputError
 from auditor.core.spec_file import spec_from
-from auditor.intake.subject import Subject, load
+from auditor.intake.loading import load
+from auditor.intake.subject import Subject
 from auditor.opening.hub_config import implied_factory
 from tests.subjects import ROOT
 

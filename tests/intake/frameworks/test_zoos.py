@@ -11,7 +11,8 @@ from torch import nn
 
 from auditor.core.errors import InputError
 from auditor.core.spec_file import spec_from
-from auditor.intake.subject import Subject, load
+from auditor.intake.loading import load
+from auditor.intake.subject import Subject
 
 
 def small(num_classes: int = 4, **given: Any) -> nn.Module:

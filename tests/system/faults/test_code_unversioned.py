@@ -17,7 +17,7 @@ from auditor.core.finding import Finding, Judgement
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
 from auditor.intake import git as asking
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.observers.code import code_state
 from tests.awkward import vectors
 from tests.projects import finding, project

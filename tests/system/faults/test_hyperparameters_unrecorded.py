@@ -17,7 +17,7 @@ from auditor.core.check import Seen
 from auditor.core.finding import Judgement
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.observers.schedule import schedule
 from auditor.observers.setting_sources import setting_sources
 from tests.subjects import SAMPLES, Live

@@ -11,7 +11,7 @@ from torch import nn
 
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from tests.subjects import REAL, ROOT, Live, mapped, trained
 from tests.zoo import Batches, PlainCNN, digits, healthy, mlp
 

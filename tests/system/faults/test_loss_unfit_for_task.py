@@ -15,7 +15,7 @@ from torch.nn import functional
 from auditor.core.finding import Finding
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from tests.subjects import REAL, Live, mapped, sample
 from tests.zoo import Attentive, PlainCNN, Recurrent, digits, mlp, tabular
 

@@ -123,7 +123,7 @@ def test_half_precision_nan_weights_and_a_single_example():
 
 def test_weights_alone_are_listed(tmp_path):
     from auditor.core.spec import AuditSpec
-    from auditor.intake.subject import load
+    from auditor.intake.loading import load
     from auditor.observations.structure import TensorsOf
     from auditor.observers.facts import tensors
 

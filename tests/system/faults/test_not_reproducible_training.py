@@ -20,7 +20,7 @@ from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
 from auditor.experiments import read_twice
 from auditor.experiments.trained_twice import trained_twice
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.observations.trained_twice import TrainedTwice, TrainedTwiceOver
 from tests.awkward import mlp, vectors
 from tests.projects import project

@@ -20,8 +20,8 @@ from auditor.core.finding import Judgement
 from auditor.core.request import Unavailable
 from auditor.core.spec_file import read_spec
 from auditor.core.verdict import Verdict
+from auditor.intake.loading import load
 from auditor.intake.losses import named_loss
-from auditor.intake.subject import load
 from auditor.observers.schedule import schedule
 from auditor.observers.settings import settings
 from tests.subjects import SAMPLES, Live

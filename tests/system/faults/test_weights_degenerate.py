@@ -15,7 +15,7 @@ from auditor.core.check import Seen
 from auditor.core.finding import Judgement
 from auditor.core.spec_file import spec_from
 from auditor.core.verdict import Verdict
-from auditor.intake.subject import load
+from auditor.intake.loading import load
 from auditor.observers.weight_matrices import weight_matrices
 from tests.subjects import SAMPLES, Live, broken
 from tests.zoo import digits as images
