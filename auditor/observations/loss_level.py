@@ -1,6 +1,6 @@
 """The loss of a model beside that of answers which do not look at the input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class Level:
     tells how the subject's loss comes from `own`; `stated` is there where outputs are
     probabilities, and `sure` tells whether there is no doubt that this is what they are for.
     `values` [rows, width] are the targets of a squared error, if few enough to refit their mean.
+    `among` [rows] is what the model pays once it is told, as a constant of the frequencies is,
+    which classes occur; empty where all do, or where the constant knows no more than the model.
     """
 
     unit: str
@@ -53,6 +55,7 @@ class Level:
     sure: bool
     values: Array
     stated: Probabilities | None = None
+    among: Array = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,16 @@ class Drawn:
     """Bootstrapped over whole examples, [draws]: what the model saves of a constant's loss.
 
     `gain` is 1 - loss / loss of the best constant, `balanced` the same with every class counting
-    alike. `excess` is the cross-entropy in units of the one that an answer as often right would
-    have if it were equally sure of all its answers; empty where there are no classes.
+    alike, `among` that of a model which is told which classes occur. `excess` is the cross-entropy
+    in units of the one that an answer as often right would have if it were equally sure of all its
+    answers; empty where there are no classes.
     """
 
     loss: Array
     gain: Array
     balanced: Array
     excess: Array
+    among: Array = field(default_factory=lambda: np.zeros(0))
 
 
 def level(seen: Predictions) -> Level | str:
@@ -86,10 +91,13 @@ def level(seen: Predictions) -> Level | str:
     rows_of = np.bincount(of_label, counts)[of_label]
     kinds_of = np.bincount(of_label)[of_label]
     share, even = counts / rows_of, kinds_of
+    among = np.zeros(0)
     if REFITTED * len(present) > len(keys):
         classes = stated.logs.shape[1]
         share = (counts - 0.5) / (rows_of - 1 + 0.5 * classes)
         even = np.full(len(present), classes)
+    elif len(present) < len(np.unique(label)) * stated.logs.shape[1]:
+        among = _among(stated, label, present)
     return Level(
         unit="cross-entropy",
         own=stated.surprise,
@@ -102,7 +110,21 @@ def level(seen: Predictions) -> Level | str:
         sure=stated.sure,
         values=np.zeros(0),
         stated=stated,
+        among=among,
     )
+
+
+def _among(stated: Probabilities, label: Array, present: Array) -> Array:
+    """Return the cost of each row with the probability of classes that never occur given back.
+
+    -ln(p(truth) / sum of p over the classes that occur), by the label that a row is of.
+    """
+    classes = stated.logs.shape[1]
+    occurs = np.zeros((int(label.max()) + 1, classes), bool)
+    occurs[present // classes, present % classes] = True
+    kept = np.where(occurs[label], stated.logs, -np.inf)
+    mass = np.logaddexp.reduce(kept, axis=1)
+    return np.asarray(stated.surprise + np.where(np.isfinite(mass), np.minimum(mass, 0), 0))
 
 
 def _of_numbers(seen: Predictions) -> Level | str:
@@ -170,7 +192,8 @@ def drawn(found: Level, rng: np.random.Generator) -> Drawn:
         even = (label * each / np.maximum(seen, 1)).sum(axis=1)
     allowed = equally_sure(accuracy, found.stated.logs.shape[1])
     loss = own / rows
-    return Drawn(loss, _gain(own, constant), _gain(even, even_constant), loss / allowed)
+    among = _gain(totals(found.among)[:, 0], constant) if found.among.size else none
+    return Drawn(loss, _gain(own, constant), _gain(even, even_constant), loss / allowed, among)
 
 
 def _gain(loss: Array, constant: Array) -> Array:

@@ -17,11 +17,13 @@ How it is measured
 The cross-entropy (or squared, absolute, Huber error) of every target is recomputed from outputs and
 targets. The best constant gives the class frequencies of these very targets, whose loss is their
 entropy (or it gives their mean or median). The gain is 1 - loss / that loss. Training with class
-weights or resampling pays in it, so the gain with every class counting alike is looked at too, and
-the check fails only where both lie wholly below 1 %. An answer right a share a of the time, equally
-sure of all its answers, has cross-entropy H(a) + (1 - a) ln(C - 1) over C classes: a model that
-knows which answers are doubtful has less, and one with three times as much beyond doubt contradicts
-its accuracy. Intervals are of 99 % (99.5 % for each gain), from a bootstrap over whole examples.
+weights or resampling pays in it, so the gain with every class counting alike is looked at too; and
+where some classes never occur in the data, which the constant knows, so is the gain of the model's
+probabilities shared out among those that do. The check fails only where all lie wholly below 1 %.
+An answer right a share a of the time, equally sure of all its answers, has cross-entropy
+H(a) + (1 - a) ln(C - 1) over C classes: a model that knows which answers are doubtful has less, and
+one with three times as much beyond doubt contradicts its accuracy. Intervals are of 99 % (for
+gains, shared among them), from a bootstrap over whole examples.
 
 When it misleads
 ----------------
@@ -143,7 +145,7 @@ def _compared(
 ) -> Reading:
     """Return the verdict with its sentence, advice and places."""
     least = limits["gain"].fail or 0.0
-    contests = [draws.gain] + ([draws.balanced] if draws.balanced.size else [])
+    contests = [gain for gain in (draws.gain, draws.balanced, draws.among) if gain.size]
     bounds = [_interval(values, 1 - 0.01 / len(contests)) for values in contests]
     contradiction = _contradiction(found, draws, limits["excess"])
     if all(high < least for _, high in bounds):
@@ -165,7 +167,17 @@ def _compared(
         within = needed is not None and needed <= 100 * examples
         settle = f"; about {needed:,} examples would settle it" if within else ""
         return Verdict.INFO, f" Whether that is better is not certain{settle}.", (), ()
-    return Verdict.PASS, "", (), ()
+    return Verdict.PASS, _told_of_classes(draws), (), ()
+
+
+def _told_of_classes(draws: Drawn) -> str:
+    """Return a sentence where the loss as it is is above the constant's, but not once told."""
+    if draws.gain[0] > 0 or not draws.among.size:
+        return ""
+    return (
+        " The constant knows which classes these examples are of, and few of the model's classes "
+        f"are among them: told as much, the model gains {draws.among[0]:.1%} on it."
+    )
 
 
 ARRIVAL = (
@@ -471,6 +483,15 @@ def _metrics(
                 draws.balanced[0],
                 "of its loss",
                 *_told(draws.balanced),
+            )
+        )
+    if draws.among.size and np.isfinite(draws.among[0]):
+        metrics.append(
+            Metric(
+                "gain, told which classes occur",
+                draws.among[0],
+                "of its loss",
+                *_told(draws.among),
             )
         )
     metrics.append(

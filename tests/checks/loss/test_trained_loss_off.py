@@ -52,6 +52,37 @@ def test_a_model_trained_on_even_shares_is_judged_with_classes_counting_alike(ju
     assert gains["gain on the best constant"] < 0 < gains["gain, classes counting alike"]
 
 
+def of_two_classes(scale):
+    """Return answers among ten classes to examples of two of them, as a sorted loader gives."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 400)
+    logits = 3 * rng.standard_normal((400, 10)) + scale * np.eye(10)[truth]
+    return logits, truth
+
+
+def test_a_model_is_told_which_classes_occur_as_the_constant_is(judged):
+    found = judged(judge, answers(predicted(*of_two_classes(6.0))))
+    gains = {m.name: m.value for m in found.metrics if m.name.startswith("gain")}
+    assert gains["gain on the best constant"] < 0 < gains["gain, told which classes occur"]
+    assert found.verdict is Verdict.PASS, found.summary
+    assert "told as much" in found.summary
+
+
+@pytest.mark.parametrize("scale", [0.0, -6.0])
+def test_told_which_classes_occur_a_model_that_knows_nothing_still_fails(judged, scale):
+    found = judged(judge, answers(predicted(*of_two_classes(scale))))
+    assert found.verdict is Verdict.FAIL, found.summary
+    flat = judged(judge, answers(predicted(np.zeros((400, 10)), of_two_classes(0.0)[1])))
+    assert flat.verdict is Verdict.FAIL, flat.summary
+
+
+def test_where_a_constant_knows_no_frequencies_nothing_is_told(judged):
+    rng = np.random.default_rng(0)
+    seen = predicted(np.zeros((300, 500)), rng.integers(0, 200, 300))
+    found = judged(judge, answers(seen))
+    assert "gain, told which classes occur" not in [metric.name for metric in found.metrics]
+
+
 def test_advice_is_of_classes_or_of_numbers(judged):
     rng = np.random.default_rng(0)
     targets = rng.standard_normal((400, 1))
