@@ -72,7 +72,7 @@ class Drawn:
     gain: Array
     balanced: Array
     excess: Array
-    among: Array = field(default_factory=lambda: np.zeros(0))
+    among: Array
 
 
 def level(seen: Predictions) -> Level | str:
@@ -172,7 +172,7 @@ def drawn(found: Level, rng: np.random.Generator) -> Drawn:
             square = totals(np.square(found.values).sum(axis=1))[:, 0]
             spread = square - np.square(first).sum(axis=1) / rows
             constant = spread / found.values.shape[1]
-        return Drawn(own / rows, _gain(own, constant), none, none)
+        return Drawn(own / rows, _gain(own, constant), none, none, none)
     top = found.stated.logs.argmax(axis=1)
     right = np.asarray(top == found.stated.decisions.truth, float)
     accuracy = (totals(right)[:, 0] + 0.5) / (rows + 1)

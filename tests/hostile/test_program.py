@@ -20,6 +20,7 @@ from tests.hostile.cases import Bait, Case, Read, Refused
 from tests.hostile.corpus import CORPUS
 from tests.hostile.faults import texts
 from tests.hostile.judged import assert_fit, assert_untouched, assert_what_must, looked_at
+from tests.peak import measuring
 
 SECONDS = 10
 LONGEST = 60
@@ -32,16 +33,6 @@ REST = [
     if case not in SPREAD and (number % 4 == 0 or not isinstance(case.must, Refused))
 ]
 """What is read, and a quarter of what is refused: each refusal itself is held by `test_corpus`."""
-
-
-MEASURED = """
-import pathlib, resource, subprocess, sys
-
-code = subprocess.call(sys.argv[2:])
-pathlib.Path(sys.argv[1]).write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
-sys.exit(code)
-"""
-"""Runs a command from a small process: Linux hands a process's peak on to what it starts."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ def _ended(arguments: list[str], cwd: Path, rooms: Path) -> Ended:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = cwd.parent / "peak"
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, peak, sys.executable, "-m", "auditor.cli", *arguments],
+        [*measuring(peak), sys.executable, "-m", "auditor.cli", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -67,7 +58,7 @@ def _ended(arguments: list[str], cwd: Path, rooms: Path) -> Ended:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     computed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert int(peak.read_text()) * 1024 < MOST_MEMORY
+    assert int(peak.read_text()) < MOST_MEMORY
     return Ended(done.returncode, done.stdout, done.stderr, computed)
 
 

@@ -476,24 +476,12 @@ def _metrics(
                 limits["excess"],
             )
         )
-    if draws.balanced.size and np.isfinite(draws.balanced[0]):
-        metrics.append(
-            Metric(
-                "gain, classes counting alike",
-                draws.balanced[0],
-                "of its loss",
-                *_told(draws.balanced),
-            )
-        )
-    if draws.among.size and np.isfinite(draws.among[0]):
-        metrics.append(
-            Metric(
-                "gain, told which classes occur",
-                draws.among[0],
-                "of its loss",
-                *_told(draws.among),
-            )
-        )
+    for name, other in (
+        ("gain, classes counting alike", draws.balanced),
+        ("gain, told which classes occur", draws.among),
+    ):
+        if other.size and np.isfinite(other[0]):
+            metrics.append(Metric(name, other[0], "of its loss", *_told(other)))
     metrics.append(
         Metric("mean of the loss over batches", float(reported.mean()), "", *_batches(reported))
     )
